@@ -1,0 +1,112 @@
+"""The exception tree. Every message names the place, what was found and what to do, never text.
+
+::
+
+    AnnotatorError
+    ├── ConfigError (ValueError)
+    ├── InputError (ValueError)
+    │   ├── OffsetError
+    │   ├── LabelError
+    │   └── TaskFormatError
+    ├── StoreError
+    │   ├── NotFoundError (LookupError)
+    │   └── ConflictError
+    ├── ModelError
+    │   ├── CheckpointError
+    │   ├── TrainingError
+    │   └── ShapeError (ValueError)
+    ├── JobError
+    │   ├── LeaseLostError
+    │   └── CancelledError
+    └── StudioError
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AnnotatorError",
+    "CancelledError",
+    "CheckpointError",
+    "ConfigError",
+    "ConflictError",
+    "InputError",
+    "JobError",
+    "LabelError",
+    "LeaseLostError",
+    "ModelError",
+    "NotFoundError",
+    "OffsetError",
+    "ShapeError",
+    "StoreError",
+    "StudioError",
+    "TaskFormatError",
+    "TrainingError",
+]
+
+
+class AnnotatorError(Exception):
+    """The root of everything this project raises on purpose."""
+
+
+class ConfigError(AnnotatorError, ValueError):
+    """A setting, a file of settings or a labeling configuration is missing or wrong."""
+
+
+class InputError(AnnotatorError, ValueError):
+    """Something from outside (a file, a request, an argument) is not what it must be."""
+
+
+class OffsetError(InputError):
+    """A span lies outside its text or does not hold the mention it claims to hold."""
+
+
+class LabelError(InputError):
+    """An entity or relation type is not in the schema."""
+
+
+class TaskFormatError(InputError):
+    """A Label Studio task, annotation or prediction has an unexpected shape."""
+
+
+class StoreError(AnnotatorError):
+    """The database refused, is unreachable, or does not fit this program."""
+
+
+class NotFoundError(StoreError, LookupError):
+    """A row that was asked for by name or id is not there."""
+
+
+class ConflictError(StoreError):
+    """A row exists already, or changed under our hands."""
+
+
+class ModelError(AnnotatorError):
+    """The model cannot be built, loaded, trained or applied."""
+
+
+class CheckpointError(ModelError):
+    """A checkpoint directory is incomplete, damaged or of another format version."""
+
+
+class TrainingError(ModelError):
+    """Training cannot start or go on: no data, or a loss that is not finite."""
+
+
+class ShapeError(ModelError, ValueError):
+    """Tensors or arrays do not have the shapes that belong together."""
+
+
+class JobError(AnnotatorError):
+    """A background job could not be queued, claimed or finished."""
+
+
+class LeaseLostError(JobError):
+    """Another worker holds what this worker believed to hold."""
+
+
+class CancelledError(JobError):
+    """Somebody asked for this run to stop."""
+
+
+class StudioError(AnnotatorError):
+    """Label Studio is unreachable, refused a call, or answered something unexpected."""
