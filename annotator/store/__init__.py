@@ -1,0 +1,1 @@
+"""Domain values in and out of database rows. Functions take a session; rows never leave."""

@@ -1,0 +1,33 @@
+"""Finds what is not Python: the dashboard and the migrations, in a checkout and in a wheel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from annotator.errors import ConfigError
+
+__all__ = ["migrations_folder", "sample_file", "static_folder"]
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def _find(name: str) -> Path:
+    for folder in (_PACKAGE / "_resources" / name, _PACKAGE.parent / name):
+        if folder.is_dir():
+            return folder
+    raise ConfigError(f"the folder {name}/ is missing from this installation; install it again")
+
+
+def static_folder() -> Path:
+    """Return the folder of the dashboard's files."""
+    return _find("static")
+
+
+def migrations_folder() -> Path:
+    """Return Alembic's script folder."""
+    return _find("migrations")
+
+
+def sample_file() -> Path:
+    """Return the bundled sample corpus, canonical JSONL."""
+    return _PACKAGE / "sample" / "notes.jsonl"

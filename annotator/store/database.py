@@ -1,0 +1,138 @@
+"""The project's database: sessions, migrations, and errors that say what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
+from sqlalchemy import exc, inspect, text
+from sqlalchemy.orm import Session, sessionmaker
+
+from annotator.errors import StoreError
+from annotator.resources import migrations_folder
+from db import make_engine, make_sessions
+
+__all__ = ["Database"]
+
+
+class Database:
+    """A connection pool with two kinds of transaction. ``close()`` may be called twice."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            self._engine = make_engine(url)
+        except (exc.ArgumentError, exc.NoSuchModuleError, ModuleNotFoundError) as error:
+            raise StoreError(
+                f"database_url is not usable ({type(error).__name__}); expected sqlite:///FILE or "
+                "postgresql://USER:PASSWORD@HOST/NAME (the latter needs annotator[postgres])"
+            ) from error
+        self._sessions = make_sessions(self._engine)
+
+    @property
+    def engine_name(self) -> str:
+        """``sqlite`` or ``postgresql``."""
+        return self._engine.dialect.name
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Open a session that sees one state and changes nothing."""
+        with self._session(self._sessions.read) as session:
+            yield session
+            session.rollback()
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """Open a transaction; it commits at the end of the block, or not at all."""
+        with self._session(self._sessions.write) as session:
+            yield session
+            session.commit()
+
+    @contextmanager
+    def _session(self, make: sessionmaker[Session]) -> Iterator[Session]:
+        session = make()
+        try:
+            yield session
+        except (exc.OperationalError, exc.InternalError, exc.InterfaceError) as error:
+            session.rollback()
+            raise StoreError(_explain(error)) from error
+        except BaseException:
+            session.rollback()
+            raise
+        finally:
+            session.close()
+
+    def upgrade(self) -> None:
+        """Bring the tables to this program's version.
+
+        Raises:
+            StoreError: if the database is newer than the program, or cannot be reached.
+        """
+        config = self._alembic()
+        known = {s.revision for s in ScriptDirectory.from_config(config).walk_revisions()}
+        try:
+            with self._engine.begin() as connection:
+                current = None
+                if inspect(connection).has_table("alembic_version"):
+                    current = connection.execute(
+                        text("SELECT version_num FROM alembic_version")
+                    ).scalar()
+                if current is not None and current not in known:
+                    raise StoreError(
+                        f"the database is at version {current}, newer than this program knows; "
+                        "install the annotator that wrote it, or a later one"
+                    )
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+        except exc.OperationalError as error:
+            raise StoreError(_explain(error)) from error
+        except CommandError as error:
+            raise StoreError(f"the database could not be upgraded: {error}") from error
+
+    def downgrade(self, revision: str) -> None:
+        """Take the tables back to ``revision`` (``base`` removes them)."""
+        config = self._alembic()
+        with self._engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.downgrade(config, revision)
+
+    def check_drift(self) -> None:
+        """Raise StoreError if the migrations do not make the tables that the code declares."""
+        config = self._alembic()
+        with self._engine.begin() as connection:
+            config.attributes["connection"] = connection
+            try:
+                command.check(config)
+            except CommandError as error:
+                raise StoreError(f"migrations and tables differ: {error}") from error
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self._engine.dispose()
+
+    def _alembic(self) -> Config:
+        config = Config()
+        config.set_main_option("script_location", str(Path(migrations_folder())))
+        config.set_main_option("path_separator", "os")
+        return config
+
+
+def _explain(error: exc.DBAPIError) -> str:
+    # The driver's words, without the statement and its parameters: they hold document text.
+    cause = str(error.orig).strip().splitlines()[0] if error.orig else type(error).__name__
+    lowered = cause.lower()
+    if "full" in lowered or "no space" in lowered:
+        remedy = "free some disk space; nothing of this transaction was kept, try again"
+    elif "locked" in lowered:
+        remedy = "another program holds the database; stop it or try again"
+    elif "no such table" in lowered or "does not exist" in lowered:
+        remedy = "run annotator db upgrade"
+    elif "unable to open" in lowered:
+        remedy = "check that the folder exists and may be written"
+    else:
+        remedy = "check database_url and that the server runs"
+    return f"database: {cause}; {remedy}"

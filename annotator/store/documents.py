@@ -1,0 +1,251 @@
+"""Documents and their sentences."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import func, insert, select
+from sqlalchemy.orm import Session
+
+from annotator.domain import Sentence
+from annotator.errors import ConflictError
+from db.tables import AnnotationRow, DocumentRow, SentenceRow, TaskRow
+
+__all__ = [
+    "NewDocument",
+    "StoredDocument",
+    "StoredSentence",
+    "add_document",
+    "count_documents",
+    "count_sentences",
+    "documents_without_task",
+    "find_document",
+    "find_sentence",
+    "hash_text",
+    "sentences_of",
+    "sentences_without_task",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewDocument:
+    """A document about to be stored, with its sentences and their word counts."""
+
+    name: str
+    text: str
+    split: str
+    meta: dict[str, Any]
+    sentences: Sequence[tuple[Sentence, int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredDocument:
+    """A document as stored."""
+
+    id: int
+    name: str
+    text: str
+    split: str
+    meta: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSentence:
+    """A sentence as stored, with its text. Offsets count in the document."""
+
+    id: int
+    document_id: int
+    document: str
+    split: str
+    ordinal: int
+    start: int
+    end: int
+    n_words: int
+    text: str
+    text_hash: str
+
+
+def hash_text(text: str) -> str:
+    """SHA-256 of a text, hexadecimal; lone surrogates are hashed as they are."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _document(row: DocumentRow) -> StoredDocument:
+    return StoredDocument(id=row.id, name=row.name, text=row.text, split=row.split, meta=row.meta)
+
+
+def find_document(session: Session, project_id: int, name: str) -> StoredDocument | None:
+    """Return the document called ``name``, or None."""
+    row = session.scalar(
+        select(DocumentRow).where(DocumentRow.project_id == project_id, DocumentRow.name == name)
+    )
+    return None if row is None else _document(row)
+
+
+def add_document(
+    session: Session, project_id: int, document: NewDocument
+) -> tuple[StoredDocument, bool]:
+    """Store a document; one of the same name and text is returned as it is.
+
+    Returns:
+        The stored document, and True if it is new.
+
+    Raises:
+        ConflictError: if the name is taken by another text.
+    """
+    digest = hash_text(document.text)
+    row = session.scalar(
+        select(DocumentRow).where(
+            DocumentRow.project_id == project_id, DocumentRow.name == document.name
+        )
+    )
+    if row is not None:
+        if row.text_hash != digest:
+            raise ConflictError(
+                f"document {document.name} is stored with another text; give the new one "
+                "another id, or import into a new project"
+            )
+        return _document(row), False
+    row = DocumentRow(
+        project_id=project_id,
+        name=document.name,
+        text=document.text,
+        text_hash=digest,
+        split=document.split,
+        meta=document.meta,
+        created_at=datetime.now(UTC),
+    )
+    session.add(row)
+    session.flush()
+    if document.sentences:
+        session.execute(
+            insert(SentenceRow),
+            [
+                {
+                    "project_id": project_id,
+                    "document_id": row.id,
+                    "ordinal": ordinal,
+                    "start": sentence.start,
+                    "end": sentence.end,
+                    "n_words": n_words,
+                    "text_hash": hash_text(document.text[sentence.start : sentence.end]),
+                }
+                for ordinal, (sentence, n_words) in enumerate(document.sentences)
+            ],
+        )
+    return _document(row), True
+
+
+def _sentence(row: SentenceRow, document: DocumentRow) -> StoredSentence:
+    return StoredSentence(
+        id=row.id,
+        document_id=row.document_id,
+        document=document.name,
+        split=document.split,
+        ordinal=row.ordinal,
+        start=row.start,
+        end=row.end,
+        n_words=row.n_words,
+        text=document.text[row.start : row.end],
+        text_hash=row.text_hash,
+    )
+
+
+def sentences_of(session: Session, document_id: int) -> list[StoredSentence]:
+    """Return a document's sentences in order."""
+    document = session.get_one(DocumentRow, document_id)
+    rows = session.scalars(
+        select(SentenceRow)
+        .where(SentenceRow.document_id == document_id)
+        .order_by(SentenceRow.ordinal)
+    )
+    return [_sentence(row, document) for row in rows]
+
+
+def find_sentence(
+    session: Session, project_id: int, *, document: str, start: int
+) -> StoredSentence | None:
+    """Return the sentence of ``document`` that begins at ``start``, or None."""
+    found = session.execute(
+        select(SentenceRow, DocumentRow)
+        .join(DocumentRow, DocumentRow.id == SentenceRow.document_id)
+        .where(
+            DocumentRow.project_id == project_id,
+            DocumentRow.name == document,
+            SentenceRow.start == start,
+        )
+    ).first()
+    return None if found is None else _sentence(found[0], found[1])
+
+
+def _is_labelled() -> Any:
+    return (
+        select(AnnotationRow.id)
+        .where(
+            AnnotationRow.document_id == DocumentRow.id,
+            AnnotationRow.is_current,
+            AnnotationRow.source == "import",
+            AnnotationRow.state == "submitted",
+        )
+        .exists()
+    )
+
+
+def sentences_without_task(
+    session: Session, project_id: int, *, limit: int
+) -> list[StoredSentence]:
+    """Return sentences that are neither labelled by import nor a task yet, in order."""
+    has_task = select(TaskRow.id).where(TaskRow.sentence_id == SentenceRow.id).exists()
+    rows = session.execute(
+        select(SentenceRow, DocumentRow)
+        .join(DocumentRow, DocumentRow.id == SentenceRow.document_id)
+        .where(SentenceRow.project_id == project_id, ~has_task, ~_is_labelled())
+        .order_by(SentenceRow.id)
+        .limit(limit)
+    )
+    return [_sentence(row, document) for row, document in rows]
+
+
+def documents_without_task(
+    session: Session, project_id: int, *, limit: int
+) -> list[StoredDocument]:
+    """Return documents that are neither labelled by import nor a task yet, in order."""
+    has_task = select(TaskRow.id).where(TaskRow.document_id == DocumentRow.id).exists()
+    rows = session.scalars(
+        select(DocumentRow)
+        .where(DocumentRow.project_id == project_id, ~has_task, ~_is_labelled())
+        .order_by(DocumentRow.id)
+        .limit(limit)
+    )
+    return [_document(row) for row in rows]
+
+
+def count_documents(session: Session, project_id: int) -> dict[str, int]:
+    """Count documents by split."""
+    rows = session.execute(
+        select(DocumentRow.split, func.count())
+        .where(DocumentRow.project_id == project_id)
+        .group_by(DocumentRow.split)
+    )
+    return {"train": 0, "holdout": 0} | {row[0]: row[1] for row in rows}
+
+
+def count_sentences(session: Session, project_id: int) -> int:
+    """Count all sentences of a project."""
+    return session.scalar(select(func.count()).where(SentenceRow.project_id == project_id)) or 0
+
+
+def iter_documents(session: Session, project_id: int) -> Iterator[StoredDocument]:
+    """Yield all documents, streamed."""
+    rows = session.scalars(
+        select(DocumentRow)
+        .where(DocumentRow.project_id == project_id)
+        .order_by(DocumentRow.id)
+        .execution_options(yield_per=500)
+    )
+    for row in rows:
+        yield _document(row)

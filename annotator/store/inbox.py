@@ -1,0 +1,92 @@
+"""The inbox of webhook events: stored first, worked on later, once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from db.tables import WebhookEventRow
+
+__all__ = ["StoredEvent", "count_events", "finish_event", "new_events", "store_event"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEvent:
+    """An event that waits."""
+
+    id: int
+    action: str
+    studio_project_id: int | None
+    payload: Mapping[str, Any]
+    attempts: int
+    received_at: datetime
+
+
+def store_event(
+    session: Session,
+    *,
+    action: str,
+    studio_project_id: int | None,
+    dedupe_key: str,
+    payload: Mapping[str, Any],
+) -> bool:
+    """Keep an event; False if the same one is here already."""
+    row = WebhookEventRow(
+        received_at=datetime.now(UTC),
+        studio_project_id=studio_project_id,
+        action=action[:100],
+        dedupe_key=dedupe_key,
+        payload=dict(payload),
+        state="new",
+        attempts=0,
+    )
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except IntegrityError:
+        return False
+    return True
+
+
+def new_events(session: Session, *, limit: int) -> list[StoredEvent]:
+    """Return waiting events in the order they came."""
+    rows = session.scalars(
+        select(WebhookEventRow)
+        .where(WebhookEventRow.state == "new")
+        .order_by(WebhookEventRow.id)
+        .limit(limit)
+    )
+    return [
+        StoredEvent(
+            id=row.id,
+            action=row.action,
+            studio_project_id=row.studio_project_id,
+            payload=row.payload,
+            attempts=row.attempts,
+            received_at=row.received_at,
+        )
+        for row in rows
+    ]
+
+
+def finish_event(session: Session, event_id: int, *, state: str, error: str | None = None) -> None:
+    """Note how an event ended: ``done``, ``ignored``, ``failed``, or ``new`` for another try."""
+    row = session.get_one(WebhookEventRow, event_id)
+    row.state, row.error = state, error
+    row.attempts += 1
+    row.processed_at = datetime.now(UTC)
+
+
+def count_events(session: Session) -> dict[str, int]:
+    """Count events by state."""
+    rows = session.execute(
+        select(WebhookEventRow.state, func.count()).group_by(WebhookEventRow.state)
+    )
+    empty = dict.fromkeys(("new", "done", "failed", "ignored"), 0)
+    return empty | {row[0]: row[1] for row in rows}

@@ -1,0 +1,40 @@
+"""Named leases: work that one worker at a time may do, freed when its holder falls silent."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import delete, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from db.tables import LeaseRow
+
+__all__ = ["release_lease", "take_lease"]
+
+
+def take_lease(session: Session, name: str, *, owner: str, lease_s: float) -> bool:
+    """Take or extend a lease; False if another owner holds it."""
+    now = datetime.now(UTC)
+    until = now + timedelta(seconds=lease_s)
+    taken = session.execute(
+        update(LeaseRow)
+        .where(LeaseRow.name == name, (LeaseRow.owner == owner) | (LeaseRow.until < now))
+        .values(owner=owner, until=until)
+        .returning(LeaseRow.name)
+    ).first()
+    if taken is not None:
+        return True
+    if session.get(LeaseRow, name) is not None:
+        return False
+    try:
+        with session.begin_nested():
+            session.add(LeaseRow(name=name, owner=owner, until=until))
+    except IntegrityError:
+        return False
+    return True
+
+
+def release_lease(session: Session, name: str, *, owner: str) -> None:
+    """Give a lease back, if it is still ours."""
+    session.execute(delete(LeaseRow).where(LeaseRow.name == name, LeaseRow.owner == owner))

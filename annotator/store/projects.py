@@ -1,0 +1,169 @@
+"""Projects, their link to Label Studio, their schemas, and the audit trail."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from annotator.domain import LabelSchema
+from annotator.errors import NotFoundError
+from db.tables import AuditRow, LabelSchemaRow, ProjectRow
+
+__all__ = [
+    "Project",
+    "StudioLink",
+    "audit",
+    "current_config_xml",
+    "current_schema",
+    "ensure_project",
+    "get_project",
+    "link_studio",
+    "save_schema",
+    "set_pulled",
+    "unlink_studio",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudioLink:
+    """Which Label Studio project this is; ``key`` is the ``<id>.<created>`` string."""
+
+    host: str
+    key: str
+    project_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """A project as stored. ``pulled_until``: newest task change seen; ``pulled_at``: last pull."""
+
+    id: int
+    name: str
+    unit: str
+    studio: StudioLink | None
+    pulled_until: datetime | None
+    pulled_at: datetime | None
+
+
+def _project(row: ProjectRow) -> Project:
+    studio = None
+    if row.studio_host and row.studio_key and row.studio_project_id is not None:
+        studio = StudioLink(
+            host=row.studio_host, key=row.studio_key, project_id=row.studio_project_id
+        )
+    return Project(
+        id=row.id,
+        name=row.name,
+        unit=row.unit,
+        studio=studio,
+        pulled_until=row.pulled_until,
+        pulled_at=row.pulled_at,
+    )
+
+
+def ensure_project(session: Session, *, name: str, unit: str) -> Project:
+    """Return the project called ``name``, made now if it is not there."""
+    row = session.scalar(select(ProjectRow).where(ProjectRow.name == name))
+    if row is None:
+        row = ProjectRow(name=name, unit=unit, created_at=datetime.now(UTC))
+        session.add(row)
+        session.flush()
+    return _project(row)
+
+
+def get_project(session: Session, name: str) -> Project:
+    """Return the project called ``name``.
+
+    Raises:
+        NotFoundError: if there is none.
+    """
+    row = session.scalar(select(ProjectRow).where(ProjectRow.name == name))
+    if row is None:
+        raise NotFoundError(f"project {name!r} is not in the database; run annotator init")
+    return _project(row)
+
+
+def link_studio(session: Session, project_id: int, link: StudioLink) -> None:
+    """Remember which Label Studio project belongs to this one; a new link forgets the pull."""
+    row = session.get_one(ProjectRow, project_id)
+    if (row.studio_host, row.studio_key) != (link.host, link.key):
+        row.pulled_until = None
+    row.studio_host, row.studio_key, row.studio_project_id = link.host, link.key, link.project_id
+
+
+def unlink_studio(session: Session, project_id: int) -> None:
+    """Forget the Label Studio project; tasks and labels stay."""
+    row = session.get_one(ProjectRow, project_id)
+    row.studio_host = row.studio_key = row.studio_project_id = None
+    row.pulled_until = None
+
+
+def set_pulled(session: Session, project_id: int, *, until: datetime | None) -> None:
+    """Note that a pull has ended and how far it saw."""
+    row = session.get_one(ProjectRow, project_id)
+    row.pulled_at = datetime.now(UTC)
+    if until is not None:
+        row.pulled_until = until
+
+
+def _schema_row(session: Session, project_id: int) -> LabelSchemaRow | None:
+    return session.scalar(
+        select(LabelSchemaRow)
+        .where(LabelSchemaRow.project_id == project_id)
+        .order_by(LabelSchemaRow.id.desc())
+        .limit(1)
+    )
+
+
+def current_schema(session: Session, project_id: int) -> LabelSchema | None:
+    """Return the newest schema, or None before there is one."""
+    row = _schema_row(session, project_id)
+    return None if row is None else LabelSchema.from_json(row.content)
+
+
+def current_config_xml(session: Session, project_id: int) -> str | None:
+    """Return the labeling configuration that Label Studio last told us."""
+    row = _schema_row(session, project_id)
+    return None if row is None else row.config_xml
+
+
+def save_schema(
+    session: Session, project_id: int, schema: LabelSchema, *, config_xml: str | None = None
+) -> bool:
+    """Append a schema if it (or its configuration) differs from the current one.
+
+    Returns:
+        True if something changed.
+    """
+    row = _schema_row(session, project_id)
+    config_xml = config_xml or (row.config_xml if row else None)
+    if row is not None and row.digest == schema.digest and row.config_xml == config_xml:
+        return False
+    session.add(
+        LabelSchemaRow(
+            project_id=project_id,
+            digest=schema.digest,
+            content=schema.to_json(),
+            config_xml=config_xml,
+            created_at=datetime.now(UTC),
+        )
+    )
+    session.flush()
+    return True
+
+
+def audit(session: Session, project_id: int, *, actor: str, action: str, **detail: Any) -> None:
+    """Append a line to the audit trail."""
+    session.add(
+        AuditRow(
+            project_id=project_id,
+            at=datetime.now(UTC),
+            actor=actor,
+            action=action,
+            detail=detail,
+        )
+    )

@@ -1,0 +1,102 @@
+"""The log of selections: which tasks were put where in the queue, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.tables import ModelVersionRow, QueryChoiceRow, QueryLogRow
+
+__all__ = ["Choice", "LoggedChoice", "latest_choice", "log_selection"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """A task's place: ``rank`` from 0; ``reason`` is strategy, random, holdout or rest."""
+
+    task_id: int
+    rank: int
+    reason: str
+    utility: float | None = None
+    parts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedChoice:
+    """A choice with the selection it belongs to."""
+
+    choice: Choice
+    strategy: str
+    version: str | None
+    seed: int
+    n_pool: int
+    created_at: datetime
+
+
+def log_selection(
+    session: Session,
+    project_id: int,
+    *,
+    version_id: int | None,
+    strategy: str,
+    seed: int,
+    n_pool: int,
+    choices: Sequence[Choice],
+) -> int:
+    """Store a selection and return its id."""
+    log = QueryLogRow(
+        project_id=project_id,
+        version_id=version_id,
+        strategy=strategy,
+        seed=seed,
+        n_pool=n_pool,
+        created_at=datetime.now(UTC),
+    )
+    session.add(log)
+    session.flush()
+    session.add_all(
+        QueryChoiceRow(
+            query_id=log.id,
+            task_id=choice.task_id,
+            rank=choice.rank,
+            reason=choice.reason,
+            utility=choice.utility,
+            parts=dict(choice.parts),
+        )
+        for choice in choices
+    )
+    return log.id
+
+
+def latest_choice(session: Session, task_id: int) -> LoggedChoice | None:
+    """Return the newest place that a task was given, or None."""
+    found = session.execute(
+        select(QueryChoiceRow, QueryLogRow, ModelVersionRow.name)
+        .join(QueryLogRow, QueryLogRow.id == QueryChoiceRow.query_id)
+        .outerjoin(ModelVersionRow, ModelVersionRow.id == QueryLogRow.version_id)
+        .where(QueryChoiceRow.task_id == task_id)
+        .order_by(QueryLogRow.id.desc())
+        .limit(1)
+    ).first()
+    if found is None:
+        return None
+    row, log, version = found
+    return LoggedChoice(
+        choice=Choice(
+            task_id=row.task_id,
+            rank=row.rank,
+            reason=row.reason,
+            utility=row.utility,
+            parts=row.parts,
+        ),
+        strategy=log.strategy,
+        version=version,
+        seed=log.seed,
+        n_pool=log.n_pool,
+        created_at=log.created_at,
+    )

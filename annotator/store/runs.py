@@ -1,0 +1,268 @@
+"""Training runs: the row is the truth. Claim, heartbeat, lease, reaper, attempts, cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from annotator.errors import LeaseLostError, NotFoundError
+from db.tables import TrainingRunRow
+
+__all__ = [
+    "FINISHED",
+    "Run",
+    "cancel_run",
+    "claim_run",
+    "finish_run",
+    "get_run",
+    "heartbeat",
+    "list_runs",
+    "reap_runs",
+    "set_snapshot",
+    "submit_run",
+]
+
+FINISHED = frozenset({"succeeded", "held", "failed", "cancelled"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A training run as stored."""
+
+    id: int
+    state: str
+    trigger: str
+    force: bool
+    owner: str | None
+    attempts: int
+    progress: Mapping[str, Any]
+    cancel_requested: bool
+    settings: Mapping[str, Any]
+    snapshot_id: int | None
+    reasons: Sequence[str]
+    error: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+def _run(row: TrainingRunRow) -> Run:
+    return Run(
+        id=row.id,
+        state=row.state,
+        trigger=row.trigger,
+        force=row.force,
+        owner=row.owner,
+        attempts=row.attempts,
+        progress=row.progress,
+        cancel_requested=row.cancel_requested,
+        settings=row.settings,
+        snapshot_id=row.snapshot_id,
+        reasons=tuple(row.reasons),
+        error=row.error,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def submit_run(
+    session: Session,
+    project_id: int,
+    *,
+    trigger: str,
+    force: bool = False,
+    settings: Mapping[str, Any] | None = None,
+) -> tuple[Run, bool]:
+    """Queue a run, or return the one that waits already.
+
+    Returns:
+        The run, and True if it is new.
+    """
+    row = session.scalar(
+        select(TrainingRunRow)
+        .where(TrainingRunRow.project_id == project_id, TrainingRunRow.state == "queued")
+        .order_by(TrainingRunRow.id)
+        .limit(1)
+    )
+    if row is not None:
+        row.force = row.force or force
+        return _run(row), False
+    row = TrainingRunRow(
+        project_id=project_id,
+        state="queued",
+        trigger=trigger,
+        force=force,
+        attempts=0,
+        progress={},
+        cancel_requested=False,
+        settings=dict(settings or {}),
+        reasons=[],
+        created_at=datetime.now(UTC),
+    )
+    session.add(row)
+    session.flush()
+    return _run(row), True
+
+
+def get_run(session: Session, run_id: int) -> Run:
+    """Return a run by id.
+
+    Raises:
+        NotFoundError: if there is none.
+    """
+    row = session.get(TrainingRunRow, run_id)
+    if row is None:
+        raise NotFoundError(f"no run {run_id}; annotator runs lists them")
+    return _run(row)
+
+
+def list_runs(
+    session: Session, project_id: int, *, states: Sequence[str] | None = None, limit: int = 20
+) -> list[Run]:
+    """Return runs, newest first."""
+    query = select(TrainingRunRow).where(TrainingRunRow.project_id == project_id)
+    if states is not None:
+        query = query.where(TrainingRunRow.state.in_(list(states)))
+    rows = session.scalars(query.order_by(TrainingRunRow.id.desc()).limit(limit))
+    return [_run(row) for row in rows]
+
+
+def claim_run(session: Session, run_id: int, *, owner: str, lease_s: float) -> Run | None:
+    """Take a queued run; None if it is not queued, or its project has a run under way."""
+    now = datetime.now(UTC)
+    try:
+        with session.begin_nested():
+            taken = session.execute(
+                update(TrainingRunRow)
+                .where(TrainingRunRow.id == run_id, TrainingRunRow.state == "queued")
+                .values(
+                    state="running",
+                    owner=owner,
+                    lease_until=now + timedelta(seconds=lease_s),
+                    attempts=TrainingRunRow.attempts + 1,
+                    started_at=now,
+                )
+                .returning(TrainingRunRow.id)
+            ).first()
+    except IntegrityError:
+        return None
+    return None if taken is None else get_run(session, run_id)
+
+
+def heartbeat(
+    session: Session,
+    run_id: int,
+    *,
+    owner: str,
+    lease_s: float,
+    progress: Mapping[str, Any] | None = None,
+) -> bool:
+    """Extend the lease and store progress.
+
+    Returns:
+        True if somebody asked for the run to be cancelled.
+
+    Raises:
+        LeaseLostError: if the run is no longer ours.
+    """
+    values: dict[str, Any] = {"lease_until": datetime.now(UTC) + timedelta(seconds=lease_s)}
+    if progress is not None:
+        values["progress"] = dict(progress)
+    kept = session.execute(
+        update(TrainingRunRow)
+        .where(
+            TrainingRunRow.id == run_id,
+            TrainingRunRow.owner == owner,
+            TrainingRunRow.state == "running",
+        )
+        .values(**values)
+        .returning(TrainingRunRow.cancel_requested)
+    ).first()
+    if kept is None:
+        raise LeaseLostError(f"run {run_id} is no longer held by {owner}")
+    return bool(kept[0])
+
+
+def set_snapshot(session: Session, run_id: int, snapshot_id: int) -> None:
+    """Bind a run to its snapshot, so that another attempt learns from the same labels."""
+    session.get_one(TrainingRunRow, run_id).snapshot_id = snapshot_id
+
+
+def finish_run(
+    session: Session,
+    run_id: int,
+    *,
+    owner: str,
+    state: str,
+    reasons: Sequence[str] = (),
+    error: str | None = None,
+) -> None:
+    """End a run that we hold.
+
+    Raises:
+        LeaseLostError: if the run is no longer ours.
+    """
+    ended = session.execute(
+        update(TrainingRunRow)
+        .where(
+            TrainingRunRow.id == run_id,
+            TrainingRunRow.owner == owner,
+            TrainingRunRow.state == "running",
+        )
+        .values(
+            state=state,
+            reasons=list(reasons),
+            error=error,
+            lease_until=None,
+            finished_at=datetime.now(UTC),
+        )
+        .returning(TrainingRunRow.id)
+    ).first()
+    if ended is None:
+        raise LeaseLostError(f"run {run_id} is no longer held by {owner}")
+
+
+def reap_runs(session: Session, *, max_attempts: int) -> list[int]:
+    """Put runs whose worker fell silent back into the queue; give up after ``max_attempts``.
+
+    Returns:
+        The ids of the runs that were put back.
+    """
+    now = datetime.now(UTC)
+    back = []
+    for row in session.scalars(
+        select(TrainingRunRow).where(
+            TrainingRunRow.state == "running", TrainingRunRow.lease_until < now
+        )
+    ):
+        if row.cancel_requested:
+            row.state, row.error = "cancelled", None
+        elif row.attempts >= max_attempts:
+            row.state = "failed"
+            row.error = f"its worker died {row.attempts} times; see the worker's log"
+        else:
+            row.state = "queued"
+            back.append(row.id)
+        row.owner = row.lease_until = None
+        if row.state != "queued":
+            row.finished_at = now
+    return back
+
+
+def cancel_run(session: Session, run_id: int) -> Run:
+    """Ask a run to stop; one that only waits is cancelled at once."""
+    row = session.get(TrainingRunRow, run_id)
+    if row is None:
+        raise NotFoundError(f"no run {run_id}; annotator runs lists them")
+    if row.state == "queued":
+        row.state, row.finished_at = "cancelled", datetime.now(UTC)
+    elif row.state == "running":
+        row.cancel_requested = True
+    return _run(row)

@@ -1,0 +1,115 @@
+"""Snapshots: the immutable list of annotation revisions that a training run sees."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from annotator.domain import LabelSchema
+from db.tables import AnnotationRow, DocumentRow, SentenceRow, SnapshotAnnotationRow, SnapshotRow
+
+__all__ = ["Snapshot", "get_snapshot", "n_new_sentences", "take_snapshot"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A snapshot as stored. ``members`` maps annotation revision ids to their split."""
+
+    id: int
+    digest: str
+    schema: LabelSchema
+    members: Mapping[int, str]
+    n_sentences: int
+
+
+def take_snapshot(
+    session: Session,
+    project_id: int,
+    *,
+    schema: LabelSchema,
+    members: Mapping[int, str],
+    n_sentences: int,
+) -> Snapshot:
+    """Store a snapshot; its digest covers the members, their split and the schema."""
+    lines = [f"{i}:{members[i]}" for i in sorted(members)]
+    digest = hashlib.sha256("\n".join([schema.digest, *lines]).encode()).hexdigest()
+    row = SnapshotRow(
+        project_id=project_id,
+        digest=digest,
+        label_schema=schema.to_json(),
+        n_annotations=len(members),
+        n_sentences=n_sentences,
+        created_at=datetime.now(UTC),
+    )
+    session.add(row)
+    session.flush()
+    session.add_all(
+        SnapshotAnnotationRow(snapshot_id=row.id, annotation_id=i, split=split)
+        for i, split in members.items()
+    )
+    return Snapshot(
+        id=row.id, digest=digest, schema=schema, members=dict(members), n_sentences=n_sentences
+    )
+
+
+def get_snapshot(session: Session, snapshot_id: int) -> Snapshot:
+    """Return a snapshot by id."""
+    row = session.get_one(SnapshotRow, snapshot_id)
+    members = session.execute(
+        select(SnapshotAnnotationRow.annotation_id, SnapshotAnnotationRow.split).where(
+            SnapshotAnnotationRow.snapshot_id == snapshot_id
+        )
+    )
+    return Snapshot(
+        id=row.id,
+        digest=row.digest,
+        schema=LabelSchema.from_json(row.label_schema),
+        members={m[0]: m[1] for m in members},
+        n_sentences=row.n_sentences,
+    )
+
+
+def n_new_sentences(session: Session, project_id: int) -> tuple[int, int, datetime | None]:
+    """Count what has been labelled since the last snapshot.
+
+    Returns:
+        New gold training sentences, all gold training sentences, and when the newest label came.
+    """
+    last = session.scalar(
+        select(func.max(SnapshotRow.id)).where(SnapshotRow.project_id == project_id)
+    )
+    inside = (
+        select(func.count(SentenceRow.id))
+        .where(
+            SentenceRow.document_id == AnnotationRow.document_id,
+            SentenceRow.start >= AnnotationRow.region_start,
+            SentenceRow.end <= AnnotationRow.region_end,
+        )
+        .scalar_subquery()
+    )
+    gold = (
+        select(func.coalesce(func.sum(inside), 0), func.max(AnnotationRow.received_at))
+        .join(DocumentRow, DocumentRow.id == AnnotationRow.document_id)
+        .where(
+            AnnotationRow.project_id == project_id,
+            AnnotationRow.is_current,
+            AnnotationRow.state == "submitted",
+            DocumentRow.split == "train",
+        )
+    )
+    seen = (
+        select(SnapshotAnnotationRow.annotation_id)
+        .where(
+            SnapshotAnnotationRow.snapshot_id == (last or 0),
+            SnapshotAnnotationRow.annotation_id == AnnotationRow.id,
+        )
+        .exists()
+    )
+    n_all = session.execute(gold).one()[0]
+    n_new, newest = session.execute(gold.where(~seen)).one()
+    return int(n_new), int(n_all), newest

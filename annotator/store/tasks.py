@@ -1,0 +1,286 @@
+"""Label Studio tasks: which document or sentence each one holds, and how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from annotator.store.documents import StoredSentence, hash_text
+from db.tables import AnnotationRow, DocumentRow, PushRow, SentenceRow, TaskRow
+
+__all__ = [
+    "OpenTask",
+    "Task",
+    "add_task",
+    "count_tasks",
+    "find_task",
+    "known_studio_ids",
+    "mark_tasks_deleted",
+    "open_tasks",
+    "record_pushes",
+    "refresh_state",
+    "task_by_id",
+    "unpushed_task_ids",
+]
+
+_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A task as stored, with the region of the document that it shows."""
+
+    id: int
+    studio_id: int
+    document_id: int
+    sentence_id: int | None
+    region: tuple[int, int]
+    text: str
+    document: str
+    split: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenTask:
+    """A task that nobody has labelled, with its sentences."""
+
+    id: int
+    studio_id: int
+    document_id: int
+    document: str
+    split: str
+    region: tuple[int, int]
+    sentences: tuple[StoredSentence, ...]
+
+
+def add_task(
+    session: Session,
+    project_id: int,
+    *,
+    studio_id: int,
+    document_id: int,
+    sentence_id: int | None,
+) -> int:
+    """Store a task unless it is known; return its own id."""
+    row = session.scalar(
+        select(TaskRow).where(TaskRow.project_id == project_id, TaskRow.studio_id == studio_id)
+    )
+    if row is None:
+        now = datetime.now(UTC)
+        row = TaskRow(
+            project_id=project_id,
+            studio_id=studio_id,
+            document_id=document_id,
+            sentence_id=sentence_id,
+            state="open",
+            created_at=now,
+            updated_at=now,
+        )
+        session.add(row)
+        session.flush()
+    return row.id
+
+
+def _task(row: TaskRow, document: DocumentRow, sentence: SentenceRow | None) -> Task:
+    region = (0, len(document.text)) if sentence is None else (sentence.start, sentence.end)
+    return Task(
+        id=row.id,
+        studio_id=row.studio_id,
+        document_id=row.document_id,
+        sentence_id=row.sentence_id,
+        region=region,
+        text=document.text[region[0] : region[1]],
+        document=document.name,
+        split=document.split,
+        state=row.state,
+    )
+
+
+def find_task(session: Session, project_id: int, *, studio_id: int) -> Task | None:
+    """Return the task that Label Studio calls ``studio_id``, or None."""
+    found = session.execute(
+        select(TaskRow, DocumentRow, SentenceRow)
+        .join(DocumentRow, DocumentRow.id == TaskRow.document_id)
+        .outerjoin(SentenceRow, SentenceRow.id == TaskRow.sentence_id)
+        .where(TaskRow.project_id == project_id, TaskRow.studio_id == studio_id)
+    ).first()
+    return None if found is None else _task(found[0], found[1], found[2])
+
+
+def task_by_id(session: Session, task_id: int) -> Task:
+    """Return a task by its own id."""
+    row = session.get_one(TaskRow, task_id)
+    document = session.get_one(DocumentRow, row.document_id)
+    sentence = session.get(SentenceRow, row.sentence_id) if row.sentence_id else None
+    return _task(row, document, sentence)
+
+
+def known_studio_ids(session: Session, project_id: int) -> set[int]:
+    """Return Label Studio's ids of all tasks that are not deleted."""
+    return set(
+        session.scalars(
+            select(TaskRow.studio_id).where(
+                TaskRow.project_id == project_id, TaskRow.state != "deleted"
+            )
+        )
+    )
+
+
+def refresh_state(session: Session, task_id: int) -> str:
+    """Derive a task's state from its annotations and store it."""
+    states = set(
+        session.scalars(
+            select(AnnotationRow.state).where(
+                AnnotationRow.task_id == task_id, AnnotationRow.is_current
+            )
+        )
+    )
+    row = session.get_one(TaskRow, task_id)
+    if "submitted" in states:
+        state = "labelled"
+    elif "skipped" in states:
+        state = "skipped"
+    else:
+        state = "open"
+    if row.state != state:
+        row.state, row.updated_at = state, datetime.now(UTC)
+    return state
+
+
+def mark_tasks_deleted(session: Session, project_id: int, studio_ids: Iterable[int]) -> int:
+    """Mark tasks that are gone from Label Studio; their labels stay. Returns how many."""
+    wanted, n = sorted(set(studio_ids)), 0
+    for i in range(0, len(wanted), _CHUNK):
+        result = session.execute(
+            update(TaskRow)
+            .where(
+                TaskRow.project_id == project_id,
+                TaskRow.studio_id.in_(wanted[i : i + _CHUNK]),
+                TaskRow.state != "deleted",
+            )
+            .values(state="deleted", updated_at=datetime.now(UTC))
+            .returning(TaskRow.id)
+        )
+        n += len(result.all())
+    return n
+
+
+def open_tasks(
+    session: Session, project_id: int, *, task_ids: Sequence[int] | None = None
+) -> list[OpenTask]:
+    """Return the tasks that wait for a label, each with its sentences, in order of id."""
+    query = (
+        select(TaskRow, DocumentRow)
+        .join(DocumentRow, DocumentRow.id == TaskRow.document_id)
+        .where(TaskRow.project_id == project_id, TaskRow.state == "open")
+        .order_by(TaskRow.id)
+    )
+    if task_ids is not None:
+        query = query.where(TaskRow.id.in_(list(task_ids)))
+    pairs = [(t, d) for t, d in session.execute(query)]
+    by_document: dict[int, list[SentenceRow]] = {}
+    ids = sorted({d.id for _, d in pairs})
+    for i in range(0, len(ids), _CHUNK):
+        for s in session.scalars(
+            select(SentenceRow)
+            .where(SentenceRow.document_id.in_(ids[i : i + _CHUNK]))
+            .order_by(SentenceRow.document_id, SentenceRow.ordinal)
+        ):
+            by_document.setdefault(s.document_id, []).append(s)
+    tasks = []
+    for row, document in pairs:
+        rows = [
+            s
+            for s in by_document.get(document.id, ())
+            if row.sentence_id is None or s.id == row.sentence_id
+        ]
+        region = (
+            (0, len(document.text))
+            if row.sentence_id is None or not rows
+            else (rows[0].start, rows[0].end)
+        )
+        tasks.append(
+            OpenTask(
+                id=row.id,
+                studio_id=row.studio_id,
+                document_id=document.id,
+                document=document.name,
+                split=document.split,
+                region=region,
+                sentences=tuple(_stored(s, document) for s in rows),
+            )
+        )
+    return tasks
+
+
+def _stored(row: SentenceRow, document: DocumentRow) -> StoredSentence:
+    text = document.text[row.start : row.end]
+    return StoredSentence(
+        id=row.id,
+        document_id=document.id,
+        document=document.name,
+        split=document.split,
+        ordinal=row.ordinal,
+        start=row.start,
+        end=row.end,
+        n_words=row.n_words,
+        text=text,
+        text_hash=row.text_hash or hash_text(text),
+    )
+
+
+def count_tasks(session: Session, project_id: int) -> dict[str, int]:
+    """Count tasks by state."""
+    rows = session.execute(
+        select(TaskRow.state, func.count())
+        .where(TaskRow.project_id == project_id)
+        .group_by(TaskRow.state)
+    )
+    empty = dict.fromkeys(("open", "labelled", "skipped", "deleted"), 0)
+    return empty | {row[0]: row[1] for row in rows}
+
+
+def unpushed_task_ids(session: Session, project_id: int, *, version_id: int) -> list[int]:
+    """Return open tasks whose prediction by this version Label Studio does not have yet."""
+    pushed = (
+        select(PushRow.id)
+        .where(PushRow.task_id == TaskRow.id, PushRow.version_id == version_id)
+        .exists()
+    )
+    return list(
+        session.scalars(
+            select(TaskRow.id)
+            .where(TaskRow.project_id == project_id, TaskRow.state == "open", ~pushed)
+            .order_by(TaskRow.id)
+        )
+    )
+
+
+def record_pushes(
+    session: Session, project_id: int, *, version_id: int, scores: dict[int, float]
+) -> None:
+    """Note that Label Studio has taken the predictions of these tasks (own ids)."""
+    known = set(
+        session.scalars(
+            select(PushRow.task_id).where(
+                PushRow.version_id == version_id, PushRow.task_id.in_(list(scores))
+            )
+        )
+    )
+    now = datetime.now(UTC)
+    session.add_all(
+        PushRow(
+            project_id=project_id,
+            version_id=version_id,
+            task_id=task_id,
+            score=score,
+            pushed_at=now,
+        )
+        for task_id, score in scores.items()
+        if task_id not in known
+    )

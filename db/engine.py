@@ -1,0 +1,57 @@
+"""Engines for SQLite (WAL) and PostgreSQL, and the two kinds of session made from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.orm import Session, sessionmaker
+
+__all__ = ["Sessions", "make_engine", "make_sessions"]
+
+_BUSY_TIMEOUT_MS = 30_000
+
+
+def make_engine(url: str) -> Engine:
+    """Create an engine for a SQLAlchemy URL (``sqlite:///file.db`` or ``postgresql://...``).
+
+    SQLite runs in WAL mode with foreign keys on; a transaction begins when we say so, and a
+    writer takes its lock at once instead of failing half way.
+    """
+    engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _set_pragmas)
+        event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _set_pragmas(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the driver must not begin transactions by itself
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("annotator_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sessions:
+    """Session factories: ``read`` for snapshots, ``write`` for transactions that change rows."""
+
+    read: sessionmaker[Session]
+    write: sessionmaker[Session]
+
+
+def make_sessions(engine: Engine) -> Sessions:
+    """Make both session factories over one pool of connections."""
+    return Sessions(
+        read=sessionmaker(engine, expire_on_commit=False),
+        write=sessionmaker(engine.execution_options(annotator_writes=True), expire_on_commit=False),
+    )

@@ -1,0 +1,47 @@
+"""All tables, singular names, every constraint named by one convention."""
+
+from db.base import Base
+from db.tables_labels import AnnotationRow, EntityRow, RelationRow
+from db.tables_model import (
+    AcquisitionRow,
+    EvaluationRow,
+    ModelVersionRow,
+    PredictionRow,
+    SnapshotAnnotationRow,
+    SnapshotRow,
+    TrainingRunRow,
+)
+from db.tables_project import AuditRow, DocumentRow, LabelSchemaRow, ProjectRow, SentenceRow
+from db.tables_studio import (
+    LeaseRow,
+    PushRow,
+    QueryChoiceRow,
+    QueryLogRow,
+    TaskRow,
+    WebhookEventRow,
+)
+
+__all__ = [
+    "AcquisitionRow",
+    "AnnotationRow",
+    "AuditRow",
+    "Base",
+    "DocumentRow",
+    "EntityRow",
+    "EvaluationRow",
+    "LabelSchemaRow",
+    "LeaseRow",
+    "ModelVersionRow",
+    "PredictionRow",
+    "ProjectRow",
+    "PushRow",
+    "QueryChoiceRow",
+    "QueryLogRow",
+    "RelationRow",
+    "SentenceRow",
+    "SnapshotAnnotationRow",
+    "SnapshotRow",
+    "TaskRow",
+    "TrainingRunRow",
+    "WebhookEventRow",
+]

@@ -1,0 +1,107 @@
+"""What concerns Label Studio and the queue: tasks, inbox, pushes, choices, leases."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.base import Base
+from db.types import BigId, Json, UtcDateTime
+
+__all__ = ["LeaseRow", "PushRow", "QueryChoiceRow", "QueryLogRow", "TaskRow", "WebhookEventRow"]
+
+
+class TaskRow(Base):
+    """A Label Studio task: a whole document, or one of its sentences."""
+
+    __tablename__ = "task"
+    __table_args__ = (
+        UniqueConstraint("project_id", "studio_id"),
+        CheckConstraint("state IN ('open', 'labelled', 'skipped', 'deleted')", name="state"),
+        Index(None, "project_id", "state"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id"))
+    studio_id: Mapped[int] = mapped_column(BigId)
+    document_id: Mapped[int] = mapped_column(ForeignKey("document.id"), index=True)
+    sentence_id: Mapped[int | None] = mapped_column(ForeignKey("sentence.id"), index=True)
+    state: Mapped[str] = mapped_column(String(20))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class WebhookEventRow(Base):
+    """The inbox: each event as it came, less the secrets that Label Studio puts in."""
+
+    __tablename__ = "webhook_event"
+    __table_args__ = (
+        UniqueConstraint("dedupe_key"),
+        CheckConstraint("state IN ('new', 'done', 'failed', 'ignored')", name="state"),
+        Index(None, "state", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    received_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    studio_project_id: Mapped[int | None]
+    action: Mapped[str] = mapped_column(String(100))
+    dedupe_key: Mapped[str] = mapped_column(String(64))
+    payload: Mapped[dict[str, Any]] = mapped_column(Json)
+    state: Mapped[str] = mapped_column(String(20))
+    attempts: Mapped[int]
+    error: Mapped[str | None] = mapped_column(Text)
+    processed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class PushRow(Base):
+    """A prediction that Label Studio has taken: one a version and task."""
+
+    __tablename__ = "push"
+    __table_args__ = (UniqueConstraint("version_id", "task_id"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id"))
+    version_id: Mapped[int] = mapped_column(ForeignKey("model_version.id"))
+    task_id: Mapped[int] = mapped_column(ForeignKey("task.id"), index=True)
+    score: Mapped[float]
+    pushed_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class QueryLogRow(Base):
+    """One selection: by which strategy, version and seed, out of how many."""
+
+    __tablename__ = "query_log"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id"), index=True)
+    version_id: Mapped[int | None] = mapped_column(ForeignKey("model_version.id"))
+    strategy: Mapped[str] = mapped_column(String(50))
+    seed: Mapped[int] = mapped_column(BigId)
+    n_pool: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class QueryChoiceRow(Base):
+    """A task's place in a selection, and why it stands there."""
+
+    __tablename__ = "query_choice"
+
+    query_id: Mapped[int] = mapped_column(ForeignKey("query_log.id"), primary_key=True)
+    task_id: Mapped[int] = mapped_column(BigId, ForeignKey("task.id"), primary_key=True)
+    rank: Mapped[int]
+    reason: Mapped[str] = mapped_column(String(20))
+    utility: Mapped[float | None]
+    parts: Mapped[dict[str, Any]] = mapped_column(Json)
+
+
+class LeaseRow(Base):
+    """Who does a piece of work that one worker at a time may do, and until when."""
+
+    __tablename__ = "lease"
+
+    name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(200))
+    until: Mapped[datetime] = mapped_column(UtcDateTime)
