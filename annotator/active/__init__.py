@@ -1,6 +1,14 @@
 """What to show next: query strategies over stored signals, and the modAL adapter."""
 
-from annotator.active.batch import Candidate, Selection, select_batch
+from annotator.active.batch import Candidate, Selection, interleave, select_batch
 from annotator.active.strategies import STRATEGIES, Strategy, get_strategy
 
-__all__ = ["STRATEGIES", "Candidate", "Selection", "Strategy", "get_strategy", "select_batch"]
+__all__ = [
+    "STRATEGIES",
+    "Candidate",
+    "Selection",
+    "Strategy",
+    "get_strategy",
+    "interleave",
+    "select_batch",
+]

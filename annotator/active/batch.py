@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from annotator.active.pool import query_ranked, query_top
 
-__all__ = ["Candidate", "Selection", "select_batch"]
+__all__ = ["Candidate", "Selection", "interleave", "select_batch"]
 
 _PREFILTER = 10
 
@@ -90,7 +90,7 @@ def select_batch(
     at_random = [int(i) for i in rng.permutation(len(candidates)) if int(i) not in taken]
     explored, _ = _capped(at_random, n_random, candidates, per_group, counts)
     batch = [(i, "strategy") for i in chosen] + [(i, "random") for i in explored]
-    mixed = _spread(batch[: len(chosen)], batch[len(chosen) :])
+    mixed = interleave(batch[: len(chosen)], batch[len(chosen) :])
     taken |= set(explored)
     order = query_top(scores, len(candidates), rng=rng)
     rest = [(int(i), "rest") for i in order if int(i) not in taken]
@@ -133,19 +133,10 @@ def _capped(
     return chosen, counts
 
 
-def _spread(
+def interleave(
     first: Sequence[tuple[int, str]], second: Sequence[tuple[int, str]]
 ) -> list[tuple[int, str]]:
-    """Mix ``second`` evenly into ``first``, keeping both orders."""
-    total = len(first) + len(second)
-    if not second:
-        return list(first)
-    at = {round((k + 0.5) * total / len(second) - 0.5) for k in range(len(second))}
-    mixed, a, b = [], iter(first), iter(second)
-    for place in range(total):
-        item = next(b, None) if place in at else next(a, None)
-        if item is None:
-            item = next(a, None) or next(b, None)
-        if item is not None:
-            mixed.append(item)
-    return mixed
+    """Spread ``second`` evenly over ``first``; both keep their order."""
+    keyed = [((i + 0.5) / len(first), 0, item) for i, item in enumerate(first)]
+    keyed += [((i + 0.5) / len(second), 1, item) for i, item in enumerate(second)]
+    return [item for _, _, item in sorted(keyed, key=lambda k: k[:2])]

@@ -57,6 +57,21 @@ class LabelSchema:
             pairs=self.pairs | other.pairs,
         )
 
+    def with_pairs(self, pairs: Iterable[tuple[str, str, str]]) -> LabelSchema:
+        """Return this schema with those of ``pairs`` added whose types it has."""
+        fitting = frozenset(
+            (relation, head, tail)
+            for relation, head, tail in pairs
+            if relation in self.relation_types
+            and head in self.entity_types
+            and tail in self.entity_types
+        )
+        return LabelSchema(
+            entity_types=self.entity_types,
+            relation_types=self.relation_types,
+            pairs=self.pairs | fitting,
+        )
+
     @classmethod
     def from_documents(cls, documents: Iterable[Document]) -> LabelSchema:
         """Learn the schema that ``documents`` use, types in alphabetical order."""

@@ -21,7 +21,9 @@ class WordEntity:
 
     def __post_init__(self) -> None:
         if not 0 <= self.first <= self.last:
-            raise InputError(f"word entity must satisfy 0 <= first <= last, {self.first, self.last}")
+            raise InputError(
+                f"word entity must satisfy 0 <= first <= last, {self.first, self.last}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,7 @@ __all__ = [
     "mark_deleted",
     "record_annotation",
     "studio_ids",
+    "task_of_annotation",
 ]
 
 
@@ -100,8 +101,14 @@ def current_revision(
     )
 
 
-def record_annotation(session: Session, new: NewAnnotation) -> bool:
-    """Append a revision, unless the current one says the same.
+def record_annotation(session: Session, new: NewAnnotation, *, revive: bool = False) -> bool:
+    """Append a revision, unless the current one says the same or is younger.
+
+    Args:
+        session: A writing session.
+        new: The labels as they are now.
+        revive: What was believed deleted is there after all: the word of a pull, which sees
+            Label Studio as it is, where an event may only be late.
 
     Returns:
         True if a revision was added.
@@ -111,7 +118,7 @@ def record_annotation(session: Session, new: NewAnnotation) -> bool:
         session, new.project_id, source=new.source, external_id=new.external_id
     )
     if before is not None:
-        stale = new.created_at < before.created_at
+        stale = new.created_at < before.created_at and not (revive and before.state == "deleted")
         if before.content_hash == digest or stale:
             return False
         session.execute(
@@ -200,8 +207,10 @@ def mark_deleted(session: Session, project_id: int, *, external_id: str, at: dat
     )
 
 
-def studio_ids(session: Session, project_id: int, *, task_id: int) -> set[str]:
-    """Return the Label Studio ids of a task's annotations that are not deleted."""
+def studio_ids(
+    session: Session, project_id: int, *, task_id: int, received_before: datetime
+) -> set[str]:
+    """Return the Label Studio ids of a task's annotations, not deleted and known by then."""
     return set(
         session.scalars(
             select(AnnotationRow.external_id).where(
@@ -210,9 +219,16 @@ def studio_ids(session: Session, project_id: int, *, task_id: int) -> set[str]:
                 AnnotationRow.source == "studio",
                 AnnotationRow.is_current,
                 AnnotationRow.state != "deleted",
+                AnnotationRow.received_at < received_before,
             )
         )
     )
+
+
+def task_of_annotation(session: Session, project_id: int, *, external_id: str) -> int | None:
+    """Return our task of a Label Studio annotation, or None if the annotation is unknown."""
+    row = current_revision(session, project_id, source="studio", external_id=external_id)
+    return None if row is None else row.task_id
 
 
 def _labels_of(

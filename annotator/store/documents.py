@@ -26,8 +26,10 @@ __all__ = [
     "find_document",
     "find_sentence",
     "hash_text",
+    "iter_documents",
     "sentences_of",
     "sentences_without_task",
+    "stored_sentence",
 ]
 
 
@@ -55,7 +57,10 @@ class StoredDocument:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSentence:
-    """A sentence as stored, with its text. Offsets count in the document."""
+    """A sentence as stored, with its text. Offsets count in the document.
+
+    ``tokens`` (offsets from the sentence's start) are there where the document brought its own.
+    """
 
     id: int
     document_id: int
@@ -67,6 +72,7 @@ class StoredSentence:
     n_words: int
     text: str
     text_hash: str
+    tokens: tuple[tuple[int, int], ...] | None = None
 
 
 def hash_text(text: str) -> str:
@@ -140,7 +146,14 @@ def add_document(
     return _document(row), True
 
 
-def _sentence(row: SentenceRow, document: DocumentRow) -> StoredSentence:
+def stored_sentence(row: SentenceRow, document: DocumentRow) -> StoredSentence:
+    """Join a sentence's row with its document's (store-internal)."""
+    own = document.meta.get("tokens")
+    tokens = None
+    if isinstance(own, list):
+        tokens = tuple(
+            (a - row.start, b - row.start) for a, b in own if row.start <= a and b <= row.end
+        )
     return StoredSentence(
         id=row.id,
         document_id=row.document_id,
@@ -152,6 +165,7 @@ def _sentence(row: SentenceRow, document: DocumentRow) -> StoredSentence:
         n_words=row.n_words,
         text=document.text[row.start : row.end],
         text_hash=row.text_hash,
+        tokens=tokens,
     )
 
 
@@ -163,7 +177,7 @@ def sentences_of(session: Session, document_id: int) -> list[StoredSentence]:
         .where(SentenceRow.document_id == document_id)
         .order_by(SentenceRow.ordinal)
     )
-    return [_sentence(row, document) for row in rows]
+    return [stored_sentence(row, document) for row in rows]
 
 
 def find_sentence(
@@ -179,7 +193,7 @@ def find_sentence(
             SentenceRow.start == start,
         )
     ).first()
-    return None if found is None else _sentence(found[0], found[1])
+    return None if found is None else stored_sentence(found[0], found[1])
 
 
 def _is_labelled() -> Any:
@@ -207,7 +221,7 @@ def sentences_without_task(
         .order_by(SentenceRow.id)
         .limit(limit)
     )
-    return [_sentence(row, document) for row, document in rows]
+    return [stored_sentence(row, document) for row, document in rows]
 
 
 def documents_without_task(

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from annotator.store.documents import StoredSentence, hash_text
+from annotator.store.documents import StoredSentence, stored_sentence
 from db.tables import AnnotationRow, DocumentRow, PushRow, SentenceRow, TaskRow
 
 __all__ = [
@@ -18,8 +18,10 @@ __all__ = [
     "add_task",
     "count_tasks",
     "find_task",
+    "has_pushes",
     "known_studio_ids",
     "mark_tasks_deleted",
+    "move_task",
     "open_tasks",
     "record_pushes",
     "refresh_state",
@@ -212,26 +214,10 @@ def open_tasks(
                 document=document.name,
                 split=document.split,
                 region=region,
-                sentences=tuple(_stored(s, document) for s in rows),
+                sentences=tuple(stored_sentence(s, document) for s in rows),
             )
         )
     return tasks
-
-
-def _stored(row: SentenceRow, document: DocumentRow) -> StoredSentence:
-    text = document.text[row.start : row.end]
-    return StoredSentence(
-        id=row.id,
-        document_id=document.id,
-        document=document.name,
-        split=document.split,
-        ordinal=row.ordinal,
-        start=row.start,
-        end=row.end,
-        n_words=row.n_words,
-        text=text,
-        text_hash=row.text_hash or hash_text(text),
-    )
 
 
 def count_tasks(session: Session, project_id: int) -> dict[str, int]:
@@ -284,3 +270,16 @@ def record_pushes(
         for task_id, score in scores.items()
         if task_id not in known
     )
+
+
+def move_task(session: Session, task_id: int, *, document_id: int, sentence_id: int | None) -> None:
+    """Point a task whose text was edited at another document."""
+    row = session.get_one(TaskRow, task_id)
+    row.document_id, row.sentence_id = document_id, sentence_id
+    row.updated_at = datetime.now(UTC)
+
+
+def has_pushes(session: Session, version_id: int) -> bool:
+    """Tell whether Label Studio has any prediction of this version."""
+    found = session.scalar(select(PushRow.id).where(PushRow.version_id == version_id).limit(1))
+    return found is not None

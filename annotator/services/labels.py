@@ -1,0 +1,193 @@
+"""Label Studio's tasks and annotations into the database, from an event or from a pull alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from annotator.domain import Document, Entity, Relation
+from annotator.errors import TaskFormatError
+from annotator.services.corrections import compare_labels
+from annotator.services.ingest import draw_split, store_document
+from annotator.store.annotations import NewAnnotation, record_annotation
+from annotator.store.documents import find_sentence, hash_text
+from annotator.store.tasks import Task, add_task, find_task, move_task, refresh_state
+from annotator.studio import LabelConfig, result_to_labels
+
+__all__ = ["SplitRule", "record_studio_annotation", "resolve_task"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitRule:
+    """How documents that first appear in Label Studio are drawn into the hold-out."""
+
+    holdout_share: float
+    seed: int
+
+
+def resolve_task(
+    session: Session,
+    project_id: int,
+    task: Mapping[str, Any],
+    *,
+    config: LabelConfig,
+    split: SplitRule,
+) -> Task:
+    """Return our task for one of Label Studio's, storing its document if it is new.
+
+    A task of ours names its document and place (``doc_id``, ``sent_start``); any other becomes a
+    document of its own. A task whose text was edited is moved to a new document: labels given
+    before stay with the text they were given for.
+
+    Raises:
+        TaskFormatError: if the task has no id or no text in the configured field.
+    """
+    studio_id, data = task.get("id"), task.get("data")
+    if not isinstance(studio_id, int) or not isinstance(data, Mapping):
+        raise TaskFormatError("a task needs an integer id and an object data")
+    text = data.get(config.text_field)
+    if not isinstance(text, str) or not text:
+        raise TaskFormatError(
+            f"task {studio_id}: data.{config.text_field} must be a text that is not empty; "
+            f"found {type(text).__name__}"
+        )
+    known = find_task(session, project_id, studio_id=studio_id)
+    if known is not None and known.text == text:
+        return known
+    document_id, sentence_id = _place(session, project_id, studio_id, data, text, split, known)
+    if known is not None:
+        move_task(session, known.id, document_id=document_id, sentence_id=sentence_id)
+    else:
+        add_task(
+            session,
+            project_id,
+            studio_id=studio_id,
+            document_id=document_id,
+            sentence_id=sentence_id,
+        )
+    found = find_task(session, project_id, studio_id=studio_id)
+    if found is None:
+        raise TaskFormatError(f"task {studio_id} could not be stored")
+    return found
+
+
+def _place(
+    session: Session,
+    project_id: int,
+    studio_id: int,
+    data: Mapping[str, Any],
+    text: str,
+    split: SplitRule,
+    known: Task | None,
+) -> tuple[int, int | None]:
+    name, start = data.get("doc_id"), data.get("sent_start")
+    if isinstance(name, str) and isinstance(start, int):
+        sentence = find_sentence(session, project_id, document=name, start=start)
+        if sentence is not None and sentence.text == text:
+            return sentence.document_id, sentence.id
+    own = isinstance(name, str) and name and start is None and known is None
+    document = f"{name}" if own else f"studio-{studio_id}-{hash_text(text)[:8]}"
+    drawn = draw_split(document, share=split.holdout_share, seed=split.seed)
+    stored, _, _ = store_document(
+        session, project_id, Document(id=document, text=text), split=drawn
+    )
+    return stored, None
+
+
+def record_studio_annotation(
+    session: Session,
+    project_id: int,
+    task: Task,
+    annotation: Mapping[str, Any],
+    *,
+    config: LabelConfig,
+    prediction: Mapping[str, Any] | None = None,
+    revive: bool = False,
+) -> bool:
+    """Append an annotation as Label Studio has it now; True if that was news.
+
+    What it changed of ``prediction`` (the one it started from) is computed here, once, and stored.
+
+    Raises:
+        TaskFormatError: if the annotation has no id or no list of results.
+    """
+    annotation_id = annotation.get("id")
+    if not isinstance(annotation_id, int):
+        raise TaskFormatError(f"task {task.studio_id}: an annotation without an integer id")
+    labels = result_to_labels(annotation.get("result"), text=task.text, config=config)
+    offset = task.region[0]
+    new = NewAnnotation(
+        project_id=project_id,
+        document_id=task.document_id,
+        task_id=task.id,
+        source="studio",
+        external_id=str(annotation_id),
+        state="skipped" if annotation.get("was_cancelled") else "submitted",
+        region=task.region,
+        entities=tuple(_shift(e, offset) for e in labels.entities),
+        relations=labels.relations,
+        created_at=_time(annotation.get("updated_at")),
+        raw=annotation.get("result"),
+        annotator=_person(annotation.get("completed_by")),
+        ground_truth=bool(annotation.get("ground_truth")),
+        bulk_created=bool(annotation.get("bulk_created")),
+        lead_time_s=_number(annotation.get("lead_time")),
+        parent_prediction=_integer(annotation.get("parent_prediction")),
+        parent_version=_version_of(prediction),
+        diff=_corrections(prediction, (labels.entities, labels.relations), task.text, config),
+    )
+    is_new = record_annotation(session, new, revive=revive)
+    refresh_state(session, task.id)
+    return is_new
+
+
+def _shift(entity: Entity, offset: int) -> Entity:
+    return replace(entity, start=entity.start + offset, end=entity.end + offset)
+
+
+def _corrections(
+    prediction: Mapping[str, Any] | None,
+    labels: tuple[tuple[Entity, ...], tuple[Relation, ...]],
+    text: str,
+    config: LabelConfig,
+) -> dict[str, Any] | None:
+    if not prediction or not isinstance(prediction.get("result"), list):
+        return None
+    before = result_to_labels(prediction["result"], text=text, config=config)
+    return compare_labels((before.entities, before.relations), labels).to_json()
+
+
+def _version_of(prediction: Mapping[str, Any] | None) -> str | None:
+    version = prediction.get("model_version") if prediction else None
+    return version if isinstance(version, str) else None
+
+
+def _time(value: Any) -> datetime:
+    if isinstance(value, str):
+        try:
+            at = datetime.fromisoformat(value)
+        except ValueError as error:
+            raise TaskFormatError("updated_at is no ISO 8601 time") from error
+        return at if at.tzinfo else at.replace(tzinfo=UTC)
+    return datetime.now(UTC)
+
+
+def _person(value: Any) -> str | None:
+    # The REST API gives an id or an object, events an id.
+    if isinstance(value, Mapping):
+        value = value.get("id")
+    return None if value is None else str(value)
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _integer(value: Any) -> int | None:
+    if isinstance(value, Mapping):
+        value = value.get("id")
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
