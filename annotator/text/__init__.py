@@ -1,0 +1,28 @@
+"""Sentences, tokens, BIOES tags and the alignment of documents to them. Pure; needs no torch."""
+
+from annotator.text.alignment import (
+    Alignment,
+    AlignmentIssue,
+    IssueKind,
+    align_document,
+    to_entities,
+)
+from annotator.text.bioes import decode_bioes, encode_bioes, tag_names
+from annotator.text.segmentation import Segmentation, segment_document
+from annotator.text.sentences import split_sentences
+from annotator.text.tokens import tokenize
+
+__all__ = [
+    "Alignment",
+    "AlignmentIssue",
+    "IssueKind",
+    "Segmentation",
+    "align_document",
+    "decode_bioes",
+    "encode_bioes",
+    "segment_document",
+    "split_sentences",
+    "tag_names",
+    "to_entities",
+    "tokenize",
+]

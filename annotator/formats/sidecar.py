@@ -1,0 +1,172 @@
+"""``*.sentences.jsonl``: what a BIOES file cannot say about its sentences.
+
+One object a line. ``{"document": {"id", "text", "meta"}}`` comes before its sentences, each
+``{"sentence": {"number", "id", "document_id", "start", "end", "tokens", "entities"}}`` with
+``tokens`` as ``[start, end]`` in the document and ``entities`` as ``[first word, last word, id]``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from annotator.domain import Document, Entity, Relation, TaggedSentence, Token
+from annotator.errors import AnnotatorError, InputError
+from annotator.formats.corpus import SkippedItem
+from annotator.formats.jsonl import parse_object
+from annotator.formats.source import read_lines
+from annotator.formats.tsv import TaggedBlock
+from annotator.text import to_entities
+
+__all__ = ["describe_document", "describe_sentence", "read_sidecar"]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Draft:
+    """A document while its sentences are collected."""
+
+    id: str
+    text: str
+    meta: dict[str, Any]
+    entities: list[Entity] = field(default_factory=list)
+    relations: list[Relation] = field(default_factory=list)
+    taken: set[str] = field(default_factory=set)
+
+    def add(
+        self, entities: Iterable[Entity], relations: Iterable[Relation], ids: Sequence[str]
+    ) -> None:
+        """Take over the labels of one sentence under ``ids`` ("" for a fresh one)."""
+        names: dict[str, str] = {}
+        for entity, wanted in zip(entities, ids, strict=True):
+            names[entity.id] = self._name(wanted)
+            self.entities.append(
+                Entity(id=names[entity.id], type=entity.type, start=entity.start, end=entity.end)
+            )
+        self.relations += [
+            Relation(type=relation.type, head=names[relation.head], tail=names[relation.tail])
+            for relation in relations
+        ]
+
+    def _name(self, wanted: str) -> str:
+        name, n = wanted, len(self.entities)
+        while not name or name in self.taken:
+            n += 1
+            name = f"e{n}"
+        self.taken.add(name)
+        return name
+
+
+def describe_document(document: Document) -> str:
+    """Return the line of a document.
+
+    Raises:
+        InputError: if ``meta`` is not plain, finite JSON.
+    """
+    value = {"id": document.id, "text": document.text, "meta": dict(document.meta)}
+    try:
+        return json.dumps({"document": value}, ensure_ascii=False, allow_nan=False) + "\n"
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"document {document.id!r}: meta must be plain, finite JSON values"
+        ) from error
+
+
+def describe_sentence(document: Document, sentence: TaggedSentence, number: int) -> str:
+    """Return the line of a sentence that stands under ``number`` in the BIOES file."""
+    kept = {
+        (entity.start, entity.end, entity.type): entity.id for entity in reversed(document.entities)
+    }
+    value = {
+        "number": number,
+        "id": sentence.id,
+        "document_id": document.id,
+        "start": sentence.start,
+        "end": sentence.end,
+        "tokens": [[token.start, token.end] for token in sentence.tokens],
+        "entities": [
+            [
+                item.first,
+                item.last,
+                kept[sentence.tokens[item.first].start, sentence.tokens[item.last].end, item.type],
+            ]
+            for item in sentence.entities
+        ],
+    }
+    return json.dumps({"sentence": value}, ensure_ascii=False) + "\n"
+
+
+def read_sidecar(
+    path: Path, blocks: Sequence[TaggedBlock], skipped: list[SkippedItem]
+) -> tuple[Document, ...]:
+    """Join the sentences of a BIOES file with their sidecar.
+
+    A sentence that is only in the sidecar is reported as skipped: its labels are gone.
+
+    Raises:
+        InputError: naming ``file:line``, if a line is not as described above, or a sentence of
+            the BIOES file is not in the sidecar or has other words.
+    """
+    drafts: dict[str, _Draft] = {}
+    waiting = {tagged.block.number: tagged for tagged in blocks}
+    for number, line in read_lines(path):
+        if not line.strip():
+            continue
+        place = f"{path.name}:{number}"
+        value = parse_object(line, place=place)
+        try:
+            if "document" in value:
+                _begin_document(value["document"], drafts)
+            else:
+                _place_sentence(value["sentence"], drafts, waiting, skipped, place)
+        except AnnotatorError as error:
+            raise InputError(f"{place}: {error}") from error
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise InputError(
+                f"{place}: not a document or sentence as this file has them"
+            ) from error
+    if waiting:
+        block = next(iter(waiting.values())).block
+        raise InputError(f"{block.file}:{block.line}: this sentence is not in {path.name}")
+    return tuple(_finish(draft) for draft in drafts.values())
+
+
+def _begin_document(value: dict[str, Any], drafts: dict[str, _Draft]) -> None:
+    draft = _Draft(id=value["id"], text=value["text"], meta=dict(value["meta"]))
+    if not isinstance(draft.id, str) or not isinstance(draft.text, str) or draft.id in drafts:
+        raise InputError("a document needs an id of its own and a text, both strings")
+    drafts[draft.id] = draft
+
+
+def _place_sentence(
+    value: dict[str, Any],
+    drafts: dict[str, _Draft],
+    waiting: dict[str, TaggedBlock],
+    skipped: list[SkippedItem],
+    place: str,
+) -> None:
+    tagged = waiting.pop(str(value["number"]), None)
+    if tagged is None:
+        skipped.append(SkippedItem(place=place, reason="the sentence is not in the BIOES file"))
+        return
+    draft = drafts[value["document_id"]]
+    tokens = tuple(Token(start=start, end=end) for start, end in value["tokens"])
+    if [draft.text[token.start : token.end] for token in tokens] != tagged.block.words:
+        raise InputError(
+            f"the words of this sentence are not those at {tagged.block.file}:{tagged.block.line}"
+        )
+    ids = {(first, last): str(name) for first, last, name in value["entities"]}
+    entities, relations = to_entities(tokens, tagged.entities, tagged.relations)
+    draft.add(entities, relations, [ids.get((e.first, e.last), "") for e in tagged.entities])
+
+
+def _finish(draft: _Draft) -> Document:
+    return Document(
+        id=draft.id,
+        text=draft.text,
+        entities=tuple(draft.entities),
+        relations=tuple(draft.relations),
+        meta=draft.meta,
+    )

@@ -1,0 +1,69 @@
+"""Files as readers see them: found, unpacked, decoded, with the place of every fault."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from annotator.errors import InputError
+
+__all__ = ["find_file", "read_lines", "read_text"]
+
+
+def find_file(path: Path, name: str) -> Path:
+    """Return ``path`` if it is a file, or the file ``name`` inside if it is a folder.
+
+    Raises:
+        InputError: if there is no such file.
+    """
+    found = path / name if path.is_dir() else path
+    if not found.is_file():
+        raise InputError(f"there is no file {found}; give a file, or a folder that holds {name}")
+    return found
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    r"""Yield line numbers from 1 and lines without their end (``\n`` or ``\r\n``).
+
+    A file named ``*.gz`` is unpacked. Only ``\n`` ends a line: the other line separators of
+    Unicode may stand inside one.
+
+    Raises:
+        InputError: if the file is absent, damaged, or not UTF-8.
+    """
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            for number, raw in enumerate(stream, start=1):
+                try:
+                    line = raw.decode("utf-8")
+                except UnicodeDecodeError as error:
+                    raise InputError(
+                        f"{path.name}:{number}: byte {error.start} of the line is not UTF-8; "
+                        "convert the file to UTF-8"
+                    ) from error
+                yield number, line.removesuffix("\n").removesuffix("\r")
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"cannot read {path}: {error}") from error
+
+
+def read_text(path: Path) -> str:
+    """Return the whole file, line ends and all.
+
+    Raises:
+        InputError: if the file is absent, not UTF-8, or holds null bytes.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error}") from error
+    null = raw.find(b"\0")
+    if null >= 0:
+        raise InputError(f"{path.name}: null byte at byte {null}; this is not a UTF-8 text file")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path.name}: byte {error.start} is not UTF-8; convert the file to UTF-8"
+        ) from error

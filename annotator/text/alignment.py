@@ -1,0 +1,292 @@
+"""From documents with character spans to sentences with word spans, and back.
+
+What a flat sequence of tags over words and one directed relation a pair cannot say is left out
+of the sentences and named in an ``AlignmentIssue`` each; the document itself keeps everything.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from annotator.domain import (
+    Document,
+    Entity,
+    Relation,
+    TaggedSentence,
+    Token,
+    WordEntity,
+    WordRelation,
+)
+from annotator.text.segmentation import Segmentation, segment_document
+
+__all__ = ["Alignment", "AlignmentIssue", "IssueKind", "align_document", "to_entities"]
+
+IssueKind = Literal[
+    "overlap",
+    "off_token_edge",
+    "crosses_sentence",
+    "several_labels",
+    "relation_across_sentences",
+    "relation_unlabelled",
+    "relation_bidirectional",
+    "relation_lost_entity",
+    "duplicate_relation",
+    "unusable_meta",
+    "not_expressible",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlignmentIssue:
+    """One thing that a format or the model cannot express, and why. Never holds text.
+
+    ``item_id`` is an entity id, ``relations[i]`` for the document's i-th relation, or the key of
+    ``meta`` that could not be used (``unusable_meta``: our own splitter was used instead).
+    ``not_expressible`` is for what only one file format cannot say.
+    """
+
+    kind: IssueKind
+    document_id: str
+    item_id: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alignment:
+    """The sentences of one document and one issue for each label left out of them."""
+
+    sentences: tuple[TaggedSentence, ...]
+    issues: tuple[AlignmentIssue, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Placed:
+    """An entity found on token edges: its sentence and its words in that sentence."""
+
+    entity: Entity
+    i_sentence: int
+    word_entity: WordEntity
+
+
+def align_document(document: Document, *, group: str | None = None) -> Alignment:
+    """Split, tokenise and map the labels of ``document`` to words.
+
+    ``meta["tokens"]`` and ``meta["sentences"]`` (lists of ``[start, end]``) replace the tokenizer
+    and the splitter. Of entities that overlap, the longest is kept, of equally long ones the
+    earlier; of several labels on one span the first. Each label left out is one issue; nothing
+    raises.
+
+    Args:
+        document: What to align.
+        group: What must stay on one side of a split; ``meta["group"]`` or the document id if None.
+
+    Returns:
+        Sentences with ids ``<document id>#<i>``, entities in order of position, and the issues.
+    """
+    segmentation, unusable = segment_document(document)
+    issues = [
+        AlignmentIssue(kind="unusable_meta", document_id=document.id, item_id=key, detail=why)
+        for key, why in unusable
+    ]
+    placed = _place_entities(document, segmentation, issues)
+    kept = _keep_flat(document, placed, issues)
+    name = group or str(document.meta.get("group") or document.id)
+    return Alignment(
+        sentences=_build_sentences(document, segmentation, kept, issues, group=name),
+        issues=tuple(issues),
+    )
+
+
+def _place_entities(
+    document: Document, segmentation: Segmentation, issues: list[AlignmentIssue]
+) -> list[_Placed]:
+    starts = [token.start for token in segmentation.tokens]
+    ends = [token.end for token in segmentation.tokens]
+    placed = []
+    for entity in document.entities:
+        first = bisect_right(ends, entity.start)
+        last = bisect_left(starts, entity.end) - 1
+        problem = _edge_problem(entity, segmentation, first, last)
+        if problem:
+            kind, detail = problem
+            issues.append(
+                AlignmentIssue(kind=kind, document_id=document.id, item_id=entity.id, detail=detail)
+            )
+            continue
+        i_sentence = segmentation.token_sentences[first]
+        offset = segmentation.first_tokens[i_sentence]
+        word_entity = WordEntity(type=entity.type, first=first - offset, last=last - offset)
+        placed.append(_Placed(entity=entity, i_sentence=i_sentence, word_entity=word_entity))
+    return placed
+
+
+def _edge_problem(
+    entity: Entity, segmentation: Segmentation, first: int, last: int
+) -> tuple[IssueKind, str] | None:
+    span = f"{entity.start}..{entity.end}"
+    if first > last:
+        return "off_token_edge", f"{span} holds no token"
+    sentences = segmentation.token_sentences
+    if sentences[first] != sentences[last]:
+        return (
+            "crosses_sentence",
+            f"{span} reaches from sentence {sentences[first]} to {sentences[last]}",
+        )
+    start, end = segmentation.tokens[first].start, segmentation.tokens[last].end
+    if (start, end) != (entity.start, entity.end):
+        return "off_token_edge", f"{span} is not on token edges; its tokens are {start}..{end}"
+    return None
+
+
+def _keep_flat(
+    document: Document, placed: list[_Placed], issues: list[AlignmentIssue]
+) -> dict[str, _Placed]:
+    """Return what is kept by entity id; the longest first, so that nothing kept overlaps."""
+    owners: dict[tuple[int, int], _Placed] = {}
+    kept: dict[str, _Placed] = {}
+    for item in sorted(placed, key=lambda p: (p.entity.start - p.entity.end, p.entity.start)):
+        words = range(item.word_entity.first, item.word_entity.last + 1)
+        other = next(
+            (owners[item.i_sentence, i] for i in words if (item.i_sentence, i) in owners), None
+        )
+        if other is None:
+            kept[item.entity.id] = item
+            owners.update(((item.i_sentence, i), item) for i in words)
+            continue
+        same_span = other.word_entity.first == item.word_entity.first and (
+            other.word_entity.last == item.word_entity.last
+        )
+        relabelled = same_span and other.entity.type != item.entity.type
+        verb = "has the span of" if same_span else "overlaps"
+        issues.append(
+            AlignmentIssue(
+                kind="several_labels" if relabelled else "overlap",
+                document_id=document.id,
+                item_id=item.entity.id,
+                detail=f"{item.entity.start}..{item.entity.end} {verb} "
+                f"{other.entity.id}, which is kept",
+            )
+        )
+    return kept
+
+
+def _build_sentences(
+    document: Document,
+    segmentation: Segmentation,
+    kept: dict[str, _Placed],
+    issues: list[AlignmentIssue],
+    *,
+    group: str,
+) -> tuple[TaggedSentence, ...]:
+    by_sentence: list[list[_Placed]] = [[] for _ in segmentation.sentences]
+    for item in kept.values():
+        by_sentence[item.i_sentence].append(item)
+    ranks: dict[str, int] = {}
+    for items in by_sentence:
+        items.sort(key=lambda item: item.word_entity.first)
+        ranks.update({item.entity.id: rank for rank, item in enumerate(items)})
+    relations = _place_relations(document, kept, ranks, issues)
+    sentences = []
+    for i, span in enumerate(segmentation.sentences):
+        tokens = segmentation.sentence_tokens(i)
+        sentences.append(
+            TaggedSentence(
+                id=f"{document.id}#{i}",
+                words=tuple(document.text[token.start : token.end] for token in tokens),
+                tokens=tokens,
+                start=span.start,
+                end=span.end,
+                entities=tuple(item.word_entity for item in by_sentence[i]),
+                relations=tuple(relations.get(i, ())),
+                group=group,
+            )
+        )
+    return tuple(sentences)
+
+
+def _place_relations(
+    document: Document,
+    kept: dict[str, _Placed],
+    ranks: dict[str, int],
+    issues: list[AlignmentIssue],
+) -> dict[int, list[WordRelation]]:
+    relations: dict[int, list[WordRelation]] = {}
+    seen: set[tuple[str | None, str, str]] = set()
+    for i, relation in enumerate(document.relations):
+        problem = _relation_problem(relation, kept, seen)
+        if problem is not None:
+            issues.append(
+                AlignmentIssue(
+                    kind=problem,
+                    document_id=document.id,
+                    item_id=f"relations[{i}]",
+                    detail=f"{relation.type} from {relation.head} to {relation.tail}",
+                )
+            )
+            continue
+        seen.add((relation.type, relation.head, relation.tail))
+        relations.setdefault(kept[relation.head].i_sentence, []).append(
+            WordRelation(
+                type=str(relation.type), head=ranks[relation.head], tail=ranks[relation.tail]
+            )
+        )
+    return relations
+
+
+def _relation_problem(
+    relation: Relation, kept: dict[str, _Placed], seen: set[tuple[str | None, str, str]]
+) -> IssueKind | None:
+    if relation.type is None:
+        return "relation_unlabelled"
+    if relation.bidirectional:
+        return "relation_bidirectional"
+    if relation.head not in kept or relation.tail not in kept:
+        return "relation_lost_entity"
+    if kept[relation.head].i_sentence != kept[relation.tail].i_sentence:
+        return "relation_across_sentences"
+    if (relation.type, relation.head, relation.tail) in seen:
+        return "duplicate_relation"
+    return None
+
+
+def to_entities(
+    tokens: Sequence[Token],
+    word_entities: Sequence[WordEntity],
+    word_relations: Sequence[WordRelation] = (),
+    *,
+    prefix: str = "e",
+) -> tuple[tuple[Entity, ...], tuple[Relation, ...]]:
+    """Bring labels over the words of one sentence back to document offsets.
+
+    Args:
+        tokens: The sentence's tokens with offsets into the document.
+        word_entities: Entities over those tokens.
+        word_relations: Relations whose ends index ``word_entities``.
+        prefix: Ids are ``<prefix>1``, ``<prefix>2``, …; give each sentence of a document its own.
+
+    Returns:
+        Entities in the given order and relations between them, scores kept.
+    """
+    entities = tuple(
+        Entity(
+            id=f"{prefix}{n}",
+            type=item.type,
+            start=tokens[item.first].start,
+            end=tokens[item.last].end,
+            score=item.score,
+        )
+        for n, item in enumerate(word_entities, start=1)
+    )
+    relations = tuple(
+        Relation(
+            type=item.type,
+            head=entities[item.head].id,
+            tail=entities[item.tail].id,
+            score=item.score,
+        )
+        for item in word_relations
+    )
+    return entities, relations

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from annotator.domain import Document, Entity, Relation
+from annotator.formats import Corpus, read_corpus, write_corpus
+from annotator.formats.brat import file_stem
+from annotator.text import align_document, segment_document
+
+ALPHABET = [*"aB1.!?() \n\t\"\\'", "\r\n", "\u0301", "😀", "é", "\u2028", "\u0085", "\0"]
+TEXTS = st.lists(st.sampled_from(ALPHABET), max_size=50).map("".join)
+NAMES = st.text(st.sampled_from([*"aZ0 -./%~", "é", "😀", "\u2028"]), min_size=1, max_size=6)
+SCORES = st.none() | st.floats(0, 1)
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> Document:
+    """Anything the canonical format can say."""
+    text = draw(TEXTS)
+    spans = draw(st.lists(st.tuples(*[st.integers(0, len(text))] * 2), max_size=5))
+    entities = tuple(
+        Entity(id=f"e{i}", type=draw(NAMES), start=min(span), end=max(span), score=draw(SCORES))
+        for i, span in enumerate(spans)
+        if span[0] != span[1]
+    )
+    ends = st.sampled_from([entity.id for entity in entities] or [""])
+    pairs = draw(st.lists(st.tuples(ends, ends), max_size=3 * bool(entities)))
+    relations = tuple(
+        Relation(
+            type=draw(st.none() | NAMES),
+            head=head,
+            tail=tail,
+            bidirectional=draw(st.booleans()),
+            score=draw(SCORES),
+        )
+        for head, tail in pairs
+    )
+    meta = draw(st.dictionaries(NAMES, st.none() | st.integers() | NAMES, max_size=2))
+    return Document(id=draw(NAMES), text=text, entities=entities, relations=relations, meta=meta)
+
+
+@st.composite
+def expressible_documents(draw: st.DrawFn) -> Document:
+    """What BIOES can say: flat entities on tokens, relations inside a sentence."""
+    text = draw(TEXTS)
+    segmentation, _ = segment_document(Document(id="d", text=text))
+    entities: list[Entity] = []
+    relations: list[Relation] = []
+    for i in range(len(segmentation.sentences)):
+        tokens = segmentation.sentence_tokens(i)
+        edges = sorted(draw(st.sets(st.integers(0, len(tokens)), max_size=5)))
+        here = [
+            Entity(
+                id=f"s{i}-{first}",
+                type=draw(st.sampled_from(["X", "a-b"])),
+                start=tokens[first].start,
+                end=tokens[after - 1].end,
+            )
+            for first, after in pairwise(edges)
+        ]
+        ends = st.sampled_from([entity.id for entity in here] or [""])
+        pairs = draw(st.sets(st.tuples(ends, ends), max_size=2 * bool(here)))
+        relations += [Relation(type="R", head=head, tail=tail) for head, tail in sorted(pairs)]
+        entities += here
+    return Document(id=draw(NAMES), text=text, entities=tuple(entities), relations=tuple(relations))
+
+
+def _there_and_back(name: str, written: list[Document]) -> Corpus:
+    with TemporaryDirectory() as folder:
+        write_corpus(name, written, Path(folder))
+        return read_corpus(name, Path(folder))
+
+
+@settings(deadline=None)
+@given(st.lists(documents(), max_size=3, unique_by=lambda document: document.id))
+def test_jsonl_comes_back_as_it_was(written: list[Document]) -> None:
+    corpus = _there_and_back("jsonl", written)
+
+    assert corpus.documents == tuple(written)
+    assert (corpus.report.skipped, corpus.report.repaired) == ((), ())
+
+
+@settings(deadline=None)
+@given(st.lists(expressible_documents(), max_size=3, unique_by=lambda document: document.id))
+def test_bioes_comes_back_as_it_was_where_it_can_say_it(written: list[Document]) -> None:
+    assert _there_and_back("bioes", written).documents == tuple(written)
+
+
+@settings(deadline=None)
+@given(documents())
+def test_bioes_comes_back_with_the_sentences_that_were_aligned(document: Document) -> None:
+    returned = _there_and_back("bioes", [document]).documents[0]
+
+    assert align_document(returned).sentences == align_document(document).sentences
+
+
+@settings(deadline=None)
+@given(st.sets(st.text(max_size=8), max_size=8))
+def test_different_ids_have_different_file_names(ids: set[str]) -> None:
+    assert len({file_stem(name) for name in ids}) == len(ids)
