@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from annotator.domain.document import Token
+from annotator.domain.schema import LabelSchema
 from annotator.errors import InputError
 
 __all__ = ["TaggedSentence", "WordEntity", "WordRelation"]
@@ -76,3 +77,17 @@ class TaggedSentence:
                     raise InputError(
                         f"sentence {self.id}: relation end {end} of {len(self.entities)} entities"
                     )
+
+    def restrict(self, schema: LabelSchema) -> TaggedSentence:
+        """Return this sentence with only the labels whose types ``schema`` has."""
+        kept = [i for i, e in enumerate(self.entities) if e.type in schema.entity_types]
+        place = {old: new for new, old in enumerate(kept)}
+        return replace(
+            self,
+            entities=tuple(self.entities[i] for i in kept),
+            relations=tuple(
+                replace(r, head=place[r.head], tail=place[r.tail])
+                for r in self.relations
+                if r.type in schema.relation_types and r.head in place and r.tail in place
+            ),
+        )

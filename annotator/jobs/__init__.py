@@ -1,0 +1,1 @@
+"""Background work: a queue that carries run ids, and the worker that does them."""

@@ -20,6 +20,7 @@ __all__ = [
     "TextSentence",
     "labels_of_task",
     "predict_sentences",
+    "segment_text",
     "split_text",
     "studio_prediction",
     "task_confidence",
@@ -45,13 +46,28 @@ def split_text(text: str, *, is_sentence: bool) -> list[TextSentence]:
         if not text.strip():
             return []
         return [TextSentence(start=0, text=text, text_hash=hash_text(text))]
-    segmentation, _ = segment_document(Document(id="task", text=text))
-    return [
-        TextSentence(
-            start=s.start, text=text[s.start : s.end], text_hash=hash_text(text[s.start : s.end])
+    return segment_text(Document(id="task", text=text))
+
+
+def segment_text(document: Document) -> list[TextSentence]:
+    """Split a document into sentences, with its own tokens where it brings them."""
+    segmentation, _ = segment_document(document)
+    own = "tokens" in document.meta
+    sentences = []
+    for i, s in enumerate(segmentation.sentences):
+        text = document.text[s.start : s.end]
+        tokens = tuple(
+            (t.start - s.start, t.end - s.start) for t in segmentation.sentence_tokens(i)
         )
-        for s in segmentation.sentences
-    ]
+        sentences.append(
+            TextSentence(
+                start=s.start,
+                text=text,
+                text_hash=hash_text(text),
+                tokens=tokens if own else None,
+            )
+        )
+    return sentences
 
 
 def to_text_sentences(

@@ -13,7 +13,14 @@ from sqlalchemy.orm import Session
 
 from db.tables import WebhookEventRow
 
-__all__ = ["StoredEvent", "count_events", "finish_event", "new_events", "store_event"]
+__all__ = [
+    "StoredEvent",
+    "count_events",
+    "finish_event",
+    "latest_event_id",
+    "new_events",
+    "store_event",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,3 +97,8 @@ def count_events(session: Session) -> dict[str, int]:
     )
     empty = dict.fromkeys(("new", "done", "failed", "ignored"), 0)
     return empty | {row[0]: row[1] for row in rows}
+
+
+def latest_event_id(session: Session) -> int:
+    """Return the id of the newest event, 0 if there is none."""
+    return session.scalar(select(func.max(WebhookEventRow.id))) or 0

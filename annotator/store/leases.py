@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from db.tables import LeaseRow
 
-__all__ = ["release_lease", "take_lease"]
+__all__ = ["holders", "release_lease", "take_lease"]
 
 
 def take_lease(session: Session, name: str, *, owner: str, lease_s: float) -> bool:
@@ -38,3 +38,14 @@ def take_lease(session: Session, name: str, *, owner: str, lease_s: float) -> bo
 def release_lease(session: Session, name: str, *, owner: str) -> None:
     """Give a lease back, if it is still ours."""
     session.execute(delete(LeaseRow).where(LeaseRow.name == name, LeaseRow.owner == owner))
+
+
+def holders(session: Session, prefix: str, *, now: datetime) -> list[str]:
+    """Return the owners of live leases whose name begins with ``prefix``."""
+    return list(
+        session.scalars(
+            select(LeaseRow.owner)
+            .where(LeaseRow.name.startswith(prefix, autoescape=True), LeaseRow.until >= now)
+            .order_by(LeaseRow.name)
+        )
+    )

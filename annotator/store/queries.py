@@ -10,9 +10,16 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.tables import ModelVersionRow, QueryChoiceRow, QueryLogRow
+from db.tables import (
+    DocumentRow,
+    ModelVersionRow,
+    PushRow,
+    QueryChoiceRow,
+    QueryLogRow,
+    TaskRow,
+)
 
-__all__ = ["Choice", "LoggedChoice", "latest_choice", "log_selection"]
+__all__ = ["Choice", "LoggedChoice", "latest_choice", "log_selection", "queue_head"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,3 +107,32 @@ def latest_choice(session: Session, task_id: int) -> LoggedChoice | None:
         n_pool=log.n_pool,
         created_at=log.created_at,
     )
+
+
+def queue_head(
+    session: Session, project_id: int, *, version_id: int, limit: int
+) -> list[dict[str, Any]]:
+    """Return the open tasks that Label Studio shows next, as it was told by pushes."""
+    reason = (
+        select(QueryChoiceRow.reason)
+        .where(QueryChoiceRow.task_id == TaskRow.id)
+        .order_by(QueryChoiceRow.query_id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    rows = session.execute(
+        select(TaskRow.studio_id, TaskRow.id, DocumentRow.name, PushRow.score, reason)
+        .join(PushRow, PushRow.task_id == TaskRow.id)
+        .join(DocumentRow, DocumentRow.id == TaskRow.document_id)
+        .where(
+            TaskRow.project_id == project_id,
+            TaskRow.state == "open",
+            PushRow.version_id == version_id,
+        )
+        .order_by(PushRow.score, TaskRow.id)
+        .limit(limit)
+    )
+    return [
+        {"task": row[0], "id": row[1], "document": row[2], "score": row[3], "reason": row[4]}
+        for row in rows
+    ]

@@ -19,11 +19,13 @@ __all__ = [
     "Run",
     "cancel_run",
     "claim_run",
+    "fail_or_requeue",
     "finish_run",
     "get_run",
     "heartbeat",
     "list_runs",
     "reap_runs",
+    "release_run",
     "set_snapshot",
     "submit_run",
 ]
@@ -254,6 +256,35 @@ def reap_runs(session: Session, *, max_attempts: int) -> list[int]:
         if row.state != "queued":
             row.finished_at = now
     return back
+
+
+def fail_or_requeue(
+    session: Session, run_id: int, *, owner: str, error: str, max_attempts: int
+) -> str:
+    """Record how a run's process died; queue it again while tries are left.
+
+    Returns:
+        The state it is in now.
+    """
+    row = session.get_one(TrainingRunRow, run_id)
+    if row.state != "running" or row.owner != owner:
+        raise LeaseLostError(f"run {run_id} is no longer held by {owner}")
+    row.error, row.owner, row.lease_until = error, None, None
+    if row.cancel_requested:
+        row.state, row.finished_at = "cancelled", datetime.now(UTC)
+    elif row.attempts >= max_attempts:
+        row.state, row.finished_at = "failed", datetime.now(UTC)
+    else:
+        row.state = "queued"
+    return row.state
+
+
+def release_run(session: Session, run_id: int, *, owner: str) -> None:
+    """Put a run back that we hold and cannot finish now; the attempt does not count."""
+    row = session.get_one(TrainingRunRow, run_id)
+    if row.state == "running" and row.owner == owner:
+        row.state, row.owner, row.lease_until = "queued", None, None
+        row.attempts = max(0, row.attempts - 1)
 
 
 def cancel_run(session: Session, run_id: int) -> Run:

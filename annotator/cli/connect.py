@@ -1,0 +1,130 @@
+"""``annotator connect`` and ``disconnect``: Label Studio on the other side."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from annotator.cli.project import HomeOption, JsonOption, emit, note, open_project
+from annotator.errors import ConfigError
+from annotator.settings import load_settings, write_secrets
+
+__all__ = ["register"]
+
+
+def connect(
+    url: Annotated[str, typer.Argument(help="Label Studio's address.")],
+    token: Annotated[
+        str,
+        typer.Option(
+            "--token",
+            envvar="ANNOTATOR_STUDIO_TOKEN",
+            help="A personal access token or a legacy token.",
+        ),
+    ],
+    project: Annotated[
+        int | None, typer.Option("--project", help="The project's number in Label Studio.")
+    ] = None,
+    create: Annotated[
+        str | None,
+        typer.Option("--create", metavar="TITLE", help="Make a new Label Studio project."),
+    ] = None,
+    backend_url: Annotated[
+        str | None,
+        typer.Option("--backend-url", help="Where Label Studio reaches annotator serve."),
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Connect the project to Label Studio; annotator serve must be running.
+
+    Makes the backend and its webhook, sets the order of tasks, pulls what is there, and proves
+    that events arrive. Running it twice changes nothing.
+
+    Example: annotator connect http://127.0.0.1:8080 --token T --project 1
+    """
+    from annotator.jobs.tend import split_rule
+    from annotator.services.connect import connect_project, ensure_studio_project
+    from annotator.services.reconcile import reconcile
+    from annotator.studio import StudioClient
+
+    if (project is None) == (create is None):
+        raise ConfigError("say which project: --project N for one that exists, or --create TITLE")
+    with open_project(home) as opened, StudioClient(url, token) as client:
+        client.whoami()
+        if project is None:
+            made = ensure_studio_project(
+                opened.database, opened.project, client, title=create or ""
+            )
+            project = made.id
+            note(f"made Label Studio project {project}")
+        secrets = {"studio_url": client.url, "studio_token": token, "studio_project": project}
+        if backend_url is not None:
+            secrets["backend_url"] = backend_url
+        write_secrets(opened.settings.home, secrets)
+        settings = load_settings(opened.settings.home)
+        connection = connect_project(
+            opened.database,
+            opened.project,
+            client,
+            studio_project=project,
+            backend_url=settings.backend,
+            user=settings.backend_user,
+            password=settings.backend_password.get_secret_value(),
+            on_step=lambda step: note(f"{step} ..."),
+        )
+        pulled = reconcile(
+            opened.database, opened.reload(), client, split=split_rule(settings), full=True
+        )
+    lines = [
+        f"connected to project {project} at {client.url}; events arrive at {settings.backend}",
+        f"{pulled.n_tasks} tasks found there, {pulled.n_news} news",
+        f"labels: {', '.join(connection.config.labels)}",
+    ]
+    if connection.unknown_types:
+        lines.append(
+            "types of this project without a label there: " + ", ".join(connection.unknown_types)
+        )
+    lines.append("next: annotator worker (uploads tasks, pushes predictions, trains)")
+    emit(
+        {
+            "project": project,
+            "backend": connection.backend,
+            "webhook": connection.webhook,
+            "event_arrived": connection.event_arrived,
+            "n_tasks": pulled.n_tasks,
+            "problems": list(pulled.problems),
+        },
+        lines,
+        as_json=as_json,
+    )
+
+
+def disconnect(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Remove the backend and its webhook from Label Studio. Labels and tasks stay.
+
+    Example: annotator disconnect
+    """
+    from annotator.cli.project import open_studio
+    from annotator.services.connect import disconnect_project
+
+    with open_project(home) as opened, open_studio(opened) as client:
+        removed = disconnect_project(
+            opened.database, opened.project, client, backend_url=opened.settings.backend
+        )
+        write_secrets(
+            opened.settings.home,
+            {"studio_url": None, "studio_token": None, "studio_project": None},
+        )
+    emit(
+        {"removed": removed},
+        ["disconnected" if removed else "there was nothing left to remove in Label Studio"],
+        as_json=as_json,
+    )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("connect")(connect)
+    app.command("disconnect")(disconnect)

@@ -1,0 +1,62 @@
+"""``annotator evaluate``: strict scores of a model on a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from annotator.cli.project import HomeOption, JsonOption, emit, open_project
+from annotator.errors import NotFoundError
+from annotator.store.versions import active_version, get_version
+
+__all__ = ["register"]
+
+
+def evaluate(
+    data: Annotated[Path, typer.Option("--data", help="Gold documents.")],
+    fmt: Annotated[str, typer.Option("--format", help="jsonl, bioes, ade or conll04.")] = "jsonl",
+    model: Annotated[
+        str | None, typer.Option("--model", help="A version [default: the active one].")
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score a model on gold documents: an entity counts if type and both ends are right, a
+    relation if its type and both its entities are.
+
+    Example: annotator evaluate --data test.jsonl
+    """
+    from annotator.formats import read_corpus
+    from annotator.model import Predictor
+    from annotator.model.device import pick_device
+    from annotator.services.retrain import evaluate_version
+    from annotator.text import align_document
+
+    with open_project(home) as opened:
+        with opened.database.read() as session:
+            version = (
+                get_version(session, opened.project.id, model)
+                if model
+                else active_version(session, opened.project.id)
+            )
+        if version is None:
+            raise NotFoundError("there is no active model; run annotator retrain --wait")
+        corpus = read_corpus(fmt, data)
+        sentences = [s for d in corpus.documents for s in align_document(d).sentences]
+        predictor = Predictor.load(Path(version.folder), device=pick_device(opened.settings.device))
+        value = {**evaluate_version(predictor, sentences).to_json(), "model": version.name}
+    lines = [f"{version.name} on {value['n_sentences']} sentences (strict)"]
+    for task, title in (("ner", "entities"), ("re", "relations")):
+        micro = value[task]["micro"]
+        lines.append(f"{title:<10} P {micro['p']:.1f}  R {micro['r']:.1f}  F1 {micro['f1']:.1f}")
+        lines += [
+            f"  {name:<18} F1 {scores['f1']:.1f}" for name, scores in value[task]["types"].items()
+        ]
+    emit(value, lines, as_json=as_json)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("evaluate")(evaluate)

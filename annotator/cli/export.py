@@ -1,0 +1,44 @@
+"""``annotator export``: gold in a format of your choice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from annotator import __version__
+from annotator.cli.project import HomeOption, JsonOption, emit, open_project
+
+__all__ = ["register"]
+
+
+def export(
+    out: Annotated[Path, typer.Option("--out", help="The folder to write into.")],
+    fmt: Annotated[str, typer.Option("--format", help="bioes, brat or jsonl.")] = "jsonl",
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the gold labels with a manifest and a report on what the format cannot express.
+
+    Example: annotator export --format bioes --out ./gold
+    """
+    from annotator.services.export import export_gold
+
+    with open_project(home) as opened:
+        report = export_gold(
+            opened.database, opened.project.id, name=fmt, out=out, program_version=__version__
+        )
+    lines = [
+        f"{report.n_documents} documents, {report.n_sentences} sentences, "
+        f"{report.n_entities} entities, {report.n_relations} relations",
+        *(f"wrote {name}" for name in report.files),
+    ]
+    if report.not_expressible:
+        lines.append(f"{report.not_expressible} labels left out; alignment.json has a line each")
+    emit({name: getattr(report, name) for name in report.__slots__}, lines, as_json=as_json)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("export")(export)

@@ -1,0 +1,87 @@
+"""``annotator import``: documents into the project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from annotator.cli.project import HomeOption, JsonOption, emit, open_project, progress_bar
+
+__all__ = ["register"]
+
+
+def import_(
+    fmt: Annotated[
+        str, typer.Argument(metavar="FORMAT", help="jsonl, bioes, ade, conll04 or text.")
+    ],
+    path: Annotated[Path, typer.Argument(help="A file, or a folder where the format has one.")],
+    role: Annotated[
+        Literal["gold", "pool", "holdout"],
+        typer.Option(
+            "--as",
+            help="gold: labels to learn from; pool: text to be labelled; holdout: labels to "
+            "measure with, never learnt from.",
+        ),
+    ] = "pool",
+    holdout_share: Annotated[
+        float | None,
+        typer.Option(
+            "--holdout-share",
+            min=0.0,
+            max=0.99,
+            help="Share of documents drawn at random into the hold-out [default: the setting].",
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Take only so many documents.")
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Import documents. Running it again adds only what is new.
+
+    Example: annotator import jsonl notes.jsonl --as gold
+    """
+    from annotator.formats import read_corpus
+    from annotator.services.ingest import ingest_documents
+
+    with open_project(home) as opened:
+        corpus = read_corpus(fmt, path)
+        documents = corpus.documents[:limit]
+        share = opened.settings.holdout_share if holdout_share is None else holdout_share
+        with progress_bar("import", total=len(documents)) as advance:
+            report = ingest_documents(
+                opened.database,
+                opened.project.id,
+                documents,
+                role=role,
+                holdout_share=share,
+                seed=opened.settings.seed,
+                on_progress=lambda done: advance(done, len(documents), ""),
+            )
+    value: dict[str, Any] = {name: getattr(report, name) for name in report.__slots__}
+    value["skipped"] = [
+        {"place": item.place, "reason": item.reason} for item in corpus.report.skipped
+    ]
+    value["repaired"] = [
+        {"place": item.place, "reason": item.reason} for item in corpus.report.repaired
+    ]
+    lines = [
+        f"{report.n_documents} documents with {report.n_sentences} sentences imported as {role}"
+        + (f", {report.n_known} known before" if report.n_known else ""),
+        f"labels of {report.n_labelled} documents: {report.n_entities} entities, "
+        f"{report.n_relations} relations",
+        f"{report.n_holdout} documents drawn into the hold-out",
+    ]
+    for word, items in (("left out", corpus.report.skipped), ("repaired", corpus.report.repaired)):
+        lines += [f"{word}: {item.place}: {item.reason}" for item in items[:10]]
+        if len(items) > 10:
+            lines.append(f"{word}: and {len(items) - 10} more (--json lists all)")
+    emit(value, lines, as_json=as_json)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("import")(import_)

@@ -1,0 +1,117 @@
+"""The program ``annotator``: its commands, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from annotator import __version__
+from annotator.cli import (
+    connect,
+    database,
+    demo,
+    evaluate,
+    export,
+    import_,
+    init,
+    models,
+    predict,
+    push,
+    queue,
+    retrain,
+    runs,
+    serve,
+    status,
+    sync,
+    worker,
+)
+from annotator.errors import AnnotatorError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="annotator",
+    help="Label entities and relations in clinical text with a model at your side.\n\n"
+    "Start with: annotator demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for _module in (
+    init,
+    demo,
+    import_,
+    connect,
+    serve,
+    worker,
+    retrain,
+    runs,
+    models,
+    queue,
+    predict,
+    push,
+    sync,
+    export,
+    evaluate,
+    status,
+    database,
+):
+    _module.register(app)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Take options that stand before the command."""
+
+
+def main() -> None:
+    """Run the command line. Exit code 0: done; 1: an error, said in one line; 2: wrong use."""
+    try:
+        app()
+    except AnnotatorError as error:
+        _fail(error)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        _fail(AnnotatorError(f"{error.strerror or type(error).__name__}{where}"))
+    except Exception as error:  # the program's edge: one line, or a traceback on demand
+        _fail(
+            AnnotatorError(
+                f"unexpected {type(error).__name__}; run again with annotator --debug ... and "
+                "report what it prints"
+            )
+        )
+
+
+def _fail(error: AnnotatorError) -> None:
+    if "--debug" in sys.argv:
+        traceback.print_exc()
+    typer.echo(f"annotator: error: {error}", err=True)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""``annotator predict``: labels for a file, without Label Studio."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from annotator.cli.project import HomeOption, open_project, progress_bar
+from annotator.errors import NotFoundError
+from annotator.store.versions import active_version, get_version
+
+__all__ = ["register"]
+
+
+def predict(
+    path: Annotated[Path, typer.Argument(help="A file of documents.")],
+    fmt: Annotated[
+        str, typer.Option("--format", help="jsonl, bioes, ade, conll04 or text.")
+    ] = "jsonl",
+    model: Annotated[
+        str | None, typer.Option("--model", help="A version [default: the active one].")
+    ] = None,
+    home: HomeOption = None,
+) -> None:
+    """Print each document with predicted entities and relations, one JSON object a line.
+
+    Example: annotator predict notes.jsonl > predicted.jsonl
+    """
+    from annotator.formats import document_to_json, read_corpus
+    from annotator.model import Predictor
+    from annotator.model.device import pick_device
+    from annotator.services.predict import (
+        labels_of_task,
+        predict_sentences,
+        segment_text,
+    )
+
+    with open_project(home) as opened:
+        with opened.database.read() as session:
+            version = (
+                get_version(session, opened.project.id, model)
+                if model
+                else active_version(session, opened.project.id)
+            )
+        if version is None:
+            raise NotFoundError("there is no active model; run annotator retrain --wait")
+        documents = read_corpus(fmt, path).documents
+        predictor = Predictor.load(Path(version.folder), device=pick_device(opened.settings.device))
+        split = [segment_text(document) for document in documents]
+        with progress_bar("predict") as advance:
+            predictions = predict_sentences(
+                opened.database,
+                version.id,
+                predictor,
+                (s for sentences in split for s in sentences),
+                on_progress=lambda done, total: advance(done, total, ""),
+            )
+        for document, sentences in zip(documents, split, strict=True):
+            entities, relations = labels_of_task(sentences, predictions)
+            labelled = replace(document, entities=entities, relations=relations)
+            typer.echo(json.dumps(document_to_json(labelled), ensure_ascii=False))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("predict")(predict)

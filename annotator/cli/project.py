@@ -1,0 +1,122 @@
+"""What every command needs: options, the open project, output for people and machines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from annotator.errors import ConfigError
+from annotator.settings import Settings, load_settings
+from annotator.store.database import Database
+from annotator.store.projects import Project, get_project
+
+__all__ = [
+    "HomeOption",
+    "JsonOption",
+    "OpenProject",
+    "emit",
+    "note",
+    "open_project",
+    "open_studio",
+    "progress_bar",
+]
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--home",
+        help="The project's folder; by default ANNOTATOR_HOME or the nearest annotator.toml.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenProject:
+    """An open project: settings, database, and the project's row."""
+
+    settings: Settings
+    database: Database
+    project: Project
+
+    def reload(self) -> Project:
+        """Read the project's row again."""
+        with self.database.read() as session:
+            return get_project(session, self.settings.project)
+
+
+@contextmanager
+def open_project(home: Path | None, **overrides: Any) -> Iterator[OpenProject]:
+    """Open the project in ``home``, its tables brought up to date."""
+    settings = load_settings(home, **overrides)
+    database = Database(settings.database)
+    try:
+        database.upgrade()
+        with database.read() as session:
+            project = get_project(session, settings.project)
+        yield OpenProject(settings=settings, database=database, project=project)
+    finally:
+        database.close()
+
+
+@contextmanager
+def open_studio(opened: OpenProject) -> Iterator[Any]:
+    """Open a client for the connected Label Studio.
+
+    Raises:
+        ConfigError: if the project is not connected.
+    """
+    from annotator.studio import StudioClient
+
+    token = opened.settings.studio_token.get_secret_value()
+    if opened.project.studio is None or not token:
+        raise ConfigError("the project is not connected; run annotator connect URL --token T")
+    with StudioClient(opened.project.studio.host, token) as client:
+        yield client
+
+
+def emit(value: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
+    """Print a result: JSON on one line for machines, lines for people."""
+    typer.echo(json.dumps(value, ensure_ascii=False) if as_json else "\n".join(lines))
+
+
+def note(text: str) -> None:
+    """Tell a person something that is not the result."""
+    typer.echo(text, err=True)
+
+
+@contextmanager
+def progress_bar(
+    what: str, *, total: int | None = None
+) -> Iterator[Callable[[int, int | None, str], None]]:
+    """Show a progress bar on stderr if that is a terminal.
+
+    Yields:
+        A function of (done, total or None, a few words).
+    """
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[words]}"),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    ) as bar:
+        task = bar.add_task(what, total=total, words="")
+
+        def advance(done: int, total: int | None, words: str = "") -> None:
+            bar.update(task, completed=done, total=total, words=words)
+
+        yield advance

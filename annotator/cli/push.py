@@ -1,0 +1,81 @@
+"""``annotator push``: tasks, predictions and order to Label Studio, now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from annotator.cli.project import (
+    HomeOption,
+    JsonOption,
+    emit,
+    open_project,
+    open_studio,
+    progress_bar,
+)
+from annotator.store.versions import active_version
+
+__all__ = ["register"]
+
+
+def push(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Upload documents as tasks and push the active model's predictions and order.
+
+    A running worker does this by itself. What Label Studio has already is not sent again.
+
+    Example: annotator push
+    """
+    from annotator.jobs.tend import queue_settings, split_rule
+    from annotator.model import Predictor
+    from annotator.model.device import pick_device
+    from annotator.services.publish import publish_version, upload_tasks
+    from annotator.services.reconcile import reconcile
+
+    with open_project(home) as opened, open_studio(opened) as client:
+        reconcile(opened.database, opened.project, client, split=split_rule(opened.settings))
+        project = opened.reload()
+        with progress_bar("push") as advance:
+
+            def report(what: str, done: int, total: int) -> None:
+                advance(done, total, what)
+
+            n_uploaded = upload_tasks(opened.database, project, client, on_progress=report)
+            with opened.database.read() as session:
+                version = active_version(session, project.id)
+            published = None
+            if version is not None:
+                predictor = Predictor.load(
+                    Path(version.folder), device=pick_device(opened.settings.device)
+                )
+                published = publish_version(
+                    opened.database,
+                    project,
+                    client,
+                    version,
+                    predictor,
+                    queue=queue_settings(opened.settings),
+                    on_progress=report,
+                )
+    lines = [f"{n_uploaded} tasks uploaded"]
+    if published is None:
+        lines.append("no active model, so no predictions; annotator retrain --wait makes one")
+    else:
+        lines.append(f"{published.n_pushed} predictions of {published.version} pushed")
+        if not published.selected:
+            lines.append("the version is not selected: Label Studio has no prediction of it")
+    emit(
+        {
+            "n_uploaded": n_uploaded,
+            "version": published.version if published else None,
+            "n_pushed": published.n_pushed if published else 0,
+            "selected": published.selected if published else False,
+        },
+        lines,
+        as_json=as_json,
+    )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("push")(push)

@@ -1,0 +1,53 @@
+"""``annotator serve``: the ML backend and the dashboard."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from annotator.cli.project import HomeOption, note, open_project
+from annotator.logs import configure_logs
+
+__all__ = ["register"]
+
+
+def serve(
+    host: Annotated[
+        str | None, typer.Option("--host", help="Address to listen on [default: 127.0.0.1].")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", min=1, max=65535, help="Port [default: 9090].")
+    ] = None,
+    home: HomeOption = None,
+) -> None:
+    """Serve predictions to Label Studio and the dashboard to people, until Ctrl-C.
+
+    Example: annotator serve --port 9090
+    """
+    from annotator.jobs.queue import JobQueue
+    from annotator.model.device import pick_device
+    from ml_backend.app import create_app
+    from ml_backend.models import ModelHost
+    from ml_backend.server import serve as serve_app
+
+    with open_project(home, host=host, port=port) as opened:
+        settings = opened.settings
+        configure_logs(json_lines=settings.log_json)
+        queue = JobQueue(settings.queue)
+        models = ModelHost(opened.database, opened.project.id, device=pick_device(settings.device))
+        try:
+            app = create_app(settings, database=opened.database, models=models, queue=queue)
+            note(
+                f"serving project {opened.project.name} on http://{settings.host}:{settings.port} "
+                f"(user {settings.backend_user}, password in {settings.home}/secrets.toml)"
+            )
+            serve_app(app, settings)
+        finally:
+            models.close()
+            queue.close()
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("serve")(serve)

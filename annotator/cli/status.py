@@ -1,0 +1,64 @@
+"""``annotator status``: one look at the project."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from annotator.cli.project import HomeOption, JsonOption, emit, open_project
+from annotator.services.status import project_status
+
+__all__ = ["register"]
+
+
+def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Show counts, the model in use, the last run, the queue's head and what is running.
+
+    Example: annotator status
+    """
+    with open_project(home) as opened:
+        value = project_status(opened.database, opened.project, opened.settings)
+    emit(value, _lines(value), as_json=as_json)
+
+
+def _lines(value: dict[str, Any]) -> list[str]:
+    tasks, studio, run = value["tasks"], value["label_studio"], value["last_run"]
+    connected = f"project {studio['project']} at {studio['url']}" if studio["connected"] else "no"
+    lines = [
+        f"project        {value['project']} ({value['unit']} tasks)",
+        f"documents      {value['documents']['train']} to learn from, "
+        f"{value['documents']['holdout']} in the hold-out; {value['n_sentences']} sentences",
+        f"gold           {value['n_gold']} labels, {value['n_new_sentences']} new sentences since "
+        f"the last run (trains at {value['retrain_at']})",
+        f"tasks          {tasks['open']} open, {tasks['labelled']} labelled, "
+        f"{tasks['skipped']} skipped",
+        f"model          {_model(value['active_version'])}",
+        f"last run       {run['id']} {run['state']}" if run else "last run       none",
+        f"worker         {'alive' if value['worker']['alive'] else 'not running'}",
+        f"label studio   {connected}",
+    ]
+    if value["queue"]:
+        head = ", ".join(str(item["task"]) for item in value["queue"])
+        lines.append(f"shown next     tasks {head}")
+    failed = value["inbox"]["failed"]
+    if failed:
+        lines.append(f"inbox          {failed} events could not be understood; sync pulls them")
+    return lines
+
+
+def _model(version: dict[str, Any] | None) -> str:
+    if version is None:
+        return "none yet; annotator retrain --wait trains one"
+    holdout = version["metrics"].get("holdout")
+    if not holdout or not holdout["n_sentences"]:
+        return f"{version['name']} (provisional: there is no hold-out to measure on)"
+    return (
+        f"{version['name']}: entities F1 {holdout['ner']['micro']['f1']:.1f}, relations F1 "
+        f"{holdout['re']['micro']['f1']:.1f} on {holdout['n_sentences']} hold-out sentences"
+    )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("status")(status)

@@ -1,0 +1,62 @@
+"""``annotator sync``: makes our database equal to Label Studio's."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from annotator.cli.project import (
+    HomeOption,
+    JsonOption,
+    emit,
+    open_project,
+    open_studio,
+    progress_bar,
+)
+
+__all__ = ["register"]
+
+
+def sync(
+    full: Annotated[
+        bool, typer.Option("--full", help="Look at all tasks, not only at changed ones.")
+    ] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Pull what changed in Label Studio, even if every webhook was lost.
+
+    Example: annotator sync
+    """
+    from annotator.jobs.tend import split_rule
+    from annotator.services.inbox import process_inbox
+    from annotator.services.reconcile import reconcile
+
+    with open_project(home) as opened, open_studio(opened) as client:
+        rule = split_rule(opened.settings)
+        process_inbox(opened.database, opened.project, split=rule)
+        with progress_bar("sync") as advance:
+            report = reconcile(
+                opened.database,
+                opened.project,
+                client,
+                split=rule,
+                full=full,
+                on_progress=lambda done: advance(done, None, ""),
+            )
+    lines = [
+        f"{report.n_tasks} changed tasks seen, {report.n_news} news, "
+        f"{report.n_deleted_annotations} annotations and {report.n_deleted_tasks} tasks deleted"
+    ]
+    lines += [f"problem: {problem}" for problem in report.problems]
+    emit(
+        {name: getattr(report, name) for name in report.__slots__},
+        lines,
+        as_json=as_json,
+    )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("sync")(sync)

@@ -1,0 +1,45 @@
+"""``annotator worker``: trains, pulls, predicts and pushes in the background."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from annotator.cli.project import HomeOption, note, open_project
+from annotator.logs import configure_logs
+
+__all__ = ["register"]
+
+
+def worker(
+    device: Annotated[
+        str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")
+    ] = None,
+    home: HomeOption = None,
+) -> None:
+    """Work for the project until Ctrl-C: train, pull labels, predict, push the queue's order.
+
+    May be killed at any time; what it was doing is taken up by the next one.
+
+    Example: annotator worker --device cuda
+    """
+    from annotator.jobs.worker import Worker
+    from annotator.model.device import pick_device
+
+    with open_project(home, device=device) as opened:
+        configure_logs(json_lines=opened.settings.log_json)
+        note(
+            f"working for project {opened.project.name} on "
+            f"{pick_device(opened.settings.device)}; Ctrl-C stops"
+        )
+        runner = Worker(opened.settings)
+        try:
+            runner.run()
+        finally:
+            runner.close()
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("worker")(worker)

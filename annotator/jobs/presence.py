@@ -1,0 +1,17 @@
+"""Which workers are alive."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from annotator.services.status import WORKER_LEASE
+from annotator.store.database import Database
+from annotator.store.leases import holders
+
+__all__ = ["workers_alive"]
+
+
+def workers_alive(database: Database) -> list[str]:
+    """Return the names of the workers that gave a sign of life lately."""
+    with database.read() as session:
+        return holders(session, WORKER_LEASE, now=datetime.now(UTC))

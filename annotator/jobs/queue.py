@@ -1,0 +1,93 @@
+"""The queue: huey carries run ids and wake-up calls; the database row is the truth.
+
+huey loses a task whose worker is killed, and says so. Nothing here depends on a message: runs
+are rows with a lease, and ``tend`` finds whatever is left to do.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+from huey import PostgresHuey, RedisHuey, SqliteHuey
+from huey.exceptions import ConfigurationError, HueyException
+
+from annotator.errors import ConfigError, JobError
+
+__all__ = ["JOBS", "JobQueue", "make_huey"]
+
+JOBS = ("train", "tend", "publish")
+
+
+def make_huey(url: str) -> Any:
+    """Make the engine for ``sqlite:///FILE``, ``redis://...`` or ``postgresql://...``.
+
+    Raises:
+        ConfigError: if the URL is of another kind, or its driver is not installed.
+    """
+    try:
+        if url.startswith("sqlite:///"):
+            file = url.removeprefix("sqlite:///")
+            return SqliteHuey("annotator", filename=file, results=False, utc=True)
+        if url.startswith(("redis://", "rediss://")):
+            return RedisHuey("annotator", url=url, results=False, utc=True)
+        if url.startswith("postgresql://"):
+            return PostgresHuey("annotator", dsn=url, results=False, utc=True)
+    except (ModuleNotFoundError, ConfigurationError):
+        extra = "redis" if url.startswith("redis") else "postgres"
+        raise ConfigError(
+            f"queue_url needs a driver that is missing: pip install 'annotator[{extra}]'"
+        ) from None
+    raise ConfigError("queue_url must be sqlite:///FILE, redis://HOST or postgresql://HOST/NAME")
+
+
+class JobQueue:
+    """Sends jobs to the worker, and in the worker takes them. ``close()`` may be called twice."""
+
+    def __init__(self, url: str) -> None:
+        self.huey = make_huey(url)
+        self._handlers: dict[str, Callable[..., None]] = {}
+        self._tasks = {name: self._declare(name) for name in JOBS}
+
+    def _declare(self, name: str) -> Any:
+        def job(*args: int) -> None:
+            handler = self._handlers.get(name)
+            if handler is None:
+                raise JobError(f"this process sends {name} jobs but does not do them")
+            handler(*args)
+
+        return self.huey.task(name=name)(job)
+
+    def handle(self, name: str, handler: Callable[..., None]) -> None:
+        """Do jobs called ``name`` with ``handler``; only the worker does so."""
+        self._handlers[name] = handler
+
+    def submit(self, run_id: int) -> None:
+        """Ask a worker to claim a run."""
+        self._send("train", run_id)
+
+    def tend(self, delay_s: float = 0.0) -> None:
+        """Ask a worker to look for work, now or later."""
+        self._send("tend", delay_s=delay_s)
+
+    def publish(self) -> None:
+        """Ask a worker to bring Label Studio up to date with the active version."""
+        self._send("publish")
+
+    def _send(self, name: str, *args: int, delay_s: float = 0.0) -> None:
+        task = self._tasks[name]
+        try:
+            if delay_s > 0:
+                task.schedule(args=args, delay=delay_s)
+            else:
+                task(*args)
+        except (HueyException, OSError, sqlite3.Error) as error:
+            raise JobError(
+                f"the queue cannot be reached ({type(error).__name__}); the work is not lost, "
+                "a running worker finds it within a minute"
+            ) from error
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self.huey.storage.close()

@@ -1,0 +1,197 @@
+"""What a worker does between runs: makes things as they should be, from the database alone.
+
+Every step may run twice and finds its work done. Nothing depends on a message having arrived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from annotator.errors import StudioError
+from annotator.jobs.queue import JobQueue
+from annotator.logs import get_logger
+from annotator.model import Predictor
+from annotator.model.device import pick_device
+from annotator.services.inbox import process_inbox
+from annotator.services.labels import SplitRule
+from annotator.services.publish import PublishReport, publish_version, upload_tasks
+from annotator.services.queue import QueueSettings
+from annotator.services.reconcile import PullReport, reconcile
+from annotator.services.triggers import is_retrain_due
+from annotator.settings import Settings
+from annotator.store.database import Database
+from annotator.store.leases import release_lease, take_lease
+from annotator.store.projects import Project, get_project
+from annotator.store.runs import list_runs, reap_runs, submit_run
+from annotator.store.snapshots import n_new_sentences
+from annotator.store.tasks import unpushed_task_ids
+from annotator.store.versions import active_version
+from annotator.studio import StudioClient
+
+__all__ = ["Tender", "queue_settings", "split_rule"]
+
+_log = get_logger("jobs")
+
+
+def queue_settings(settings: Settings) -> QueueSettings:
+    """Return how the queue is made."""
+    return QueueSettings(
+        strategy=settings.strategy,
+        batch=settings.batch,
+        random_share=settings.random_share,
+        per_document=settings.per_document,
+        seed=settings.seed,
+    )
+
+
+def split_rule(settings: Settings) -> SplitRule:
+    """Return how documents from Label Studio are drawn into the hold-out."""
+    return SplitRule(holdout_share=settings.holdout_share, seed=settings.seed)
+
+
+@dataclass
+class Tender:
+    """Looks after one project. Holds the last model it loaded."""
+
+    settings: Settings
+    database: Database
+    queue: JobQueue
+    owner: str
+    _loaded: tuple[str, Predictor] | None = field(default=None, repr=False)
+
+    def project(self) -> Project:
+        """Read the project as it is now."""
+        with self.database.read() as session:
+            return get_project(session, self.settings.project)
+
+    @contextmanager
+    def alone(self, what: str) -> Iterator[bool]:
+        """Hold a lease while the block runs; yields False if another worker holds it."""
+        name = f"{what}:{self.settings.project}"
+        with self.database.write() as session:
+            mine = take_lease(session, name, owner=self.owner, lease_s=600)
+        try:
+            yield mine
+        finally:
+            if mine:
+                with self.database.write() as session:
+                    release_lease(session, name, owner=self.owner)
+
+    def tend(self, pull: bool = False) -> None:
+        """Free dead runs, work off the inbox, pull if it is time, start what is due."""
+        with self.alone("tend") as mine:
+            if not mine:
+                self.queue.tend(delay_s=2.0)
+                return
+            self._reap()
+            project = self.project()
+            process_inbox(self.database, project, split=split_rule(self.settings))
+            if project.studio is not None and (pull or self._is_pull_due(project)):
+                self._pull(project)
+            self._trigger(project)
+            self._wake()
+
+    def _reap(self) -> None:
+        with self.database.write() as session:
+            for run_id in reap_runs(session, max_attempts=self.settings.max_attempts):
+                _log.warning("run.requeued", run_id=run_id, reason="its worker fell silent")
+
+    def _is_pull_due(self, project: Project) -> bool:
+        if project.pulled_at is None:
+            return True
+        age_s = (datetime.now(UTC) - project.pulled_at).total_seconds()
+        return age_s >= self.settings.sync_interval_s
+
+    def _pull(self, project: Project) -> PullReport | None:
+        try:
+            with self.client(project) as client:
+                report = reconcile(self.database, project, client, split=split_rule(self.settings))
+        except StudioError as error:
+            _log.warning("pull.failed", error=str(error))
+            return None
+        _log.info(
+            "pull.done",
+            n_tasks=report.n_tasks,
+            n_news=report.n_news,
+            n_problems=len(report.problems),
+        )
+        return report
+
+    def client(self, project: Project) -> StudioClient:
+        """Open a client for the project's Label Studio."""
+        host = project.studio.host if project.studio else (self.settings.studio_url or "")
+        return StudioClient(host, self.settings.studio_token.get_secret_value())
+
+    def _trigger(self, project: Project) -> None:
+        with self.database.write() as session:
+            n_new, n_gold, newest = n_new_sentences(session, project.id)
+            decision = is_retrain_due(
+                n_new=n_new,
+                n_gold=n_gold,
+                newest=newest,
+                now=datetime.now(UTC),
+                retrain_after=self.settings.retrain_after,
+                retrain_share=self.settings.retrain_share,
+                debounce_s=self.settings.debounce_s,
+            )
+            if decision.due:
+                run, is_new = submit_run(session, project.id, trigger="count")
+                if is_new:
+                    _log.info("run.queued", run_id=run.id, trigger="count", n_new=n_new)
+        if decision.wait_s > 0:
+            self.queue.tend(delay_s=decision.wait_s + 0.1)
+
+    def _wake(self) -> None:
+        project = self.project()
+        with self.database.read() as session:
+            waiting = list_runs(session, project.id, states=("queued",))
+            running = list_runs(session, project.id, states=("running",))
+        if waiting and not running:
+            self.queue.submit(waiting[-1].id)
+        if project.studio is not None and self._is_publish_due(project):
+            self.queue.publish()
+
+    def _is_publish_due(self, project: Project) -> bool:
+        with self.database.read() as session:
+            active = active_version(session, project.id)
+            if active is None:
+                return False
+            return bool(unpushed_task_ids(session, project.id, version_id=active.id))
+
+    def publish(self) -> PublishReport | None:
+        """Upload new documents and push the active version's predictions and order."""
+        with self.alone("publish") as mine:
+            project = self.project()
+            if not mine or project.studio is None:
+                return None
+            with self.database.read() as session:
+                active = active_version(session, project.id)
+            try:
+                with self.client(project) as client:
+                    upload_tasks(self.database, project, client)
+                    if active is None:
+                        return None
+                    report = publish_version(
+                        self.database,
+                        project,
+                        client,
+                        active,
+                        self.predictor(active.name, Path(active.folder)),
+                        queue=queue_settings(self.settings),
+                    )
+            except StudioError as error:
+                _log.warning("publish.failed", error=str(error))
+                return None
+        _log.info("publish.done", version=report.version, n_pushed=report.n_pushed)
+        return report
+
+    def predictor(self, name: str, folder: Path) -> Predictor:
+        """Return the model of a version, loaded once."""
+        if self._loaded is None or self._loaded[0] != name:
+            device = pick_device(self.settings.device)
+            self._loaded = (name, Predictor.load(folder, device=device))
+        return self._loaded[1]

@@ -1,0 +1,161 @@
+"""Connecting a project to Label Studio: both directions, checked by an event that arrives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from annotator.domain import LabelSchema
+from annotator.errors import ConfigError, StudioError
+from annotator.store.database import Database
+from annotator.store.inbox import latest_event_id
+from annotator.store.projects import (
+    Project,
+    StudioLink,
+    audit,
+    current_schema,
+    link_studio,
+    save_schema,
+    unlink_studio,
+)
+from annotator.studio import LabelConfig, StudioClient, StudioProject, build_config, parse_config
+
+__all__ = ["Connection", "connect_project", "disconnect_project", "ensure_studio_project"]
+
+UNCERTAINTY = "Uncertainty sampling"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """A connected project: what was made and what was proven."""
+
+    studio_project: int
+    backend: int
+    webhook: int
+    config: LabelConfig
+    event_arrived: bool
+    unknown_types: Sequence[str]
+
+
+def ensure_studio_project(
+    database: Database, project: Project, client: StudioClient, *, title: str
+) -> StudioProject:
+    """Make a Label Studio project with the labels of our schema.
+
+    Raises:
+        ConfigError: if there is no schema yet to make labels from.
+    """
+    with database.read() as session:
+        schema = current_schema(session, project.id)
+    if schema is None or not schema.entity_types:
+        raise ConfigError(
+            "there are no labels yet to make a Label Studio project from; import gold first, or "
+            "connect an existing project with --project N"
+        )
+    unit = cast(Literal["sentence", "document"], project.unit)
+    return client.create_project(title, build_config(schema, unit=unit))
+
+
+def connect_project(
+    database: Database,
+    project: Project,
+    client: StudioClient,
+    *,
+    studio_project: int,
+    backend_url: str,
+    user: str,
+    password: str,
+    wait_s: float = 15.0,
+    on_step: Callable[[str], None] = lambda _step: None,
+) -> Connection:
+    """Join a Label Studio project and this one; doing it twice changes nothing.
+
+    Reads the labels, makes the backend with basic auth, repairs the webhook that Label Studio
+    makes without credentials, sets uncertainty sampling, and proves by a round trip that events
+    arrive in our database.
+
+    Raises:
+        ConfigError: if the labeling configuration is of a kind we cannot serve.
+        StudioError: if Label Studio cannot be reached, refuses, or cannot reach the backend.
+    """
+    on_step("reading the project")
+    remote = client.project(studio_project)
+    config = parse_config(remote.config_xml)
+    with database.write() as session:
+        known = current_schema(session, project.id) or LabelSchema(entity_types=())
+        unknown = [t for t in known.entity_types if t not in config.schema.entity_types]
+        link_studio(
+            session,
+            project.id,
+            StudioLink(host=client.url, key=remote.key, project_id=remote.id),
+        )
+        schema = config.schema.with_pairs(known.pairs)
+        save_schema(session, project.id, schema, config_xml=remote.config_xml)
+    on_step("connecting the backend")
+    backend = client.connect_backend(
+        remote.id, url=backend_url, user=user, password=password, title=f"annotator {project.name}"
+    )
+    webhook = client.repair_webhook(
+        remote.id, backend_url=backend_url, user=user, password=password
+    )
+    on_step("checking that events arrive")
+    with database.read() as session:
+        before = latest_event_id(session)
+    client.update_project(remote.id, sampling=UNCERTAINTY)  # any change of a project is an event
+    arrived = _wait_for_event(database, before, wait_s)
+    with database.write() as session:
+        audit(
+            session,
+            project.id,
+            actor="connect",
+            action="connect",
+            studio_project=remote.id,
+            backend=backend,
+            webhook=webhook,
+            event_arrived=arrived,
+        )
+    if not arrived:
+        raise StudioError(
+            f"project {remote.id} is connected, but no event reached {backend_url}/webhook within "
+            f"{wait_s:.0f} s; start Label Studio with SSRF_PROTECTION_ENABLED=false and "
+            "ML_BLOCK_LOCAL_IP=false if the backend has a private address, check that annotator "
+            "serve runs, and connect again"
+        )
+    return Connection(
+        studio_project=remote.id,
+        backend=backend,
+        webhook=webhook,
+        config=config,
+        event_arrived=arrived,
+        unknown_types=unknown,
+    )
+
+
+def _wait_for_event(database: Database, before: int, wait_s: float) -> bool:
+    deadline = time.monotonic() + wait_s
+    while True:
+        with database.read() as session:
+            if latest_event_id(session) > before:
+                return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+
+
+def disconnect_project(
+    database: Database, project: Project, client: StudioClient, *, backend_url: str
+) -> bool:
+    """Remove backend and webhook from Label Studio and forget the link; labels stay.
+
+    Returns:
+        True if there was a backend or webhook to remove.
+    """
+    removed = False
+    if project.studio is not None:
+        removed = client.disconnect_backend(project.studio.project_id, backend_url)
+    with database.write() as session:
+        unlink_studio(session, project.id)
+        audit(session, project.id, actor="connect", action="disconnect")
+    return removed

@@ -1,0 +1,74 @@
+"""Gold out of the project: a format, a manifest, and a line for what a format cannot say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from annotator.domain import LabelSchema
+from annotator.errors import NotFoundError
+from annotator.formats import write_corpus, write_manifest
+from annotator.store.annotations import gold_units
+from annotator.store.database import Database
+from annotator.store.projects import current_schema
+
+__all__ = ["ExportReport", "export_gold"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportReport:
+    """What an export holds. ``not_expressible`` counts labels the format cannot say."""
+
+    files: Sequence[str]
+    n_documents: int
+    n_sentences: int
+    n_entities: int
+    n_relations: int
+    not_expressible: int
+
+
+def export_gold(
+    database: Database, project_id: int, *, name: str, out: Path, program_version: str
+) -> ExportReport:
+    """Write the project's gold into the folder ``out``.
+
+    A document whose labels cover all of it is written as it is; a sentence labelled by itself is
+    written as a document of its own (``<document>@<start>``), so that nothing unlabelled looks
+    like text without entities.
+
+    Raises:
+        NotFoundError: if there is no gold yet.
+        InputError: if there is no such format, or a file cannot be written.
+    """
+    with database.read() as session:
+        units = list(gold_units(session, project_id))
+        known = current_schema(session, project_id)
+    if not units:
+        raise NotFoundError(
+            "there is no gold to export yet: label tasks in Label Studio and run annotator sync, "
+            "or import some with annotator import --as gold"
+        )
+    documents = [unit.document for unit in units]
+    learnt = LabelSchema.from_documents(documents)
+    splits = {unit.document.id: unit.split for unit in units}
+    report = write_corpus(name, documents, out, splits=splits)
+    written = write_manifest(
+        out,
+        report,
+        name=name,
+        schema=known.merge(learnt) if known else learnt,
+        policy="latest",
+        splits=splits,
+        created_at=datetime.now(UTC),
+        program_version=program_version,
+    )
+    return ExportReport(
+        files=[str(path) for path in (*report.files, *written)],
+        n_documents=report.n_documents,
+        n_sentences=report.n_sentences,
+        n_entities=report.n_entities,
+        n_relations=report.n_relations,
+        not_expressible=len(report.issues),
+    )

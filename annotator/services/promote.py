@@ -1,0 +1,58 @@
+"""Putting a version into use by hand, and going back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from annotator.errors import CheckpointError, NotFoundError
+from annotator.model import checkpoint_sha256
+from annotator.store.database import Database
+from annotator.store.projects import audit
+from annotator.store.versions import (
+    ModelVersion,
+    activate_version,
+    active_version,
+    get_version,
+    list_versions,
+)
+
+__all__ = ["previous_version", "promote_version"]
+
+
+def promote_version(database: Database, project_id: int, name: str, *, actor: str) -> ModelVersion:
+    """Make a version the active one, if its weights are what was registered.
+
+    Raises:
+        NotFoundError: if there is no such version.
+        CheckpointError: if its files are damaged; nothing changes then.
+    """
+    with database.read() as session:
+        version = get_version(session, project_id, name)
+    if checkpoint_sha256(Path(version.folder)) != version.sha256:
+        raise CheckpointError(
+            f"the weights in {version.folder} are not those of {name}; restore the folder from a "
+            "backup, or choose another version"
+        )
+    with database.write() as session:
+        activate_version(session, project_id, version.id, provisional=version.provisional)
+        audit(session, project_id, actor=actor, action="promote", version=name, by_hand=True)
+        return get_version(session, project_id, name)
+
+
+def previous_version(session: Session, project_id: int) -> ModelVersion:
+    """Return the version that was in use before the active one.
+
+    Raises:
+        NotFoundError: if there is none to go back to.
+    """
+    active = active_version(session, project_id)
+    retired = [
+        v
+        for v in list_versions(session, project_id)
+        if v.state == "retired" and v.promoted_at is not None
+    ]
+    if active is None or not retired:
+        raise NotFoundError("there is no earlier version to go back to; see annotator models")
+    return max(retired, key=lambda v: (v.promoted_at, v.id))

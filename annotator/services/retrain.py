@@ -1,0 +1,259 @@
+"""A training run from its snapshot to the gate's word, ended in one transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from annotator.domain import LabelSchema, TaggedSentence
+from annotator.errors import TrainingError
+from annotator.model import Predictor, checkpoint_sha256
+from annotator.services.model_card import write_card
+from annotator.store.annotations import GoldUnit, gold_units
+from annotator.store.database import Database
+from annotator.store.projects import audit, current_schema
+from annotator.store.runs import Run, finish_run, get_run, set_snapshot
+from annotator.store.snapshots import Snapshot, get_snapshot, take_snapshot
+from annotator.store.versions import (
+    ModelVersion,
+    activate_version,
+    active_version,
+    add_evaluation,
+    add_version,
+    set_version_state,
+)
+from annotator.text import align_document
+from annotator.training import (
+    Decision,
+    Evaluation,
+    TrainingProgress,
+    TrainingSettings,
+    decide,
+    evaluate,
+    train,
+)
+
+__all__ = ["RunPlan", "RunSettings", "evaluate_version", "plan_run", "run_training"]
+
+Report = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """What a run needs to know beside its snapshot."""
+
+    project: str
+    encoder: str
+    device: str
+    models_folder: Path
+    training: TrainingSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPlan:
+    """The sentences of a snapshot, ready for training. ``n_left_out`` labels did not fit."""
+
+    snapshot: Snapshot
+    train: tuple[TaggedSentence, ...]
+    holdout: tuple[TaggedSentence, ...]
+    n_left_out: int
+
+
+def plan_run(database: Database, project_id: int, run: Run) -> RunPlan:
+    """Bind a run to the gold of this moment, or read again what it was bound to.
+
+    Raises:
+        TrainingError: if there is no gold to learn from.
+    """
+    if run.snapshot_id is not None:
+        with database.read() as session:
+            snapshot = get_snapshot(session, run.snapshot_id)
+            units = list(gold_units(session, project_id, ids=sorted(snapshot.members)))
+        return _plan(snapshot, units)
+    with database.write() as session:
+        units = list(gold_units(session, project_id))
+        learnt = LabelSchema.from_documents([unit.document for unit in units])
+        known = current_schema(session, project_id)
+        schema = known.with_pairs(learnt.pairs) if known else learnt
+        members = {unit.annotation_id: unit.split for unit in units}
+        n_sentences = sum(
+            len(align_document(unit.document).sentences) for unit in units if unit.split == "train"
+        )
+        if n_sentences == 0:
+            raise TrainingError(
+                "there is no gold to learn from: import some with annotator import --as gold, or "
+                "label tasks in Label Studio"
+            )
+        snapshot = take_snapshot(
+            session, project_id, schema=schema, members=members, n_sentences=n_sentences
+        )
+        set_snapshot(session, run.id, snapshot.id)
+    return _plan(snapshot, units)
+
+
+def _plan(snapshot: Snapshot, units: Sequence[GoldUnit]) -> RunPlan:
+    sentences: dict[str, list[TaggedSentence]] = {"train": [], "holdout": []}
+    n_left_out = 0
+    for unit in units:
+        alignment = align_document(unit.document, group=unit.group)
+        n_left_out += len(alignment.issues)
+        for sentence in alignment.sentences:
+            fitting = sentence.restrict(snapshot.schema)
+            n_left_out += len(sentence.entities) - len(fitting.entities)
+            n_left_out += len(sentence.relations) - len(fitting.relations)
+            sentences[snapshot.members[unit.annotation_id]].append(fitting)
+    return RunPlan(
+        snapshot=snapshot,
+        train=tuple(sentences["train"]),
+        holdout=tuple(sentences["holdout"]),
+        n_left_out=n_left_out,
+    )
+
+
+def evaluate_version(predictor: Predictor, sentences: Sequence[TaggedSentence]) -> Evaluation:
+    """Score a model on sentences, strictly."""
+    return evaluate(sentences, predictor.predict([s.words for s in sentences]))
+
+
+def run_training(
+    database: Database,
+    project_id: int,
+    run_id: int,
+    *,
+    owner: str,
+    settings: RunSettings,
+    report: Report,
+) -> tuple[ModelVersion, Decision]:
+    """Train, evaluate, decide and end the run, all that a claimed run needs.
+
+    Everything before the last transaction may be repeated: a run that was killed resumes from
+    its checkpoint, and one killed after training finds the trained model.
+
+    Args:
+        database: The project's database.
+        project_id: The project.
+        run_id: A run that ``owner`` has claimed.
+        owner: Who holds the lease.
+        settings: Encoder, device, folder and training settings.
+        report: Receives progress; may raise CancelledError or LeaseLostError to stop.
+
+    Raises:
+        TrainingError: if there is nothing to learn from or the loss is not finite.
+        LeaseLostError: if another worker holds the run by now; nothing was changed.
+    """
+    report({"phase": "prepare"})
+    with database.read() as session:
+        run = get_run(session, run_id)
+        incumbent = active_version(session, project_id)
+    plan = plan_run(database, project_id, run)
+    folder = _train(plan, run, settings, report)
+    report({"phase": "evaluate", "n_sentences": len(plan.holdout)})
+    candidate = evaluate_version(Predictor.load(folder, device=settings.device), plan.holdout)
+    before = None
+    if incumbent is not None and plan.holdout:
+        old = Predictor.load(Path(incumbent.folder), device=settings.device)
+        before = evaluate_version(old, plan.holdout)
+    decision = decide(candidate, before, rng=np.random.default_rng(settings.training.seed))
+    sha256 = checkpoint_sha256(folder)
+    name = f"{settings.project}-{run_id}-{sha256[:8]}"
+    metrics = candidate.to_json()
+    final = settings.models_folder / name
+    if not final.exists():
+        write_card(folder, name=name, plan=plan, metrics=metrics, decision=decision, run=run)
+        folder.replace(final)
+    with database.write() as session:
+        version = add_version(
+            session,
+            project_id,
+            name=name,
+            folder=str(final),
+            sha256=sha256,
+            run_id=run_id,
+            snapshot_id=plan.snapshot.id,
+        )
+        add_evaluation(
+            session,
+            version.id,
+            split="holdout",
+            metrics=metrics,
+            n_sentences=len(plan.holdout),
+        )
+        promoted = decision.promote or run.force
+        reasons = list(decision.reasons)
+        if run.force and not decision.promote:
+            reasons.append("promoted by force")
+        if promoted:
+            activate_version(session, project_id, version.id, provisional=decision.provisional)
+        else:
+            set_version_state(session, version.id, "held")
+        audit(
+            session,
+            project_id,
+            actor=owner,
+            action="promote" if promoted else "hold",
+            version=name,
+            run=run_id,
+            reasons=reasons,
+            forced=run.force,
+        )
+        state = "succeeded" if promoted else "held"
+        finish_run(session, run_id, owner=owner, state=state, reasons=reasons)
+    return version, decision
+
+
+def _train(plan: RunPlan, run: Run, settings: RunSettings, report: Report) -> Path:
+    folder = settings.models_folder / f".run-{run.id}"
+    # A checkpoint appears whole or not at all, so one that is there is the run's result: a run
+    # that was killed later than that does not train twice, even after the rename.
+    renamed = sorted(settings.models_folder.glob(f"{settings.project}-{run.id}-????????"))
+    for done in (folder, *renamed):
+        if done.is_dir():
+            return done
+
+    def on_progress(progress: TrainingProgress) -> None:
+        report(
+            {
+                "phase": "train",
+                "epoch": progress.epoch,
+                "n_epochs": progress.n_epochs,
+                "step": progress.step,
+                "n_steps": progress.n_steps,
+                "loss": round(progress.loss, 4),
+                "words_per_s": round(progress.words_per_s),
+                "remaining_s": round(progress.remaining_s),
+            }
+        )
+
+    settings.models_folder.mkdir(parents=True, exist_ok=True)
+    train(
+        plan.train,
+        schema=plan.snapshot.schema,
+        encoder=settings.encoder,
+        settings=settings.training,
+        folder=folder,
+        dev=plan.holdout,
+        device=settings.device,
+        on_progress=on_progress,
+    )
+    (folder / "run.json").write_text(
+        json.dumps(
+            {
+                "run": run.id,
+                "snapshot": plan.snapshot.digest,
+                "n_train": len(plan.train),
+                "n_holdout": len(plan.holdout),
+                "n_left_out": plan.n_left_out,
+                "finished_at": datetime.now(UTC).isoformat(),
+            },
+            indent=1,
+        )
+        + "\n",
+        encoding="utf-8",
+    )
+    return folder

@@ -1,0 +1,100 @@
+"""One look at a project: what is there, what runs, what comes next."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from annotator.settings import Settings
+from annotator.store.annotations import count_gold
+from annotator.store.database import Database
+from annotator.store.documents import count_documents, count_sentences
+from annotator.store.inbox import count_events
+from annotator.store.leases import holders
+from annotator.store.projects import Project
+from annotator.store.queries import queue_head
+from annotator.store.runs import Run, list_runs
+from annotator.store.snapshots import n_new_sentences
+from annotator.store.tasks import count_tasks
+from annotator.store.versions import ModelVersion, active_version
+
+__all__ = ["WORKER_LEASE", "project_status", "run_to_json", "version_to_json"]
+
+WORKER_LEASE = "worker:"
+
+
+def run_to_json(run: Run) -> dict[str, Any]:
+    """Return a run as plain JSON values."""
+    return {
+        "id": run.id,
+        "state": run.state,
+        "trigger": run.trigger,
+        "attempts": run.attempts,
+        "progress": dict(run.progress),
+        "cancel_requested": run.cancel_requested,
+        "reasons": list(run.reasons),
+        "error": run.error,
+        "created_at": run.created_at.isoformat(),
+        "started_at": run.started_at.isoformat() if run.started_at else None,
+        "finished_at": run.finished_at.isoformat() if run.finished_at else None,
+    }
+
+
+def version_to_json(version: ModelVersion) -> dict[str, Any]:
+    """Return a model version as plain JSON values."""
+    return {
+        "name": version.name,
+        "state": version.state,
+        "provisional": version.provisional,
+        "run": version.run_id,
+        "sha256": version.sha256,
+        "created_at": version.created_at.isoformat(),
+        "promoted_at": version.promoted_at.isoformat() if version.promoted_at else None,
+        "metrics": dict(version.metrics),
+    }
+
+
+def project_status(
+    database: Database, project: Project, settings: Settings, *, queue_limit: int = 10
+) -> dict[str, Any]:
+    """Return the project's state as plain JSON values; never holds document text."""
+    with database.read() as session:
+        active = active_version(session, project.id)
+        runs = list_runs(session, project.id, limit=1)
+        gold = count_gold(session, project.id)
+        documents = count_documents(session, project.id)
+        tasks = count_tasks(session, project.id)
+        n_new, n_gold_sentences, _ = n_new_sentences(session, project.id)
+        head = (
+            queue_head(session, project.id, version_id=active.id, limit=queue_limit)
+            if active
+            else []
+        )
+        workers = holders(session, WORKER_LEASE, now=datetime.now(UTC))
+        status = {
+            "project": project.name,
+            "unit": project.unit,
+            "documents": documents,
+            "n_sentences": count_sentences(session, project.id),
+            "n_gold": gold["train"] + gold["holdout"],
+            "gold": gold,
+            "n_gold_sentences": n_gold_sentences,
+            "n_new_sentences": n_new,
+            "retrain_at": max(
+                settings.retrain_after, round(settings.retrain_share * n_gold_sentences)
+            ),
+            "n_pool": tasks["open"],
+            "tasks": tasks,
+            "active_version": version_to_json(active) if active else None,
+            "last_run": run_to_json(runs[0]) if runs else None,
+            "queue": head,
+            "inbox": count_events(session),
+            "worker": {"alive": bool(workers), "owners": workers},
+            "label_studio": {
+                "connected": project.studio is not None,
+                "url": project.studio.host if project.studio else None,
+                "project": project.studio.project_id if project.studio else None,
+                "pulled_at": project.pulled_at.isoformat() if project.pulled_at else None,
+            },
+        }
+    return status
