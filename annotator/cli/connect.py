@@ -47,7 +47,7 @@ def connect(
     from annotator.jobs.tend import split_rule
     from annotator.services.connect import connect_project, ensure_studio_project
     from annotator.services.reconcile import reconcile
-    from annotator.studio import StudioClient
+    from annotator.studio.client import StudioClient
 
     if (project is None) == (create is None):
         raise ConfigError("say which project: --project N for one that exists, or --create TITLE")
@@ -59,7 +59,11 @@ def connect(
             )
             project = made.id
             note(f"made Label Studio project {project}")
-        secrets = {"studio_url": client.url, "studio_token": token, "studio_project": project}
+        secrets: dict[str, str | int | None] = {
+            "studio_url": client.url,
+            "studio_token": token,
+            "studio_project": project,
+        }
         if backend_url is not None:
             secrets["backend_url"] = backend_url
         write_secrets(opened.settings.home, secrets)

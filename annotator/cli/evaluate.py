@@ -23,8 +23,10 @@ def evaluate(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Score a model on gold documents: an entity counts if type and both ends are right, a
-    relation if its type and both its entities are.
+    """Score a model on gold documents, strictly.
+
+    An entity counts if its type and both ends are right, a relation if its type and both its
+    entities are.
 
     Example: annotator evaluate --data test.jsonl
     """

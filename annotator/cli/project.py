@@ -74,7 +74,7 @@ def open_studio(opened: OpenProject) -> Iterator[Any]:
     Raises:
         ConfigError: if the project is not connected.
     """
-    from annotator.studio import StudioClient
+    from annotator.studio.client import StudioClient
 
     token = opened.settings.studio_token.get_secret_value()
     if opened.project.studio is None or not token:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -47,7 +47,7 @@ def next_(
             Predictor.load(Path(version.folder), device=device),
             queue=queue_settings(opened.settings),
         )
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "task": o.task.studio_id,
             "document": o.task.document,

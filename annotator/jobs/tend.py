@@ -30,7 +30,7 @@ from annotator.store.runs import list_runs, reap_runs, submit_run
 from annotator.store.snapshots import n_new_sentences
 from annotator.store.tasks import unpushed_task_ids
 from annotator.store.versions import active_version
-from annotator.studio import StudioClient
+from annotator.studio.client import StudioClient
 
 __all__ = ["Tender", "queue_settings", "split_rule"]
 

@@ -20,7 +20,8 @@ from annotator.store.projects import (
     save_schema,
     unlink_studio,
 )
-from annotator.studio import LabelConfig, StudioClient, StudioProject, build_config, parse_config
+from annotator.studio.client import StudioClient, StudioProject
+from annotator.studio.config import LabelConfig, build_config, parse_config
 
 __all__ = ["Connection", "connect_project", "disconnect_project", "ensure_studio_project"]
 

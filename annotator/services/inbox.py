@@ -18,7 +18,7 @@ from annotator.store.database import Database
 from annotator.store.inbox import StoredEvent, finish_event, new_events, store_event
 from annotator.store.projects import Project, current_config_xml, current_schema, save_schema
 from annotator.store.tasks import mark_tasks_deleted, refresh_state
-from annotator.studio import LabelConfig, parse_config
+from annotator.studio.config import LabelConfig, parse_config
 
 __all__ = ["InboxReport", "process_inbox", "receive_event"]
 

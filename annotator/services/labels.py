@@ -16,7 +16,8 @@ from annotator.services.ingest import draw_split, store_document
 from annotator.store.annotations import NewAnnotation, record_annotation
 from annotator.store.documents import find_sentence, hash_text
 from annotator.store.tasks import Task, add_task, find_task, move_task, refresh_state
-from annotator.studio import LabelConfig, result_to_labels
+from annotator.studio.codec import result_to_labels
+from annotator.studio.config import LabelConfig
 
 __all__ = ["SplitRule", "record_studio_annotation", "resolve_task"]
 

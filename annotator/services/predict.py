@@ -13,7 +13,8 @@ from annotator.model import Predictor, SentencePrediction
 from annotator.store.database import Database
 from annotator.store.documents import StoredSentence, hash_text
 from annotator.store.versions import StoredPrediction, predictions_for, save_predictions
-from annotator.studio import LabelConfig, labels_to_result
+from annotator.studio.codec import labels_to_result
+from annotator.studio.config import LabelConfig
 from annotator.text import segment_document, tokenize
 
 __all__ = [

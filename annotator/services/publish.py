@@ -36,7 +36,8 @@ from annotator.store.tasks import (
     unpushed_task_ids,
 )
 from annotator.store.versions import ModelVersion, predictions_for
-from annotator.studio import LabelConfig, StudioClient, parse_config
+from annotator.studio.client import StudioClient
+from annotator.studio.config import LabelConfig, parse_config
 
 __all__ = ["PublishReport", "order_pool", "publish_version", "upload_tasks"]
 

@@ -21,7 +21,8 @@ from annotator.store.projects import (
     set_pulled,
 )
 from annotator.store.tasks import find_task, known_studio_ids, mark_tasks_deleted, refresh_state
-from annotator.studio import LabelConfig, StudioClient, parse_config
+from annotator.studio.client import StudioClient
+from annotator.studio.config import LabelConfig, parse_config
 
 __all__ = ["PullReport", "reconcile"]
 

@@ -1,0 +1,343 @@
+"""A client for the parts of Label Studio's API that the annotator needs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Final
+
+from annotator.errors import InputError
+from annotator.studio.connection import backend_body, backends_at, webhook_body, webhooks_of
+from annotator.studio.faults import without_credentials
+from annotator.studio.transport import StudioTransport
+
+__all__ = ["StudioClient", "StudioProject"]
+
+_LONG_TIMEOUT_S: Final = 300.0
+_IDS_PER_PAGE: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudioProject:
+    """A Label Studio project. ``key`` is the string that it calls itself towards backends."""
+
+    id: int
+    key: str
+    title: str
+    config_xml: str
+    sampling: str
+    model_version: str
+    task_number: int
+
+
+class StudioClient:
+    """Talks to one Label Studio as one user.
+
+    Every failure is a ``StudioError`` that says what was tried, the HTTP status and what to do; it
+    holds neither the token nor document text. Calls that may be repeated are tried three times.
+
+    Args:
+        url: Address of Label Studio, with a path prefix if it has one.
+        token: A personal access token or a legacy token.
+        timeout_s: For one ordinary call; imports and pushes have at least 300 s.
+
+    Raises:
+        StudioError: if the address is not http(s), the token is malformed or has expired.
+    """
+
+    def __init__(self, url: str, token: str, *, timeout_s: float = 30.0) -> None:
+        self._api = StudioTransport(url, token, timeout_s=timeout_s)
+        self.url = self._api.url
+
+    def __repr__(self) -> str:
+        return f"StudioClient(url={self.url!r})"
+
+    def __enter__(self) -> StudioClient:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections. May be called twice."""
+        self._api.close()
+
+    # ------------------------------------------------------------------ server and project
+
+    def whoami(self) -> dict[str, Any]:
+        """Return the user whom the token belongs to."""
+        return self._api.call_object("GET", "api/current-user/whoami", attempt="check the token")
+
+    def version(self) -> str:
+        """Return the release of Label Studio, for example ``1.23.2``."""
+        answer = self._api.call_object("GET", "api/version", attempt="read the version")
+        return str(answer.get("release", "unknown"))
+
+    def project(self, project_id: int) -> StudioProject:
+        """Return one project."""
+        return _project(
+            self._api.call_object(
+                "GET", f"api/projects/{project_id}", attempt=f"read project {project_id}"
+            )
+        )
+
+    def create_project(self, title: str, config_xml: str) -> StudioProject:
+        """Create a project with a labeling configuration; titles have 3 characters or more."""
+        body = {"title": title, "label_config": config_xml, "show_collab_predictions": True}
+        return _project(
+            self._api.call_object("POST", "api/projects", attempt="create a project", body=body)
+        )
+
+    def update_project(self, project_id: int, **fields: Any) -> StudioProject:
+        """Set fields of a project by Label Studio's own names (``sampling``, ``title``, ...)."""
+        what = f"set {', '.join(sorted(fields))} of project {project_id}"
+        path = f"api/projects/{project_id}"
+        return _project(
+            self._api.call_object("PATCH", path, attempt=what, body=fields, repeatable=True)
+        )
+
+    def select_version(self, project_id: int, version: str) -> StudioProject:
+        """Make the label stream show and order by the stored predictions of ``version``."""
+        return self.update_project(project_id, model_version=version)
+
+    def delete_project(self, project_id: int) -> None:
+        """Delete a project with its tasks and annotations, for good."""
+        self._api.call(
+            "DELETE", f"api/projects/{project_id}", attempt=f"delete project {project_id}"
+        )
+
+    # ------------------------------------------------------------------ tasks and annotations
+
+    def import_tasks(self, project_id: int, tasks: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Import tasks, given as their ``data``, and return their ids in the same order.
+
+        Raises:
+            StudioError: also if Label Studio made fewer tasks than it was given.
+        """
+        if not tasks:
+            return []
+        what = f"import {len(tasks)} tasks into project {project_id}"
+        answer = self._api.call_object(
+            "POST",
+            f"api/projects/{project_id}/import",
+            attempt=what,
+            params={"return_task_ids": "true"},
+            body=[{"data": dict(data)} for data in tasks],
+            timeout_s=_LONG_TIMEOUT_S,
+        )
+        ids = answer.get("task_ids")
+        if not isinstance(ids, list) or len(ids) != len(tasks):
+            n_made = len(ids) if isinstance(ids, list) else answer.get("task_count", "an unknown")
+            raise self._api.error(
+                what, f"it reports {n_made} tasks; look at the project before trying"
+            )
+        return [int(one) for one in ids]
+
+    def tasks(
+        self, project_id: int, *, updated_after: datetime | None = None, page_size: int = 100
+    ) -> Iterator[dict[str, Any]]:
+        """Yield tasks with annotations, predictions and drafts, by ascending id.
+
+        Pages follow the id, so that tasks made or deleted meanwhile shift nothing.
+
+        Args:
+            project_id: The project.
+            updated_after: Only tasks changed later than this (aware); additions and deletions of
+                annotations count as changes, deleted tasks do not appear: see ``task_ids``.
+            page_size: Tasks a request.
+        """
+        items = []
+        if updated_after is not None:
+            items.append(_filter("updated_at", "Datetime", _studio_time(updated_after)))
+        # No "include" here: it would also strip the annotations of their results.
+        params = {"fields": "all", "page_size": page_size}
+        yield from self._pages(project_id, items, params=params)
+
+    def task_ids(self, project_id: int) -> set[int]:
+        """Return the ids of all tasks of a project, without their contents."""
+        params = {"fields": "task_only", "include": "id", "page_size": _IDS_PER_PAGE}
+        return {int(task["id"]) for task in self._pages(project_id, [], params=params)}
+
+    def task(self, task_id: int) -> dict[str, Any] | None:
+        """Return one task with its annotations and predictions, None if it is not there."""
+        path, what = f"api/tasks/{task_id}", f"read task {task_id}"
+        answer: dict[str, Any] | None = self._api.call("GET", path, attempt=what, missing_ok=True)
+        return answer
+
+    def next_task(self, project_id: int) -> dict[str, Any] | None:
+        """Return the task that the label stream serves this user next, None if none is left.
+
+        Label Studio locks the task for the user, as it does in the browser.
+        """
+        path, what = f"api/projects/{project_id}/next", f"read the next task of {project_id}"
+        answer: dict[str, Any] | None = self._api.call("GET", path, attempt=what, missing_ok=True)
+        if answer is None:
+            self.project(project_id)  # 404 means either: nothing to label, or no such project
+        return answer
+
+    def predictions(self, task_id: int) -> list[dict[str, Any]]:
+        """Return the stored predictions of one task."""
+        what = f"read the predictions of task {task_id}"
+        return self._api.call_list("GET", "api/predictions", attempt=what, params={"task": task_id})
+
+    def push_predictions(self, project_id: int, items: Sequence[Mapping[str, Any]]) -> int:
+        """Store predictions (``task``, ``score``, ``model_version``, ``result``) in one request.
+
+        Returns:
+            How many were stored. Label Studio drops invalid ones in silence: fewer than given
+            means that some did not pass. A push is never repeated, since it would store doubles.
+        """
+        if not items:
+            return 0
+        what = f"push {len(items)} predictions to project {project_id}"
+        answer = self._api.call_object(
+            "POST",
+            f"api/projects/{project_id}/import/predictions",
+            attempt=what,
+            body=[dict(item) for item in items],
+            timeout_s=_LONG_TIMEOUT_S,
+        )
+        created = answer.get("created")
+        if not isinstance(created, int):
+            raise self._api.error(what, "the answer does not say how many were stored")
+        return created
+
+    def create_annotation(self, task_id: int, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Add an annotation (``result``, ``was_cancelled``, ...) to a task."""
+        what = f"annotate task {task_id}"
+        path = f"api/tasks/{task_id}/annotations/"
+        return self._api.call_object("POST", path, attempt=what, body=dict(body))
+
+    # ------------------------------------------------------------------ backend and webhook
+
+    def backends(self, project_id: int) -> list[dict[str, Any]]:
+        """Return the ML backends of a project; Label Studio calls each one's ``/setup`` first."""
+        what = f"list the backends of project {project_id}"
+        return self._api.call_list("GET", "api/ml", attempt=what, params={"project": project_id})
+
+    def webhooks(self, project_id: int) -> list[dict[str, Any]]:
+        """Return the webhooks of a project."""
+        what = f"list the webhooks of project {project_id}"
+        return self._api.call_list(
+            "GET", "api/webhooks/", attempt=what, params={"project": project_id}
+        )
+
+    def connect_backend(
+        self, project_id: int, *, url: str, user: str, password: str, title: str
+    ) -> int:
+        """Connect an ML backend with basic auth, or set an existing one with that url right.
+
+        Label Studio makes a webhook without credentials along with it: call ``repair_webhook``.
+
+        Returns:
+            The id of the backend.
+        """
+        body = backend_body(project_id, url=url, user=user, password=password, title=title)
+        existing = backends_at(self.backends(project_id), url)
+        what = f"connect {without_credentials(url)} to project {project_id}"
+        if existing:
+            backend_id = int(existing[0]["id"])
+            self._api.call_object(
+                "PATCH", f"api/ml/{backend_id}", attempt=what, body=body, repeatable=True
+            )
+            return backend_id
+        answer = self._api.call_object("POST", "api/ml", attempt=what, body=body)
+        return int(answer["id"])
+
+    def repair_webhook(self, project_id: int, *, backend_url: str, user: str, password: str) -> int:
+        """Give the backend's webhook its credentials and actions; make it where it is missing.
+
+        Returns:
+            The id of the one webhook that is left for this backend.
+        """
+        body = webhook_body(project_id, backend_url=backend_url, user=user, password=password)
+        what = f"set up the webhook of {without_credentials(backend_url)} in project {project_id}"
+        existing = webhooks_of(self.webhooks(project_id), backend_url)
+        for double in existing[1:]:
+            self._delete(f"api/webhooks/{int(double['id'])}/", attempt=what)
+        if not existing:
+            return int(
+                self._api.call_object("POST", "api/webhooks/", attempt=what, body=body)["id"]
+            )
+        webhook_id = int(existing[0]["id"])
+        path = f"api/webhooks/{webhook_id}/"
+        self._api.call_object("PATCH", path, attempt=what, body=body, repeatable=True)
+        return webhook_id
+
+    def disconnect_backend(self, project_id: int, backend_url: str) -> bool:
+        """Remove a backend and its webhook; tell whether there was anything to remove."""
+        what = f"disconnect {without_credentials(backend_url)} from project {project_id}"
+        backends = backends_at(self.backends(project_id), backend_url)
+        for backend in backends:
+            self._delete(f"api/ml/{int(backend['id'])}", attempt=what)
+        webhooks = webhooks_of(self.webhooks(project_id), backend_url)
+        for webhook in webhooks:
+            self._delete(f"api/webhooks/{int(webhook['id'])}/", attempt=what)
+        return bool(backends or webhooks)
+
+    def _delete(self, path: str, *, attempt: str) -> None:
+        """Delete something; that it is gone already is as good."""
+        self._api.call("DELETE", path, attempt=attempt, repeatable=True, missing_ok=True)
+
+    def _pages(
+        self, project_id: int, items: Sequence[Mapping[str, Any]], *, params: Mapping[str, Any]
+    ) -> Iterator[dict[str, Any]]:
+        """Yield tasks by ascending id, each request beginning after the last id seen."""
+        what = f"list the tasks of project {project_id}"
+        last_id = 0
+        while True:
+            query = {
+                "filters": {
+                    "conjunction": "and",
+                    "items": [*items, _filter("id", "Number", last_id)],
+                },
+                "ordering": ["tasks:id"],
+            }
+            answer = self._api.call_object(
+                "GET",
+                "api/tasks",
+                attempt=what,
+                params={**params, "project": project_id, "query": json.dumps(query)},
+                timeout_s=_LONG_TIMEOUT_S,
+            )
+            page, total = answer.get("tasks"), answer.get("total")
+            if not isinstance(page, list) or not isinstance(total, int):
+                raise self._api.error(what, "the answer is not a page of tasks")
+            yield from page
+            if not page or len(page) >= total:
+                return
+            last_id = max(int(task["id"]) for task in page)
+
+
+def _project(answer: Mapping[str, Any]) -> StudioProject:
+    project_id = int(answer["id"])
+    created = int(datetime.fromisoformat(str(answer["created_at"])).timestamp())
+    return StudioProject(
+        id=project_id,
+        key=f"{project_id}.{created}",
+        title=str(answer.get("title") or ""),
+        config_xml=str(answer.get("label_config") or ""),
+        sampling=str(answer.get("sampling") or ""),
+        model_version=str(answer.get("model_version") or ""),
+        task_number=int(answer.get("task_number") or 0),
+    )
+
+
+def _filter(field: str, kind: str, value: int | str) -> dict[str, Any]:
+    name = f"filter:tasks:{field}"
+    return {"filter": name, "operator": "greater", "type": kind, "value": value}
+
+
+def _studio_time(moment: datetime) -> str:
+    """Write a time as the task filter needs it: without microseconds it answers HTTP 500."""
+    if moment.tzinfo is None:
+        raise InputError("updated_after must carry a time zone")
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,353 @@
+"""Label Studio results to and from domain labels. Pure.
+
+Offsets of a ``<Text>`` are code points, as everywhere in this project, and need no conversion.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from annotator.domain import Entity, Relation
+from annotator.errors import TaskFormatError
+from annotator.studio.config import LabelConfig
+
+__all__ = ["IssueKind", "StudioIssue", "StudioLabels", "labels_to_result", "result_to_labels"]
+
+IssueKind = Literal[
+    "unknown_label",
+    "unknown_control",
+    "mention_differs",
+    "offsets_repaired",
+    "bad_region",
+    "bad_relation",
+    "duplicate",
+    "unsupported",
+]
+
+_SEVERAL_LABELS: Final = re.compile(r"(.+):(?:[2-9]|[1-9][0-9]+)", re.DOTALL)
+# Label Studio writes a line break inside a mention as a backslash and the letter n.
+_BLANKS: Final = re.compile(r"\\n|\s+")
+_SCORE_DIGITS: Final = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudioIssue:
+    """Something in a result that the domain cannot express as it stands. Holds no text.
+
+    ``kept`` tells whether the label is among the entities or relations all the same.
+    """
+
+    kind: IssueKind
+    region: str
+    message: str
+    kept: bool = False
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudioLabels:
+    """The labels of one annotation or prediction, and what could not be taken over as it was."""
+
+    entities: tuple[Entity, ...] = ()
+    relations: tuple[Relation, ...] = ()
+    issues: tuple[StudioIssue, ...] = ()
+
+
+def result_to_labels(result: Any, *, text: str, config: LabelConfig) -> StudioLabels:
+    """Read the ``result`` of an annotation, draft or prediction.
+
+    A region with several labels becomes several entities (ids ``x``, ``x:2``, ...); relations end
+    at the first of them. Direction ``left`` is turned around, ``bi`` kept. Unknown labels are
+    kept and reported; whatever does not fit the text or the domain is left out and reported.
+
+    Args:
+        result: The list of regions and relations, in any order.
+        text: The task's text; offsets count its code points.
+        config: The project's labeling configuration.
+
+    Raises:
+        TaskFormatError: if ``result`` is not a list.
+    """
+    if not isinstance(result, list):
+        raise TaskFormatError(f"a result must be a list, found {type(result).__name__}")
+    reader = _Reader(text=text, config=config, taken=_region_ids(result))
+    links: list[tuple[int, Mapping[str, Any]]] = []
+    for index, item in enumerate(result):
+        if not isinstance(item, Mapping):
+            reader.report("bad_region", f"item {index}", "is no object")
+        elif item.get("type") == "relation":
+            links.append((index, item))
+        else:
+            reader.read_region(index, item)
+    for index, item in links:
+        reader.read_relation(index, item)
+    return StudioLabels(
+        entities=tuple(reader.entities),
+        relations=tuple(reader.relations),
+        issues=tuple(reader.issues),
+    )
+
+
+def labels_to_result(
+    entities: Iterable[Entity], relations: Iterable[Relation], *, text: str, config: LabelConfig
+) -> list[dict[str, Any]]:
+    """Write the ``result`` of a prediction or annotation: regions first, then relations.
+
+    Entities ``x``, ``x:2``, ... with one span and one control become one region with several
+    labels; relations between the same ends become one relation with several labels. Nothing is
+    checked here: see ``annotator.studio.validation``.
+    """
+    regions: dict[str, dict[str, Any]] = {}
+    region_of: dict[str, str] = {}
+    for entity in entities:
+        control = config.control_of(entity.type) or config.control_name
+        home = regions.get(_home_region(entity.id))
+        if home is not None and _is_same_place(home, entity, control):
+            home["value"]["labels"].append(entity.type)
+            region_of[entity.id] = home["id"]
+            continue
+        regions[entity.id] = _region(entity, control=control, text=text, config=config)
+        region_of[entity.id] = entity.id
+    links: dict[tuple[str, str, bool, bool], dict[str, Any]] = {}
+    for relation in relations:
+        head = region_of.get(relation.head, relation.head)
+        tail = region_of.get(relation.tail, relation.tail)
+        key = (head, tail, relation.bidirectional, relation.type is None)
+        link = links.setdefault(key, _link(head, tail, relation))
+        if relation.type is not None and relation.type not in link.setdefault("labels", []):
+            link["labels"].append(relation.type)
+        if relation.score is not None:
+            link["score"] = min(link.get("score", 1.0), round(relation.score, _SCORE_DIGITS))
+    return [*regions.values(), *links.values()]
+
+
+class _Reader:
+    """Collects entities, relations and issues while a result is read."""
+
+    def __init__(self, *, text: str, config: LabelConfig, taken: set[str]) -> None:
+        self.text = text
+        self.config = config
+        self.taken = taken
+        self.entities: list[Entity] = []
+        self.relations: list[Relation] = []
+        self.issues: list[StudioIssue] = []
+        self._first: dict[str, Entity] = {}
+        self._used: set[str] = set()
+        self._linked: set[tuple[str | None, str, str, bool]] = set()
+        self._labels = frozenset(config.labels)
+
+    def report(self, kind: IssueKind, region: str, what: str, *, kept: bool = False) -> None:
+        name = region if len(region) <= 60 else f"{region[:57]}..."
+        self.issues.append(
+            StudioIssue(kind=kind, region=region, message=f"{name} {what}", kept=kept)
+        )
+
+    def read_region(self, index: int, item: Mapping[str, Any]) -> None:
+        region_id = _identifier(item.get("id")) or self._spare(index)
+        name = f"region {region_id}"
+        value = item.get("value")
+        if not isinstance(value, Mapping):
+            self.report("bad_region", name, "has no value object")
+            return
+        if item.get("type") != "labels" or item.get("to_name") != self.config.text_name:
+            self.report("unsupported", name, "is not a <Labels> region on the labeled text")
+            return
+        span = self._read_span(name, value)
+        labels = self._read_labels(name, value)
+        if span is None or not labels:
+            return
+        if item.get("from_name") not in self.config.control_names:
+            self.report("unknown_control", name, "comes from an unknown control", kept=True)
+        self._add_entities(region_id, labels, span, score=_score(item.get("score")))
+
+    def read_relation(self, index: int, item: Mapping[str, Any]) -> None:
+        name = f"relation {index}"
+        head = self._first.get(_identifier(item.get("from_id")) or "")
+        tail = self._first.get(_identifier(item.get("to_id")) or "")
+        if head is None or tail is None:
+            self.report("bad_relation", name, "names a region that is not among the labels")
+            return
+        direction = item.get("direction", "right")
+        if direction not in ("right", "left", "bi"):
+            self.report("bad_relation", name, "has no known direction; read as right", kept=True)
+        if direction == "left":
+            head, tail = tail, head
+        labels = item.get("labels") or []
+        if not isinstance(labels, list):
+            self.report(
+                "bad_relation", name, "has labels that are no list; read as none", kept=True
+            )
+            labels = []
+        known = self.config.relation_labels
+        names: list[str | None] = [*self._strings(name, labels, kind="bad_relation")]
+        for label in names or [None]:
+            if label is not None and label not in known:
+                self.report("unknown_label", name, f"has the unknown label {label[:60]}", kept=True)
+            relation = Relation(
+                type=label,
+                head=head.id,
+                tail=tail.id,
+                bidirectional=direction == "bi",
+                score=_score(item.get("score")),
+            )
+            key = (label, head.id, tail.id, relation.bidirectional)
+            if key in self._linked:
+                self.report("duplicate", name, "repeats an earlier relation")
+                continue
+            self._linked.add(key)
+            self.relations.append(relation)
+
+    def _read_span(self, name: str, value: Mapping[str, Any]) -> tuple[int, int] | None:
+        start, end = _whole_number(value.get("start")), _whole_number(value.get("end"))
+        if start is None or end is None:
+            self.report("bad_region", name, "has offsets that are no whole numbers")
+            return None
+        if not 0 <= start < end <= len(self.text):
+            where = f"spans {start}..{end}, outside the text (length {len(self.text)})"
+            self.report("bad_region", name, where)
+            return None
+        mention = value.get("text")
+        if not isinstance(mention, str) or not mention.strip():
+            return start, end
+        if _is_same_mention(mention, self.text[start:end]):
+            return start, end
+        found = self.text.find(mention)
+        if found < 0 or self.text.find(mention, found + 1) >= 0:
+            where = f"does not hold the mention it names at {start}..{end}"
+            self.report("mention_differs", name, where)
+            return None
+        where = (
+            f"moved from {start}..{end} to {found}..{found + len(mention)}, where its mention is"
+        )
+        self.report("offsets_repaired", name, where, kept=True)
+        return found, found + len(mention)
+
+    def _read_labels(self, name: str, value: Mapping[str, Any]) -> list[str]:
+        labels = value.get("labels")
+        if not isinstance(labels, list) or not labels:
+            self.report("bad_region", name, "has no list of labels")
+            return []
+        names = self._strings(name, labels, kind="bad_region")
+        for label in names:
+            if label not in self._labels:
+                self.report("unknown_label", name, f"has the unknown label {label[:60]}", kept=True)
+        return names
+
+    def _strings(self, name: str, labels: Sequence[Any], *, kind: IssueKind) -> list[str]:
+        good = [label for label in labels if isinstance(label, str) and label]
+        if len(good) < len(labels):
+            self.report(kind, name, "has a label that is no text", kept=bool(good))
+        return list(dict.fromkeys(good))
+
+    def _add_entities(
+        self, region_id: str, labels: list[str], span: tuple[int, int], *, score: float | None
+    ) -> None:
+        first = self._first.get(region_id)
+        if first is not None and (first.start, first.end) != span:
+            name = f"region {region_id}"
+            self.report("duplicate", name, "occurs twice; the second has a new id", kept=True)
+        for label in labels:
+            entity = Entity(
+                id=self._fresh(region_id), type=label, start=span[0], end=span[1], score=score
+            )
+            self._first.setdefault(region_id, entity)
+            self.entities.append(entity)
+
+    def _spare(self, index: int) -> str:
+        """Return an id for a region that came without one."""
+        name = f"region-{index}"
+        while name in self.taken:
+            name += "-"
+        return name
+
+    def _fresh(self, region_id: str) -> str:
+        """Return ``region_id`` or the first free ``region_id:n``, never another region's id."""
+        name, count = region_id, 1
+        while name in self._used or (count > 1 and name in self.taken):
+            count += 1
+            name = f"{region_id}:{count}"
+        self._used.add(name)
+        return name
+
+
+def _region_ids(result: Sequence[Any]) -> set[str]:
+    ids = {_identifier(item.get("id")) for item in result if isinstance(item, Mapping)}
+    return {one for one in ids if one is not None}
+
+
+def _identifier(value: Any) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        return None
+    return str(value) or None
+
+
+def _whole_number(value: Any) -> int | None:
+    """Read an offset; some importers write 5.0 or "5"."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value):
+        return int(value)
+    return None
+
+
+def _score(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        return None
+    return float(value)
+
+
+def _is_same_mention(claimed: str, found: str) -> bool:
+    """Compare as people see it: blanks, letter case and composition do not count."""
+    return claimed == found or _visible(claimed) == _visible(found)
+
+
+def _visible(mention: str) -> str:
+    return unicodedata.normalize("NFC", _BLANKS.sub("", mention)).casefold()
+
+
+def _home_region(entity_id: str) -> str:
+    """Return ``x`` for the second and later entities ``x:n`` of a region, else the id itself."""
+    match = _SEVERAL_LABELS.fullmatch(entity_id)
+    return entity_id if match is None else match[1]
+
+
+def _is_same_place(region: Mapping[str, Any], entity: Entity, control: str) -> bool:
+    value = region["value"]
+    return (
+        region["from_name"] == control
+        and (value["start"], value["end"]) == (entity.start, entity.end)
+        and entity.type not in value["labels"]
+    )
+
+
+def _region(entity: Entity, *, control: str, text: str, config: LabelConfig) -> dict[str, Any]:
+    region: dict[str, Any] = {
+        "id": entity.id,
+        "from_name": control,
+        "to_name": config.text_name,
+        "type": "labels",
+        "value": {
+            "start": entity.start,
+            "end": entity.end,
+            "text": text[entity.start : entity.end],
+            "labels": [entity.type],
+        },
+    }
+    if entity.score is not None:
+        region["score"] = round(entity.score, _SCORE_DIGITS)
+    return region
+
+
+def _link(head: str, tail: str, relation: Relation) -> dict[str, Any]:
+    direction = "bi" if relation.bidirectional else "right"
+    return {"type": "relation", "from_id": head, "to_id": tail, "direction": direction}

@@ -1,0 +1,252 @@
+"""Reading and writing the labeling configuration of a Label Studio project. Pure."""
+
+from __future__ import annotations
+
+import colorsys
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal
+from xml.etree import ElementTree
+
+from annotator.domain import LabelSchema
+from annotator.errors import ConfigError
+
+__all__ = ["LabelConfig", "LabelControl", "build_config", "parse_config"]
+
+_MAX_CHARACTERS: Final = 1_000_000
+_MARKUP_DECLARATION: Final = re.compile(r"<!\s*(DOCTYPE|ENTITY)", re.IGNORECASE)
+_FIELD: Final = re.compile(r"\$([^\W\d][\w.\-]*)")
+_OTHER_OBJECTS: Final = frozenset(
+    {"audio", "audioplus", "dialog", "hypertext", "hypertextlabels", "image", "paragraphlabels"}
+    | {"paragraphs", "pdf", "table", "timeseries", "timeserieslabels", "video"}
+)
+_COLOURS: Final = (
+    "#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#e6850e", "#17becf", "#c2408f", "#8c564b",
+    "#7a8b00", "#3f51b5", "#00897b", "#b8860b",
+)  # fmt: skip
+_STYLE: Final = (
+    ".annotator-labels{position:sticky;top:0;z-index:5;padding:8px 0;"
+    "background:var(--color-neutral-background,#fff)}"
+    ".annotator-context{padding-left:15px;opacity:.6;font-size:.9em}"
+    ".annotator-text{padding:18px 0 10px 12px;border-left:3px solid #617ada}"
+    ".annotator-text .lsf-htx-richtext{line-height:2.1}"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelControl:
+    """One ``<Labels>`` control: its name and the labels it offers, in their order."""
+
+    name: str
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelConfig:
+    """A labeling configuration in the parts that the annotator needs.
+
+    ``text_field`` is the key in a task's data that holds the text (the ``field`` of
+    ``<Text value="$field">``), ``text_name`` the name of that tag, which results call ``to_name``.
+    """
+
+    xml: str
+    text_field: str
+    text_name: str
+    controls: tuple[LabelControl, ...]
+    relation_labels: tuple[str, ...] = ()
+
+    @property
+    def control_name(self) -> str:
+        """The name of the first control."""
+        return self.controls[0].name
+
+    @property
+    def control_names(self) -> tuple[str, ...]:
+        """The names of all controls on the text."""
+        return tuple(control.name for control in self.controls)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Every entity label once, in the order of the configuration."""
+        return tuple(dict.fromkeys(name for control in self.controls for name in control.labels))
+
+    @property
+    def schema(self) -> LabelSchema:
+        """The entity and relation types; which pairs may be related is not in the XML."""
+        return LabelSchema(entity_types=self.labels, relation_types=self.relation_labels)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the XML as it came, hexadecimal."""
+        return hashlib.sha256(self.xml.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def control_of(self, label: str) -> str | None:
+        """Return the name of the first control that offers ``label``, None if none does."""
+        return next((one.name for one in self.controls if label in one.labels), None)
+
+
+def parse_config(xml: str) -> LabelConfig:
+    """Read a labeling configuration.
+
+    Args:
+        xml: What Label Studio calls ``label_config`` (in ``/setup``: ``schema``).
+
+    Returns:
+        The text, the controls on it, and the labels of entities and relations.
+
+    Raises:
+        ConfigError: if it is not XML, declares entities, has no ``<Labels>`` with ``<Label>`` on a
+            ``<Text>``, or labels something other than one plain text field.
+    """
+    root = _parse_xml(xml)
+    texts = {_attribute(tag, "name"): tag for tag in _tags(root, "text")}
+    all_labels = list(_tags(root, "labels"))
+    if not all_labels:
+        _refuse_other_objects(root)
+        raise ConfigError("the labeling configuration has no <Labels> control; add one on the text")
+    on_text = [tag for tag in all_labels if _attribute(tag, "toName") in texts]
+    if not on_text:
+        _refuse_other_objects(root)
+        raise ConfigError(
+            "no <Labels> control points to a <Text>: its toName must be the name of a <Text> tag"
+        )
+    targets = {_attribute(tag, "toName") for tag in on_text}
+    if len(targets) > 1:
+        raise ConfigError(
+            f"<Labels> controls point to {len(targets)} different <Text> tags; one is supported"
+        )
+    text_name = targets.pop()
+    config = LabelConfig(
+        xml=xml,
+        text_field=_text_field(texts[text_name]),
+        text_name=text_name,
+        controls=tuple(_read_control(tag) for tag in on_text),
+        relation_labels=_values(
+            one for group in _tags(root, "relations") for one in _tags(group, "relation")
+        ),
+    )
+    if len(set(config.control_names)) != len(config.controls):
+        raise ConfigError("two <Labels> controls share one name; names must be unique")
+    _ = config.schema  # names with blanks around them are refused here, not in the first task
+    return config
+
+
+def build_config(schema: LabelSchema, *, unit: Literal["sentence", "document"]) -> str:
+    """Write a labeling configuration for ``schema``.
+
+    Args:
+        schema: Entity types become labels with a colour each, hotkeys 1 to 9; relation types
+            become relation labels.
+        unit: ``"sentence"`` shows the task fields ``before`` and ``after`` dimmed around ``text``;
+            ``"document"`` shows ``text`` alone.
+
+    Raises:
+        ConfigError: if the schema has no entity type.
+    """
+    if not schema.entity_types:
+        raise ConfigError("a labeling configuration needs at least one entity type")
+    view = ElementTree.Element("View")
+    ElementTree.SubElement(view, "Style").text = _STYLE
+    if schema.relation_types:
+        relations = ElementTree.SubElement(view, "Relations")
+        for name in schema.relation_types:
+            ElementTree.SubElement(relations, "Relation", value=name)
+    shelf = ElementTree.SubElement(view, "View", className="annotator-labels")
+    labels = ElementTree.SubElement(shelf, "Labels", name="label", toName="text")
+    for index, name in enumerate(schema.entity_types):
+        label = ElementTree.SubElement(labels, "Label", value=name, background=_colour(index))
+        if index < 9:
+            label.set("hotkey", str(index + 1))
+    if unit == "sentence":
+        _add_context(view, "before")
+    shown = ElementTree.SubElement(view, "View", className="annotator-text")
+    ElementTree.SubElement(shown, "Text", name="text", value="$text", granularity="symbol")
+    if unit == "sentence":
+        _add_context(view, "after")
+    ElementTree.indent(view)
+    return ElementTree.tostring(view, encoding="unicode")
+
+
+def _parse_xml(xml: str) -> ElementTree.Element:
+    if len(xml) > _MAX_CHARACTERS:
+        raise ConfigError(
+            f"the labeling configuration has {len(xml)} characters, more than {_MAX_CHARACTERS}"
+        )
+    if _MARKUP_DECLARATION.search(xml):
+        raise ConfigError("the labeling configuration declares a DOCTYPE or an ENTITY: remove it")
+    try:
+        # No declaration is left that could define or fetch an entity.
+        return ElementTree.fromstring(xml)  # noqa: S314 - DOCTYPE and ENTITY are refused above
+    except ElementTree.ParseError as error:
+        line, column = error.position
+        raise ConfigError(
+            f"the labeling configuration is not XML: line {line}, column {column}"
+        ) from None
+    except ValueError:
+        raise ConfigError("the labeling configuration is not XML: a character is illegal") from None
+
+
+def _tags(root: ElementTree.Element, name: str) -> Iterable[ElementTree.Element]:
+    """Yield the tags called ``name`` below ``root``; Label Studio ignores case."""
+    return (tag for tag in root.iter() if isinstance(tag.tag, str) and tag.tag.lower() == name)
+
+
+def _attribute(tag: ElementTree.Element, name: str) -> str:
+    wanted = name.lower()
+    return next((value for key, value in tag.attrib.items() if key.lower() == wanted), "")
+
+
+def _refuse_other_objects(root: ElementTree.Element) -> None:
+    found = {str(tag.tag) for tag in root.iter() if str(tag.tag).lower() in _OTHER_OBJECTS}
+    if found:
+        names = ", ".join(f"<{name}>" for name in sorted(found))
+        raise ConfigError(f"{names} cannot be labeled yet; only <Labels> on a <Text> is supported")
+
+
+def _text_field(tag: ElementTree.Element) -> str:
+    name = _attribute(tag, "name")
+    if _attribute(tag, "valueType").lower() == "url":
+        raise ConfigError(f'<Text name="{name}"> loads its text from a URL; put it into the task')
+    if _attribute(tag, "encoding").lower() not in ("", "none"):
+        raise ConfigError(f'<Text name="{name}"> has an encoding; only plain text is supported')
+    match = _FIELD.fullmatch(_attribute(tag, "value").strip())
+    if match is None:
+        raise ConfigError(f'<Text name="{name}"> must show exactly one field: value="$text"')
+    return match.group(1)
+
+
+def _read_control(tag: ElementTree.Element) -> LabelControl:
+    name = _attribute(tag, "name")
+    if not name:
+        raise ConfigError("a <Labels> control has no name")
+    if _attribute(tag, "value").strip():
+        raise ConfigError(
+            f'<Labels name="{name}"> takes its labels from the task; write them as <Label> tags'
+        )
+    labels = _values(_tags(tag, "label"))
+    if not labels:
+        raise ConfigError(f'<Labels name="{name}"> has no <Label>; add one for each entity type')
+    return LabelControl(name=name, labels=labels)
+
+
+def _values(tags: Iterable[ElementTree.Element]) -> tuple[str, ...]:
+    """Return the names that results will carry: the alias where there is one, else the value."""
+    names = [_attribute(tag, "alias") or _attribute(tag, "value") for tag in tags]
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def _add_context(view: ElementTree.Element, field: str) -> None:
+    context = ElementTree.SubElement(view, "View", className="annotator-context")
+    ElementTree.SubElement(context, "Text", name=field, value=f"${field}")
+
+
+def _colour(index: int) -> str:
+    if index < len(_COLOURS):
+        return _COLOURS[index]
+    # The golden angle keeps neighbours far apart.
+    hue = (index - len(_COLOURS)) * 137.508 % 360 / 360
+    lightness = (0.36, 0.52)[index % 2]
+    red, green, blue = (round(255 * part) for part in colorsys.hls_to_rgb(hue, lightness, 0.6))
+    return f"#{red:02x}{green:02x}{blue:02x}"

@@ -1,0 +1,69 @@
+"""What connecting a backend means in Label Studio's terms: one ML backend and one webhook. Pure."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+__all__ = ["WEBHOOK_ACTIONS", "backend_body", "backends_at", "webhook_body", "webhooks_of"]
+
+WEBHOOK_ACTIONS: Final = (
+    "ANNOTATION_CREATED",
+    "ANNOTATION_UPDATED",
+    "ANNOTATIONS_CREATED",
+    "ANNOTATIONS_DELETED",
+    "TASKS_CREATED",
+    "TASKS_DELETED",
+    "PROJECT_UPDATED",
+)
+
+
+def backend_body(
+    project_id: int, *, url: str, user: str, password: str, title: str
+) -> dict[str, Any]:
+    """Return the whole body that creates or changes an ML backend.
+
+    A change must repeat the url, the project and the credentials, or Label Studio fails.
+    """
+    return {
+        "project": project_id,
+        "url": url.rstrip("/"),
+        "title": title,
+        "auth_method": "BASIC_AUTH",
+        "basic_auth_user": user,
+        "basic_auth_pass": password,
+    }
+
+
+def webhook_body(project_id: int, *, backend_url: str, user: str, password: str) -> dict[str, Any]:
+    """Return the whole body that creates or changes the webhook of a backend.
+
+    An omitted list of actions would be reset to empty, and without the header every event is lost.
+    """
+    pair = base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
+    return {
+        "project": project_id,
+        "url": _webhook_url(backend_url),
+        "headers": {"Authorization": f"Basic {pair}"},
+        "send_payload": True,
+        "send_for_all_actions": False,
+        "actions": list(WEBHOOK_ACTIONS),
+        "is_active": True,
+    }
+
+
+def backends_at(backends: Iterable[Mapping[str, Any]], url: str) -> list[Mapping[str, Any]]:
+    """Return the ML backends with this address, whether or not a slash ends it."""
+    wanted = url.rstrip("/")
+    return [one for one in backends if str(one.get("url", "")).rstrip("/") == wanted]
+
+
+def webhooks_of(webhooks: Iterable[Mapping[str, Any]], backend_url: str) -> list[Mapping[str, Any]]:
+    """Return the webhooks that serve the backend with this address."""
+    wanted = _webhook_url(backend_url)
+    return [one for one in webhooks if one.get("url") == wanted]
+
+
+def _webhook_url(backend_url: str) -> str:
+    return f"{backend_url.rstrip('/')}/webhook"

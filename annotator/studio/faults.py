@@ -1,0 +1,96 @@
+"""What a refused or failed call to Label Studio means, in words that help. Pure.
+
+Answers of the server may quote tasks, so only fields known to hold no document text are repeated.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+__all__ = ["explain_refusal", "without_credentials"]
+
+_QUOTABLE_FIELDS: Final = frozenset({"label_config", "model_version", "sampling", "title"})
+_MAX_QUOTED: Final = 300
+_PRIVATE_ADDRESS: Final = (
+    "Label Studio does not call private or loopback addresses by default: start it with "
+    "ML_BLOCK_LOCAL_IP=false (for backends) and SSRF_PROTECTION_ENABLED=false (for webhooks)"
+)
+_KNOWN: Final = (
+    ("reserved network address", _PRIVATE_ADDRESS),
+    (
+        "legacy token authentication has been disabled",
+        "legacy tokens are switched off in this organization: use a personal access token "
+        "(Account & Settings), or have an administrator switch legacy tokens on",
+    ),
+    (
+        "authentication parameters",
+        "the backend asks for a user and a password and refused the ones given: "
+        "use those of this annotator project",
+    ),
+    (
+        "can't connect to ml backend",
+        "Label Studio cannot reach the backend: is it running, and is the address right as seen "
+        "from the machine or container of Label Studio?",
+    ),
+    (
+        'invalid "task" field',
+        "a task is not in this project any more: synchronise, then send the others again",
+    ),
+)
+_BY_STATUS: Final = {
+    400: "the request was refused as invalid",
+    401: "the token was refused: make a new one under Account & Settings and connect again",
+    403: "this user may not do that: use the token of an owner or administrator",
+    404: "there is no such thing: check the address of Label Studio and the id",
+    413: "the request is too large: send smaller chunks",
+    429: "too many requests: wait and try again",
+}
+
+
+def explain_refusal(status: int, body: Any) -> str:
+    """Say what an HTTP status of 400 or above means and what to do about it.
+
+    Args:
+        status: The HTTP status.
+        body: The decoded JSON answer, None if it was not JSON.
+
+    Returns:
+        One line without document text, token or password.
+    """
+    said = " ".join(_strings(body)).lower()
+    for sign, remedy in _KNOWN:
+        if sign in said:
+            return f"HTTP {status}; {remedy}"
+    if status >= 500:
+        return f"HTTP {status}; Label Studio failed by itself: its log says why"
+    return f"HTTP {status}; {_BY_STATUS.get(status, 'the request was refused')}{_fields(body)}"
+
+
+def without_credentials(url: str) -> str:
+    """Return ``url`` without a user and password in it and without a query."""
+    return re.sub(r"(?<=://)[^/?#]*@", "", url).split("?", 1)[0].split("#", 1)[0]
+
+
+def _strings(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, Mapping):
+        return [text for part in value.values() for text in _strings(part)]
+    if isinstance(value, list):
+        return [text for part in value for text in _strings(part)]
+    return []
+
+
+def _fields(body: Any) -> str:
+    errors = body.get("validation_errors") if isinstance(body, Mapping) else None
+    if not isinstance(errors, Mapping):
+        return ""
+    parts = []
+    for name, reasons in errors.items():
+        if name in _QUOTABLE_FIELDS:
+            parts.append(f"{name} ({' '.join(_strings(reasons))[:_MAX_QUOTED]})")
+        elif name != "non_field_errors":
+            parts.append(str(name)[:60])
+    return f": {', '.join(parts)}" if parts else ""

@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from annotator.domain import Entity, Relation
+from annotator.errors import TaskFormatError
+from annotator.studio.codec import labels_to_result, result_to_labels
+
+from .builders import CONFIG, DOSE, TEXT, link, region
+
+
+def read(*items: Any) -> Any:
+    return result_to_labels(list(items), text=TEXT, config=CONFIG)
+
+
+def kinds(labels: Any) -> list[str]:
+    return [issue.kind for issue in labels.issues]
+
+
+def test_offsets_are_code_points_of_the_text() -> None:
+    labels = read(region(value={"text": "aspirin"}, score=0.5))
+
+    assert labels.entities == (Entity(id="a", type="Drug", start=7, end=14, score=0.5),)
+    assert labels.issues == ()
+
+
+def test_a_relation_may_come_before_its_regions() -> None:
+    labels = read(link(labels=["has-dose"]), region(), DOSE)
+
+    assert labels.relations == (Relation(type="has-dose", head="a", tail="b"),)
+
+
+@pytest.mark.parametrize(
+    ("item", "relation"),
+    [
+        pytest.param(
+            link(direction="left", labels=["causes"]),
+            Relation(type="causes", head="b", tail="a"),
+            id="left",
+        ),
+        pytest.param(
+            link(direction="bi", labels=["causes"]),
+            Relation(type="causes", head="a", tail="b", bidirectional=True),
+            id="bi",
+        ),
+        pytest.param(link(), Relation(type=None, head="a", tail="b"), id="no-labels"),
+        pytest.param(link(labels=[]), Relation(type=None, head="a", tail="b"), id="empty-labels"),
+    ],
+)
+def test_directions_and_missing_labels_are_normalised(
+    item: dict[str, Any], relation: Relation
+) -> None:
+    labels = read(region(), DOSE, item)
+
+    assert labels.relations == (relation,)
+    assert labels.issues == ()
+
+
+def test_several_labels_on_a_span_become_several_entities_and_one_again() -> None:
+    several = region(value={"labels": ["Drug", "Dose"], "text": "aspirin"})
+    items = [several, region("b", 15, 21, value={"text": "500 mg"}), link(labels=["causes"])]
+
+    labels = read(*items)
+
+    assert [(one.id, one.type) for one in labels.entities] == [
+        ("a", "Drug"),
+        ("a:2", "Dose"),
+        ("b", "Drug"),
+    ]
+    assert labels.relations[0].head == "a"
+    back = labels_to_result(labels.entities, labels.relations, text=TEXT, config=CONFIG)
+    assert back == items
+
+
+def test_the_second_label_never_takes_the_id_of_another_region() -> None:
+    labels = read(region(value={"labels": ["Drug", "Dose"]}), region("a:2", 0, 4))
+
+    assert [one.id for one in labels.entities] == ["a", "a:3", "a:2"]
+
+
+def test_several_labels_on_a_relation_become_several_relations_and_one_again() -> None:
+    items = [region(value={"text": "aspirin"}), region("b", 15, 21, value={"text": "500 mg"})]
+    both = link(labels=["has-dose", "causes"])
+
+    labels = read(*items, both)
+
+    assert [one.type for one in labels.relations] == ["has-dose", "causes"]
+    back = labels_to_result(labels.entities, labels.relations, text=TEXT, config=CONFIG)
+    assert back == [*items, both]
+
+
+def test_unknown_labels_are_kept_and_reported() -> None:
+    labels = read(region(value={"labels": ["Gene"]}), region("b", 15, 21), link(labels=["binds"]))
+
+    assert labels.entities[0].type == "Gene"
+    assert labels.relations[0].type == "binds"
+    assert kinds(labels) == ["unknown_label", "unknown_label"]
+    assert all(issue.kept for issue in labels.issues)
+
+
+def test_a_region_of_a_renamed_control_is_kept_and_reported() -> None:
+    labels = read(region(from_name="old"))
+
+    assert len(labels.entities) == 1
+    assert kinds(labels) == ["unknown_control"]
+
+
+def test_labels_of_two_controls_on_one_region_are_both_kept() -> None:
+    labels = read(region(), region(from_name="sign", value={"labels": ["Effect"]}))
+
+    assert [(one.id, one.type) for one in labels.entities] == [("a", "Drug"), ("a:2", "Effect")]
+    assert labels.issues == ()
+
+
+def test_an_id_used_for_two_spans_is_made_unique() -> None:
+    labels = read(region(), region("a", 15, 21))
+
+    assert [one.id for one in labels.entities] == ["a", "a:2"]
+    assert kinds(labels) == ["duplicate"]
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        pytest.param(region(start=7, end=9999, value={"text": ""}), id="past-the-end"),
+        pytest.param(region(start=-1), id="negative"),
+        pytest.param(region(start=14), id="empty"),
+        pytest.param(region(start=None), id="no-start"),
+        pytest.param(region(start=True), id="bool"),
+        pytest.param(region(start=7.5), id="fraction"),
+        pytest.param(region(end="14a"), id="no-number"),
+        pytest.param(region(end=float("nan")), id="nan"),
+        pytest.param(region(value={"labels": []}), id="no-label"),
+        pytest.param(region(value={"labels": "Drug"}), id="labels-no-list"),
+        pytest.param(region(value={"labels": [3, ""]}), id="labels-no-text"),
+        pytest.param({**region(), "value": None}, id="no-value"),
+        pytest.param("x", id="no-object"),
+        pytest.param(None, id="null"),
+    ],
+)
+def test_a_bad_region_is_left_out_with_its_relations_and_reported(item: Any) -> None:
+    labels = read(item, DOSE, link())
+
+    assert [one.id for one in labels.entities] == ["b"]
+    assert labels.relations == ()
+    assert kinds(labels) == ["bad_region", "bad_relation"]
+
+
+def test_results_of_other_controls_are_reported_as_unsupported() -> None:
+    labels = read(region(type="choices"), region(to_name="before"))
+
+    assert labels.entities == ()
+    assert kinds(labels) == ["unsupported", "unsupported"]
+
+
+@pytest.mark.parametrize("start", [7.0, "7"], ids=["float", "text"])
+def test_whole_offsets_of_another_type_are_read(start: Any) -> None:
+    assert read(region(start=start)).entities[0].start == 7
+
+
+def test_a_region_without_id_gets_one_of_its_own() -> None:
+    labels = read(region(None), region("", 0, 4), region(12, 15, 21), link("12", 12))
+
+    assert [one.id for one in labels.entities] == ["region-0", "region-1", "12"]
+    assert labels.relations == (Relation(type=None, head="12", tail="12"),)
+
+
+def test_a_mention_found_elsewhere_once_moves_the_span_there() -> None:
+    labels = read(region(start=8, end=15, value={"text": "aspirin"}))
+
+    assert (labels.entities[0].start, labels.entities[0].end) == (7, 14)
+    assert kinds(labels) == ["offsets_repaired"]
+
+
+def test_a_mention_found_nowhere_is_left_out_and_not_quoted() -> None:
+    labels = read(region(value={"text": "warfarin"}))
+
+    assert labels.entities == ()
+    assert kinds(labels) == ["mention_differs"]
+    assert "warfarin" not in str(labels.issues[0])
+
+
+def test_a_mention_that_occurs_twice_is_left_out() -> None:
+    labels = result_to_labels(
+        [region(start=0, end=1, value={"text": "b"})], text="a b b", config=CONFIG
+    )
+
+    assert labels.entities == ()
+    assert kinds(labels) == ["mention_differs"]
+
+
+@pytest.mark.parametrize("mention", ["ASPIRIN", " aspirin ", "", "  "])
+def test_blanks_and_case_of_a_mention_do_not_count(mention: str) -> None:
+    assert read(region(value={"text": mention})).issues == ()
+
+
+def test_a_repeated_relation_counts_once() -> None:
+    labels = read(region(), DOSE, link(labels=["causes"]), link(labels=["causes"]))
+
+    assert len(labels.relations) == 1
+    assert kinds(labels) == ["duplicate"]
+
+
+@pytest.mark.parametrize("score", [2.0, -1, True, "0.5", float("nan"), 10**400])
+def test_a_score_that_is_none_is_dropped(score: Any) -> None:
+    assert read(region(score=score)).entities[0].score is None
+
+
+@pytest.mark.parametrize("result", [None, {}, "[]", 3])
+def test_a_result_that_is_no_list_is_refused(result: Any) -> None:
+    with pytest.raises(TaskFormatError, match="must be a list"):
+        result_to_labels(result, text=TEXT, config=CONFIG)
+
+
+def test_a_prediction_names_the_control_of_each_label_and_carries_scores() -> None:
+    entities = [
+        Entity(id="e1", type="Drug", start=7, end=14, score=0.1234567891),
+        Entity(id="e2", type="Effect", start=23, end=27, score=1.0),
+    ]
+
+    result = labels_to_result(
+        entities,
+        [Relation(type="causes", head="e1", tail="e2", score=0.25)],
+        text=TEXT,
+        config=CONFIG,
+    )
+
+    assert [item.get("from_name") for item in result] == ["label", "sign", None]
+    assert [item.get("score") for item in result] == [0.123457, 1.0, 0.25]
+    assert result[1]["value"] == {"start": 23, "end": 27, "text": "rash", "labels": ["Effect"]}

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from annotator.studio.faults import explain_refusal, without_credentials
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "remedy"),
+    [
+        (401, {"detail": "Invalid token."}, "make a new one"),
+        (404, None, "check the address"),
+        (413, "x", "smaller chunks"),
+        (502, None, "its log says why"),
+        (418, None, "HTTP 418; the request was refused"),
+        (400, {"validation_errors": {"title": ["Too short."]}}, "title (Too short.)"),
+    ],
+)
+def test_a_status_comes_with_its_remedy(status: int, body: Any, remedy: str) -> None:
+    assert remedy in explain_refusal(status, body)
+
+
+def test_fields_that_may_quote_a_task_are_named_but_not_quoted() -> None:
+    body = {
+        "detail": "patient Mueller",
+        "validation_errors": {"data": ["patient Mueller"], "non_field_errors": ["Mueller"]},
+    }
+
+    said = explain_refusal(400, body)
+
+    assert "data" in said
+    assert "Mueller" not in said
+
+
+def test_credentials_and_query_leave_an_address() -> None:
+    assert without_credentials("http://u:p@h:1/x?token=t#f") == "http://h:1/x"
+    assert without_credentials("http://h/a@b") == "http://h/a@b"
