@@ -178,8 +178,17 @@ def load_settings(home: Path | None = None, **overrides: Any) -> Settings:
         ) from None
 
 
-def init_home(home: Path, *, project: str, unit: str, encoder: str) -> bool:
+def init_home(
+    home: Path, *, project: str, unit: str, encoder: str, **more: str | int | float
+) -> bool:
     """Make a project's folder with its settings and fresh credentials; keep what is there.
+
+    Args:
+        home: The folder.
+        project: The project's name.
+        unit: What one task holds.
+        encoder: The encoder to begin from.
+        more: Further settings to write down.
 
     Returns:
         True if the folder is new, False if it was a project already.
@@ -187,7 +196,7 @@ def init_home(home: Path, *, project: str, unit: str, encoder: str) -> bool:
     home.mkdir(parents=True, exist_ok=True)
     is_new = not (home / CONFIG_FILE).exists()
     if is_new:
-        values = {"project": project, "unit": unit, "encoder": encoder}
+        values = {"project": project, "unit": unit, "encoder": encoder, **more}
         lines = ["# Settings of this project; docs/reference/settings.md lists all keys."]
         lines += [f"{key} = {_toml_value(value)}" for key, value in values.items()]
         _write_atomic(home / CONFIG_FILE, "\n".join(lines) + "\n", mode=0o644)

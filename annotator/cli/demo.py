@@ -1,11 +1,131 @@
-"""``annotator demo``: everything at once."""
+"""``annotator demo``: everything at once, on this machine."""
 
 from __future__ import annotations
 
+import json
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
+
+from annotator.cli.project import note
+from annotator.cli.watch import watch_run
+
+if TYPE_CHECKING:
+    from annotator.demo.play import Demo
 
 __all__ = ["register"]
 
 
+def demo(
+    home: Annotated[Path, typer.Option("--home", help="Where everything is kept.")] = Path(
+        ".annotator-demo"
+    ),
+    once: Annotated[
+        bool,
+        typer.Option("--once", help="A scripted annotator labels 20 tasks; then check and end."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    port: Annotated[
+        int | None, typer.Option("--port", min=1, max=65535, help="The backend's port.")
+    ] = None,
+    studio_port: Annotated[
+        int, typer.Option("--studio-port", min=0, max=65535, help="Label Studio's; 0 chooses.")
+    ] = 0,
+    studio_venv: Annotated[
+        Path | None,
+        typer.Option(
+            "--studio-venv",
+            envvar="ANNOTATOR_STUDIO_VENV",
+            help="An environment that has Label Studio, instead of a new one.",
+        ),
+    ] = None,
+    encoder: Annotated[
+        str, typer.Option("--encoder", help="minilm, a local folder, or a hub id.")
+    ] = "minilm",
+) -> None:
+    """Show the whole loop: sample notes, a real Label Studio, a model, retraining.
+
+    Stays until Ctrl-C, then stops what it started. Start it again and it goes on where it was;
+    delete the folder for a new beginning.
+
+    Example: annotator demo
+    """
+    from annotator.demo.once import Once
+    from annotator.demo.play import Demo
+    from annotator.demo.stage import Stage
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    home = home.resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    stage = Stage(home, port=port, studio_port=studio_port, studio_venv=studio_venv)
+    play = Demo(home=home, encoder=encoder, stage=stage, say=note, watch=watch_run)
+    try:
+        note("1/5 project and sample notes")
+        play.make_project()
+        note("2/5 Label Studio")
+        running = play.start_studio()
+        note("3/5 backend and worker")
+        play.start_backend()
+        note("4/5 first model (a few minutes on two CPU cores)")
+        version = play.first_model()
+        note("5/5 predictions and their order")
+        play.wait_until_published(version)
+        if once:
+            result = Once(play).play(version)
+            if as_json:
+                typer.echo(json.dumps(result, ensure_ascii=False))
+            else:
+                _show(result)
+            raise typer.Exit(0 if result["ok"] else 1)
+        _invite(play, running.url, running.username, running.password)
+        while True:
+            stage.check()
+            time.sleep(1)
+    except KeyboardInterrupt:
+        note("stopping")
+    finally:
+        play.close()
+
+
+def _show(result: dict[str, Any]) -> None:
+    before, after = result["f1_before"], result["f1_after"]
+    share = result["accepted_share"]
+    typer.echo(
+        f"hold-out F1 before: entities {before['ner']}, relations {before['re']}; "
+        f"after: entities {after['ner']}, relations {after['re']} ({result['run']['state']})"
+    )
+    typer.echo(
+        f"accepted as proposed: {share['entities']:.0%} of entities"
+        if share["entities"] is not None
+        else "nothing was proposed"
+    )
+    for name, seen in result["checks"].items():
+        typer.echo(f"{'ok    ' if seen else 'FAILED'} {name}")
+
+
+def _invite(play: Demo, url: str, user: str, password: str) -> None:
+    settings = play.settings
+    typer.echo(
+        f"""
+Label Studio   {url}/projects/{play.studio_project}/data
+user           {user}
+password       {password}
+
+Dashboard      {settings.backend}
+user           {settings.backend_user}
+password       {settings.backend_password.get_secret_value()}
+
+Open Label Studio, log in, and click "Label All Tasks": the task that the model is least sure of
+comes first, with entities and relations already drawn. Correct them and click "Submit". After 20
+tasks a new model is trained, compared with this one, and put into use if it is no worse; the
+dashboard shows how far it is. Ctrl-C stops everything; annotator demo goes on where you were.
+"""
+    )
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
+    app.command("demo")(demo)

@@ -1,0 +1,24 @@
+"""The joint model of entities and relations: encoder, heads, decoding, calibration, prediction.
+
+Needs torch and transformers; knows no database and no web.
+"""
+
+from annotator.model.calibration import Calibration
+from annotator.model.checkpoint import checkpoint_sha256, load_checkpoint, save_checkpoint
+from annotator.model.config import ModelConfig
+from annotator.model.encoder import Encoder, load_encoder
+from annotator.model.joint import JointModel
+from annotator.model.predictor import Predictor, SentencePrediction
+
+__all__ = [
+    "Calibration",
+    "Encoder",
+    "JointModel",
+    "ModelConfig",
+    "Predictor",
+    "SentencePrediction",
+    "checkpoint_sha256",
+    "load_checkpoint",
+    "load_encoder",
+    "save_checkpoint",
+]

@@ -13,16 +13,18 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from annotator.domain import Document, Entity, Relation
-from db.tables import AnnotationRow, DocumentRow, EntityRow, RelationRow
+from db.tables import AnnotationRow, DocumentRow, EntityRow, RelationRow, TaskRow
 
 __all__ = [
     "GoldUnit",
     "NewAnnotation",
+    "correction_totals",
     "count_gold",
     "current_revision",
     "gold_units",
     "mark_deleted",
     "record_annotation",
+    "studio_annotations",
     "studio_ids",
     "task_of_annotation",
 ]
@@ -357,3 +359,35 @@ def count_gold(session: Session, project_id: int) -> dict[str, int]:
         elif state == "skipped":
             counts["skipped"] += n
     return counts
+
+
+def studio_annotations(session: Session, project_id: int) -> dict[str, dict[str, Any]]:
+    """Return submitted Label Studio annotations by its task id: their id and raw result."""
+    rows = session.execute(
+        select(TaskRow.studio_id, AnnotationRow.external_id, AnnotationRow.raw)
+        .join(TaskRow, TaskRow.id == AnnotationRow.task_id)
+        .where(
+            AnnotationRow.project_id == project_id,
+            AnnotationRow.source == "studio",
+            AnnotationRow.is_current,
+            AnnotationRow.state == "submitted",
+        )
+    )
+    return {str(row[0]): {"id": row[1], "raw": row[2]} for row in rows}
+
+
+def correction_totals(session: Session, project_id: int) -> dict[str, int]:
+    """Sum what annotators kept and changed of predictions, over current annotations."""
+    totals: dict[str, int] = {}
+    rows = session.scalars(
+        select(AnnotationRow.diff).where(
+            AnnotationRow.project_id == project_id,
+            AnnotationRow.is_current,
+            AnnotationRow.state == "submitted",
+            AnnotationRow.diff.is_not(None),
+        )
+    )
+    for diff in rows:
+        for key, n in (diff or {}).items():
+            totals[key] = totals.get(key, 0) + int(n)
+    return totals

@@ -1,0 +1,143 @@
+"""All that inference reads off one pass over a batch: entities, relations, signals, embeddings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from annotator.model.batch import Batch
+from annotator.model.calibration import score_entities
+from annotator.model.candidates import CandidateSet, candidates_from_spans, pair_mask
+from annotator.model.decoding import find_spans
+from annotator.model.joint import JointModel, gather_states
+from annotator.model.signals import SIGNALS, sum_pair_entropy, word_signals
+
+__all__ = ["BatchAnalysis", "FoundRelations", "analyse", "relate"]
+
+_MAX_PAIR_SCORES = 1 << 24  # scores held at once; more heads are taken in blocks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundRelations:
+    """The predicted relations of a batch and what their pairs say about uncertainty.
+
+    Attributes:
+        index: Sentence, head candidate, tail candidate, class. Shape ``(relations, 4)``, int64.
+        score: Confidence in [0, 1]. Shape ``(relations,)``.
+        entropy: Sum over a sentence's candidate pairs, nats. Shape ``(batch,)``.
+        n_pairs: Number of a sentence's candidate pairs. Shape ``(batch,)``.
+    """
+
+    index: Tensor
+    score: Tensor
+    entropy: Tensor
+    n_pairs: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchAnalysis:
+    """The predictions of a batch.
+
+    Attributes:
+        candidates: Predicted entities.
+        entity_scores: Their confidences. Shape ``(batch, candidates)``.
+        relations: Predicted relations between them.
+        signals: In the order of ``SIGNALS``. Shape ``(batch, signals)``.
+        embedding: L2-normalised mean word states. Shape ``(batch, H)``.
+    """
+
+    candidates: CandidateSet
+    entity_scores: Tensor
+    relations: FoundRelations
+    signals: Tensor
+    embedding: Tensor
+
+
+def analyse(
+    model: JointModel,
+    batch: Batch,
+    *,
+    row_budget: int | None = None,
+    dtype: torch.dtype | None = None,
+) -> BatchAnalysis:
+    """Predict a batch; the arguments are those of ``JointModel.encode``."""
+    output = model.tag(batch, row_budget=row_budget, dtype=dtype)
+    log_probs = (output.ner_logits / model.calibration.ner_temperature).log_softmax(dim=-1)
+    spans = find_spans(output.tags)
+    candidates = candidates_from_spans(output.tags, spans)
+    tag_probs = log_probs.gather(2, output.tags[..., None]).squeeze(2).exp()
+    entity_scores = score_entities(tag_probs, candidates, ends=spans.ends)
+    relations = relate(model, output.states, candidates, scores=entity_scores)
+    n_entities = candidates.mask.sum(dim=1)
+    signals = word_signals(
+        log_probs,
+        word_mask=batch.word_mask,
+        pair_entropy=relations.entropy,
+        n_pairs=relations.n_pairs,
+        n_predicted=n_entities * (n_entities - 1),
+        hidden_pair_entropy=model.calibration.pair_entropy,
+        has_relations=model.relation is not None,
+    )
+    mean = output.states.sum(dim=1) / batch.word_mask.sum(dim=1, keepdim=True).clamp(min=1)
+    return BatchAnalysis(
+        candidates=candidates,
+        entity_scores=entity_scores,
+        relations=relations,
+        signals=torch.stack([signals[name] for name in SIGNALS], dim=1),
+        embedding=functional.normalize(mean, dim=1),
+    )
+
+
+def relate(
+    model: JointModel, states: Tensor, candidates: CandidateSet, *, scores: Tensor
+) -> FoundRelations:
+    """Predict the relations between candidates.
+
+    The score of a relation is its calibrated probability, at most the score of its weaker entity:
+    the relation head learnt ``NEG`` for pairs with a wrong entity, so that its probability
+    already speaks of the whole triple.
+
+    Args:
+        model: The model.
+        states: Word states. Shape ``(batch, words, H)``.
+        candidates: Candidates of the same batch.
+        scores: Scores of the candidates. Shape ``(batch, candidates)``.
+    """
+    n_sentences, n_candidates = candidates.mask.shape
+    entropy, n_pairs = states.new_zeros(n_sentences), states.new_zeros(n_sentences)
+    parts: list[tuple[Tensor, Tensor]] = []
+    if model.relation is not None and n_candidates > 1:
+        heads, tails = model.relation.project(
+            gather_states(states, candidates.last), candidates.tags
+        )
+        types, mask = candidates.types, pair_mask(candidates, model.legal)
+        n_classes = model.legal.shape[2]
+        block = max(1, _MAX_PAIR_SCORES // (n_sentences * n_candidates * n_classes))
+        for start in range(0, n_candidates, block):
+            rows = slice(start, start + block)
+            logits = model.score_projected(
+                heads[:, rows], tails, head_types=types[:, rows], tail_types=types
+            )
+            logits = logits / model.calibration.relation_temperature
+            log_probs = logits.log_softmax(dim=-1)
+            entropy += sum_pair_entropy(log_probs, mask[:, rows])
+            n_pairs += mask[:, rows].sum(dim=(1, 2))
+            parts.append(_best(log_probs, mask[:, rows], scores, start=start))
+    if not parts:
+        index, score = candidates.last.new_zeros(0, 4), states.new_zeros(0)
+    else:
+        index = torch.cat([part[0] for part in parts])
+        score = torch.cat([part[1] for part in parts])
+    return FoundRelations(index=index, score=score, entropy=entropy, n_pairs=n_pairs)
+
+
+def _best(log_probs: Tensor, mask: Tensor, scores: Tensor, *, start: int) -> tuple[Tensor, Tensor]:
+    best = log_probs.max(dim=-1)
+    sentence, head, tail = ((best.indices > 0) & mask).nonzero(as_tuple=True)
+    label = best.indices[sentence, head, tail]
+    weaker = torch.minimum(scores[sentence, head + start], scores[sentence, tail])
+    score = torch.minimum(best.values[sentence, head, tail].exp(), weaker).clamp(0.0, 1.0)
+    return torch.stack((sentence, head + start, tail, label), dim=1), score

@@ -1,0 +1,152 @@
+"""Batches: sentences of like length together, as tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from annotator.errors import ShapeError
+from annotator.model.gold import GoldLabels
+from annotator.model.pieces import PieceSentence, PieceTokenizer
+
+__all__ = ["IGNORED_TAG", "Batch", "collate", "cut_batches", "plan_batches"]
+
+IGNORED_TAG = -100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """The tensors of one forward pass. A sentence takes one row of pieces a window.
+
+    Attributes:
+        input_ids: Piece ids, padded. Shape ``(rows, pieces)``, int64.
+        attention_mask: True where a piece is real. Shape ``(rows, pieces)``, bool.
+        word_piece: Where the state of a word stands in the flattened ``(rows * pieces)``; 0 where
+            padded. Shape ``(batch, words)``, int64.
+        word_mask: True where a word is real. Shape ``(batch, words)``, bool.
+        tags: Gold tag classes, ``IGNORED_TAG`` where padded. Shape ``(batch, words)``, int64.
+            None without gold.
+        relations: Sentence, last word of head, last word of tail, class.
+            Shape ``(relations, 4)``, int64. None without gold.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    word_piece: Tensor
+    word_mask: Tensor
+    tags: Tensor | None = None
+    relations: Tensor | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the same batch on ``device``."""
+        return Batch(
+            input_ids=self.input_ids.to(device, non_blocking=True),
+            attention_mask=self.attention_mask.to(device, non_blocking=True),
+            word_piece=self.word_piece.to(device, non_blocking=True),
+            word_mask=self.word_mask.to(device, non_blocking=True),
+            tags=None if self.tags is None else self.tags.to(device, non_blocking=True),
+            relations=(
+                None if self.relations is None else self.relations.to(device, non_blocking=True)
+            ),
+        )
+
+
+def cut_batches(
+    order: NDArray[np.int64], costs: NDArray[np.int64], *, token_budget: int, batch_size: int
+) -> list[NDArray[np.int64]]:
+    """Cut ``order`` into consecutive batches of bounded size and padded cost.
+
+    A batch is closed before its count passes ``batch_size`` or its count times its greatest cost
+    passes ``token_budget``; a sentence that alone is dearer makes its own batch.
+
+    Args:
+        order: Indices of sentences. Shape ``(sentences,)``.
+        costs: Cost of every sentence, indexed by ``order``.
+        token_budget: Most padded pieces a batch.
+        batch_size: Most sentences a batch.
+    """
+    batches: list[NDArray[np.int64]] = []
+    start, longest = 0, 0
+    for i, cost in enumerate(costs[order].tolist()):
+        longest = max(longest, cost)
+        count = i - start + 1
+        if count > 1 and (count > batch_size or count * longest > token_budget):
+            batches.append(order[start:i])
+            start, longest = i, cost
+    if start < len(order):
+        batches.append(order[start:])
+    return batches
+
+
+def plan_batches(
+    costs: Sequence[int], *, token_budget: int, batch_size: int = 1024
+) -> list[NDArray[np.int64]]:
+    """Group sentences for inference: longest first, batches of at most ``token_budget`` pieces."""
+    array = np.array(costs, dtype=np.int64)
+    order = np.argsort(-array, kind="stable").astype(np.int64)
+    return cut_batches(order, array, token_budget=token_budget, batch_size=batch_size)
+
+
+def collate(
+    sentences: Sequence[PieceSentence],
+    tokenizer: PieceTokenizer,
+    *,
+    gold: Sequence[GoldLabels] | None = None,
+) -> Batch:
+    """Put tokenised sentences, and their labels if given, into the tensors of one batch.
+
+    Raises:
+        ShapeError: if there are not as many labels as sentences or words.
+    """
+    n_prefix, n_suffix = len(tokenizer.prefix), len(tokenizer.suffix)
+    n_rows = sum(len(sentence.windows.start) for sentence in sentences)
+    longest = max(
+        int((sentence.windows.end - sentence.windows.start).max()) for sentence in sentences
+    )
+    width = longest + n_prefix + n_suffix
+    n_words = max(sentence.n_words for sentence in sentences)
+    ids = np.full((n_rows, width), tokenizer.pad_id, dtype=np.int64)
+    lengths = np.zeros(n_rows, dtype=np.int64)
+    word_piece = np.zeros((len(sentences), n_words), dtype=np.int64)
+    ids[:, :n_prefix] = tokenizer.prefix
+    i_row = 0
+    for i, sentence in enumerate(sentences):
+        windows = sentence.windows
+        starts = windows.start[windows.owner]
+        word_piece[i, : sentence.n_words] = (
+            (i_row + windows.owner) * width + n_prefix + sentence.first_piece - starts
+        )
+        for start, end in zip(windows.start.tolist(), windows.end.tolist(), strict=True):
+            stop = n_prefix + end - start
+            ids[i_row, n_prefix:stop] = sentence.ids[start:end]
+            ids[i_row, stop : stop + n_suffix] = tokenizer.suffix
+            lengths[i_row] = stop + n_suffix
+            i_row += 1
+    counts = np.array([sentence.n_words for sentence in sentences])
+    tags, relations = (None, None) if gold is None else _collate_gold(gold, counts)
+    return Batch(
+        input_ids=torch.from_numpy(ids),
+        attention_mask=torch.from_numpy(np.arange(width) < lengths[:, None]),
+        word_piece=torch.from_numpy(word_piece),
+        word_mask=torch.from_numpy(np.arange(n_words) < counts[:, None]),
+        tags=tags,
+        relations=relations,
+    )
+
+
+def _collate_gold(gold: Sequence[GoldLabels], counts: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    found = [len(labels.tags) for labels in gold]
+    if found != counts.tolist():
+        raise ShapeError("the gold labels do not have as many words as the sentences of the batch")
+    tags = np.full((len(gold), int(counts.max())), IGNORED_TAG, dtype=np.int64)
+    for i, labels in enumerate(gold):
+        tags[i, : len(labels.tags)] = labels.tags
+    owners = np.repeat(np.arange(len(gold)), [len(labels.relations) for labels in gold])
+    triples = np.concatenate([labels.relations for labels in gold])
+    relations = np.concatenate([owners[:, None], triples], axis=1).astype(np.int64)
+    return torch.from_numpy(tags), torch.from_numpy(relations)

@@ -1,0 +1,121 @@
+"""What a joint model is made of: encoder, schema, widths and the options of the paper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+from annotator.domain import LabelSchema
+from annotator.errors import ConfigError
+from annotator.text import tag_names
+
+__all__ = ["FORMAT_VERSION", "NEGATIVE", "Candidates", "Decoding", "ModelConfig", "Projection"]
+
+FORMAT_VERSION = 1
+NEGATIVE = "NEG"
+
+Decoding = Literal["constrained", "argmax"]
+Candidates = Literal["predicted", "gold", "both"]
+Projection = Literal["two", "shared", "none"]
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "decoding": get_args(Decoding),
+    "candidates": get_args(Candidates),
+    "projection": get_args(Projection),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """The shape and the options of a joint model (Giorgi et al. 2019, arXiv 1912.13415).
+
+    Attributes:
+        schema: Entity and relation types; their order is the order of tags and classes.
+        encoder: ``minilm``, a local folder, or a hub id. Only a fresh model needs it.
+        label_embedding: Width of the tag embedding; 0 leaves it out (ablation).
+        hidden: Width between the two layers of each projection.
+        width: Width ``m`` of the projections, the input of the biaffine form.
+        dropout: Share of units dropped in the heads.
+        projection: ``two`` networks for head and tail, one ``shared``, or ``none`` (ablations).
+        bilinear: False leaves the term ``h^T U t`` out (ablation).
+        decoding: ``constrained`` to legal BIOES sequences (Viterbi), or ``argmax`` as in the paper.
+        candidates: Which entities offer relation candidates in training: ``predicted`` (paper),
+            ``gold``, or ``both``.
+        legal_pairs: Only relations that the schema allows between two types can be predicted.
+        max_pieces: Longest encoder window in word pieces; None is what the encoder can take.
+        max_candidates: Most candidate entities of a sentence in training; gold ones come first.
+
+    Raises:
+        ConfigError: if a width, a share or a choice is out of range.
+    """
+
+    schema: LabelSchema
+    encoder: str = "minilm"
+    label_embedding: int = 128
+    hidden: int = 512
+    width: int = 256
+    dropout: float = 0.1
+    projection: Projection = "two"
+    bilinear: bool = True
+    decoding: Decoding = "constrained"
+    candidates: Candidates = "both"
+    legal_pairs: bool = True
+    max_pieces: int | None = None
+    max_candidates: int = 256
+
+    def __post_init__(self) -> None:
+        if not self.schema.entity_types:
+            raise ConfigError("the schema names no entity type; a model needs at least one")
+        for name, lowest in (("label_embedding", 0), ("hidden", 1), ("width", 1)):
+            if getattr(self, name) < lowest:
+                raise ConfigError(f"{name} must be at least {lowest}, found {getattr(self, name)}")
+        if not 0.0 <= self.dropout < 1.0:
+            raise ConfigError(f"dropout must be in [0, 1), found {self.dropout}")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ConfigError(f"{name} must be one of {', '.join(choices)}")
+        if self.max_pieces is not None and self.max_pieces < 8:
+            raise ConfigError(f"max_pieces must be at least 8, found {self.max_pieces}")
+        if self.max_candidates < 2:
+            raise ConfigError(f"max_candidates must be at least 2, found {self.max_candidates}")
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The BIOES tags in class order, ``O`` first, then ``B- I- E- S-`` of each type."""
+        return tag_names(self.schema.entity_types)
+
+    @property
+    def relation_classes(self) -> tuple[str, ...]:
+        """The relation classes in order: ``NEG``, then the schema's relation types."""
+        return (NEGATIVE, *self.schema.relation_types)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values, with the format version."""
+        values = {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name != "schema"
+        }
+        return {"format_version": FORMAT_VERSION, "schema": self.schema.to_json(), **values}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> ModelConfig:
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            ConfigError: if the format version is another one, a key is unknown, missing or wrong.
+        """
+        found = value.get("format_version")
+        if found != FORMAT_VERSION:
+            raise ConfigError(f"model format version {found!r}, expected {FORMAT_VERSION}")
+        if "schema" not in value:
+            raise ConfigError("a model configuration needs the key schema")
+        rest = {key: item for key, item in value.items() if key not in ("format_version", "schema")}
+        unknown = sorted(set(rest) - {field.name for field in fields(cls)})
+        if unknown:
+            raise ConfigError(f"unknown keys in a model configuration: {', '.join(unknown)}")
+        try:
+            return cls(schema=LabelSchema.from_json(value["schema"]), **rest)
+        except (TypeError, AttributeError) as error:
+            raise ConfigError("a value in the model configuration has the wrong type") from error

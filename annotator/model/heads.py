@@ -1,0 +1,126 @@
+"""The two heads on the encoder: tags of words, and relations between candidate entities."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from annotator.model.config import ModelConfig
+
+__all__ = ["Biaffine", "NerHead", "RelationHead"]
+
+
+class NerHead(nn.Module):
+    """Scores the BIOES tags of each word: ``s_n = W x_n + b``."""
+
+    def __init__(self, state_width: int, config: ModelConfig) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(config.dropout)
+        self.output = nn.Linear(state_width, len(config.tags))
+        nn.init.xavier_uniform_(self.output.weight)
+        nn.init.zeros_(self.output.bias)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Score tags. ``(batch, words, H)`` -> ``(batch, words, 4 * types + 1)``."""
+        scores: Tensor = self.output(self.dropout(states))
+        return scores
+
+
+class Biaffine(nn.Module):
+    """``s = h^T U t + W [h ; t] + b`` for all pairs of heads and tails (Dozat & Manning 2017)."""
+
+    def __init__(self, width: int, n_classes: int, *, bilinear: bool = True) -> None:
+        super().__init__()
+        self.n_classes = n_classes
+        form = torch.empty(width, n_classes, width).normal_(std=1.0 / width) if bilinear else None
+        self.U: nn.Parameter | None
+        self.register_parameter("U", None if form is None else nn.Parameter(form))
+        self.linear_head = nn.Linear(width, n_classes)
+        self.linear_tail = nn.Linear(width, n_classes, bias=False)
+
+    def forward(self, heads: Tensor, tails: Tensor) -> Tensor:
+        """Score every ordered pair.
+
+        Args:
+            heads: Projected heads. Shape ``(batch, heads, m)``.
+            tails: Projected tails. Shape ``(batch, tails, m)``.
+
+        Returns:
+            Class scores. Shape ``(batch, heads, tails, classes)``.
+
+        Memory is O(batch * heads * (tails + m) * classes); pairs times m is never materialised.
+        """
+        scores: Tensor = self.linear_head(heads)[:, :, None] + self.linear_tail(tails)[:, None]
+        if self.U is None:
+            return scores
+        width = heads.shape[2]
+        left = heads @ self.U.reshape(width, -1)  # (batch, heads, classes * m)
+        left = left.reshape(heads.shape[0], -1, width)  # (batch, heads * classes, m)
+        form = left @ tails.transpose(1, 2)  # (batch, heads * classes, tails)
+        form = form.reshape(heads.shape[0], heads.shape[1], self.n_classes, -1)
+        total: Tensor = scores + form.transpose(2, 3)
+        return total
+
+
+def _projection(width_in: int, config: ModelConfig) -> nn.Module:
+    return nn.Sequential(
+        nn.Linear(width_in, config.hidden),
+        nn.ReLU(),
+        nn.Dropout(config.dropout),
+        nn.Linear(config.hidden, config.width),
+        nn.ReLU(),
+        nn.Dropout(config.dropout),
+    )
+
+
+class RelationHead(nn.Module):
+    """Scores the relations of all ordered pairs of candidates.
+
+    A candidate is ``z = [x ; e]``, the state of its last word and the embedding of that word's
+    tag; ``h = FFNN_head(z)``, ``t = FFNN_tail(z)``; the pair is scored by a biaffine form.
+    """
+
+    def __init__(self, state_width: int, config: ModelConfig) -> None:
+        super().__init__()
+        self.embedding = (
+            nn.Embedding(len(config.tags), config.label_embedding)
+            if config.label_embedding
+            else None
+        )
+        joined = state_width + config.label_embedding
+        self.head_network: nn.Module = nn.Identity()
+        self.tail_network: nn.Module | None = None
+        if config.projection != "none":
+            self.head_network = _projection(joined, config)
+        if config.projection == "two":
+            self.tail_network = _projection(joined, config)
+        width = joined if config.projection == "none" else config.width
+        self.dropout = nn.Dropout(config.dropout)
+        self.biaffine = Biaffine(width, len(config.relation_classes), bilinear=config.bilinear)
+
+    def project(self, states: Tensor, tags: Tensor) -> tuple[Tensor, Tensor]:
+        """Project candidates as heads and as tails.
+
+        Args:
+            states: State of each candidate's last word. Shape ``(batch, candidates, H)``.
+            tags: Tag class of that word. Shape ``(batch, candidates)``, int64.
+
+        Returns:
+            Heads and tails, each of shape ``(batch, candidates, m)``.
+        """
+        joined = self.dropout(states)
+        if self.embedding is not None:
+            joined = torch.cat((joined, self.embedding(tags)), dim=-1)
+        heads = self.head_network(joined)
+        tails = heads if self.tail_network is None else self.tail_network(joined)
+        return heads, tails
+
+    def forward(self, states: Tensor, tags: Tensor) -> Tensor:
+        """Score all pairs; the arguments are those of ``project``.
+
+        Returns:
+            Shape ``(batch, candidates, candidates, R + 1)``.
+        """
+        heads, tails = self.project(states, tags)
+        scores: Tensor = self.biaffine(heads, tails)
+        return scores

@@ -1,0 +1,231 @@
+"""The joint model of entities and relations (Giorgi et al. 2019, arXiv 1912.13415)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from annotator.errors import ShapeError
+from annotator.model.batch import IGNORED_TAG, Batch
+from annotator.model.calibration import Calibration
+from annotator.model.candidates import (
+    CandidateSet,
+    candidates_from_spans,
+    label_pairs,
+    legal_classes,
+    pair_mask,
+    training_candidates,
+)
+from annotator.model.config import ModelConfig
+from annotator.model.decoding import decode_argmax, decode_constrained, find_spans
+from annotator.model.encoder import Encoder
+from annotator.model.heads import NerHead, RelationHead
+from annotator.model.pieces import PieceTokenizer
+
+__all__ = ["JointModel", "JointOutput", "Losses"]
+
+_ILLEGAL = -1e9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JointOutput:
+    """What one pass over a batch yields.
+
+    Attributes:
+        states: Word states, 0 where padded. Shape ``(batch, words, H)``.
+        ner_logits: Tag scores. Shape ``(batch, words, 4 * types + 1)``.
+        tags: Decoded tag classes, ``O`` where padded. Shape ``(batch, words)``, int64.
+        candidates: The entities whose pairs were scored; None if relations were not asked for.
+        pair_logits: Relation scores; classes the schema forbids are at -1e9.
+            Shape ``(batch, candidates, candidates, R + 1)``. None if there are no relations.
+        pair_mask: True where a pair is a candidate. Shape ``(batch, candidates, candidates)``.
+    """
+
+    states: Tensor
+    ner_logits: Tensor
+    tags: Tensor
+    candidates: CandidateSet | None = None
+    pair_logits: Tensor | None = None
+    pair_mask: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Losses:
+    """Mean cross-entropies: over words, over candidate pairs, and their weighted sum. Scalars."""
+
+    ner: Tensor
+    relation: Tensor
+    total: Tensor
+
+
+class JointModel(nn.Module):
+    """An encoder with a tag head and a relation head, its tokenizer and its calibration.
+
+    A schema without relation types has no relation head; everything else works alike.
+    """
+
+    def __init__(self, encoder: Encoder, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = encoder.network
+        self.encoder_parts = encoder
+        self.pieces = PieceTokenizer(encoder, max_pieces=config.max_pieces)
+        self.ner = NerHead(encoder.width, config)
+        self.relation = (
+            RelationHead(encoder.width, config) if config.schema.relation_types else None
+        )
+        self.calibration = Calibration()
+        self.legal: Tensor
+        self.register_buffer("legal", legal_classes(config), persistent=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.ner.output.weight.device
+
+    def encode(
+        self, batch: Batch, *, row_budget: int | None = None, dtype: torch.dtype | None = None
+    ) -> Tensor:
+        """Return the state of each word: that of its first piece, in float32.
+
+        Args:
+            batch: The batch, on the model's device.
+            row_budget: Most padded pieces for the encoder at a time, so that a very long sentence
+                needs no more memory than a batch of short ones. None is no limit.
+            dtype: Reduced precision for the encoder, such as ``torch.bfloat16``.
+
+        Returns:
+            Shape ``(batch, words, H)``; 0 where padded.
+        """
+        n_rows, n_pieces = batch.input_ids.shape
+        step = n_rows if row_budget is None else max(1, row_budget // n_pieces)
+        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
+            parts = [
+                self.encoder(
+                    input_ids=batch.input_ids[i : i + step],
+                    attention_mask=batch.attention_mask[i : i + step],
+                ).last_hidden_state
+                for i in range(0, n_rows, step)
+            ]
+        flat = (parts[0] if len(parts) == 1 else torch.cat(parts)).flatten(0, 1)
+        states = functional.embedding(batch.word_piece, flat).float()
+        return states * batch.word_mask[..., None]
+
+    def decode_tags(self, logits: Tensor, *, word_mask: Tensor) -> Tensor:
+        """Decode tag scores as the configuration says. Shapes as in ``decode_constrained``."""
+        decode = decode_constrained if self.config.decoding == "constrained" else decode_argmax
+        return decode(logits.detach(), word_mask=word_mask)
+
+    def tag(
+        self, batch: Batch, *, row_budget: int | None = None, dtype: torch.dtype | None = None
+    ) -> JointOutput:
+        """Run the encoder and the tag head only; the arguments are those of ``encode``."""
+        states = self.encode(batch, row_budget=row_budget, dtype=dtype)
+        logits = self.ner(states)
+        tags = self.decode_tags(logits, word_mask=batch.word_mask)
+        return JointOutput(states=states, ner_logits=logits, tags=tags)
+
+    def score_pairs(self, states: Tensor, candidates: CandidateSet) -> Tensor | None:
+        """Score all ordered pairs of ``candidates``; None if there is nothing to score.
+
+        Args:
+            states: Word states. Shape ``(batch, words, H)``.
+            candidates: Candidates of the same batch.
+
+        Returns:
+            Shape ``(batch, candidates, candidates, R + 1)``.
+        """
+        if self.relation is None or candidates.mask.shape[1] < 2:
+            return None
+        heads, tails = self.relation.project(
+            gather_states(states, candidates.last), candidates.tags
+        )
+        types = candidates.types
+        return self.score_projected(heads, tails, head_types=types, tail_types=types)
+
+    def score_projected(
+        self, heads: Tensor, tails: Tensor, *, head_types: Tensor, tail_types: Tensor
+    ) -> Tensor:
+        """Score projected heads against projected tails and shut out illegal classes.
+
+        Shapes are ``(batch, heads, m)`` and ``(batch, tails, m)``; types without the last axis.
+        """
+        if self.relation is None:
+            raise ShapeError("a model without relation types scores no pairs")
+        scores: Tensor = self.relation.biaffine(heads, tails)
+        legal = self.legal[head_types[:, :, None], tail_types[:, None, :]]
+        return scores.masked_fill(~legal, _ILLEGAL)
+
+    def forward(
+        self, batch: Batch, *, relations: bool = True, dtype: torch.dtype | None = None
+    ) -> JointOutput:
+        """Tag words and score the pairs of candidates.
+
+        With gold in ``batch`` the candidates are those of training (``config.candidates``),
+        otherwise the predicted entities.
+
+        Args:
+            batch: The batch, on the model's device.
+            relations: False leaves the pairs out, while the weight of their loss is 0.
+            dtype: As in ``encode``.
+        """
+        output = self.tag(batch, dtype=dtype)
+        if not relations or self.relation is None:
+            return output
+        if batch.tags is None:
+            candidates = candidates_from_spans(output.tags, find_spans(output.tags))
+        else:
+            candidates = training_candidates(
+                predicted=output.tags,
+                gold=batch.tags,
+                scores=output.ner_logits.detach().softmax(dim=-1).amax(dim=-1),
+                choice=self.config.candidates,
+                limit=self.config.max_candidates,
+            )
+        logits = self.score_pairs(output.states, candidates)
+        return JointOutput(
+            states=output.states,
+            ner_logits=output.ner_logits,
+            tags=output.tags,
+            candidates=candidates,
+            pair_logits=logits,
+            pair_mask=None if logits is None else pair_mask(candidates, self.legal),
+        )
+
+    def losses(self, output: JointOutput, batch: Batch, *, relation_weight: float) -> Losses:
+        """Return ``L_NER``, ``L_RE`` and ``L_NER + relation_weight * L_RE``.
+
+        Raises:
+            ShapeError: if the batch has no gold.
+        """
+        if batch.tags is None or batch.relations is None:
+            raise ShapeError("a loss needs a batch with gold labels")
+        ner = functional.cross_entropy(
+            output.ner_logits.flatten(0, 1), batch.tags.flatten(), ignore_index=IGNORED_TAG
+        )
+        pairs = self.labelled_pairs(output, batch)
+        relation = ner.new_zeros(())
+        if pairs is not None and pairs[1].numel():
+            relation = functional.cross_entropy(*pairs)
+        return Losses(ner=ner, relation=relation, total=ner + relation_weight * relation)
+
+    def labelled_pairs(self, output: JointOutput, batch: Batch) -> tuple[Tensor, Tensor] | None:
+        """Return scores ``(pairs, R + 1)`` and classes ``(pairs,)`` of all candidate pairs.
+
+        A gold relation that the schema forbids between its two types counts as ``NEG``.
+        """
+        if output.pair_logits is None or output.candidates is None or batch.relations is None:
+            return None
+        labels = label_pairs(output.candidates, batch.relations, n_words=batch.word_mask.shape[1])
+        types = output.candidates.types
+        legal = self.legal[types[:, :, None], types[:, None, :]]
+        labels = labels * legal.gather(3, labels[..., None]).squeeze(3)
+        return output.pair_logits[output.pair_mask], labels[output.pair_mask]
+
+
+def gather_states(states: Tensor, words: Tensor) -> Tensor:
+    """Pick word states. ``(batch, words, H)``, ``(batch, picked)`` -> ``(batch, picked, H)``."""
+    return states.gather(1, words[..., None].expand(-1, -1, states.shape[2]))

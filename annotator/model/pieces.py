@@ -1,0 +1,154 @@
+"""From words to word pieces, and from long sentences to overlapping windows. NumPy only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.errors import ModelError
+from annotator.model.encoder import Encoder
+
+__all__ = ["PieceSentence", "PieceTokenizer", "Windows", "cut_windows"]
+
+IntArray = NDArray[np.int64]
+
+_MAX_PIECES_PER_WORD = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Windows:
+    """Stretches of one sentence that each fit the encoder.
+
+    Attributes:
+        start: First piece of each window. Shape ``(windows,)``.
+        end: One past the last piece of each window. Shape ``(windows,)``.
+        owner: The window whose state a word takes. Shape ``(words,)``.
+    """
+
+    start: IntArray
+    end: IntArray
+    owner: IntArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PieceSentence:
+    """One sentence in word pieces, without special pieces.
+
+    Attributes:
+        ids: Piece ids. Shape ``(pieces,)``.
+        first_piece: Where each word begins in ``ids``. Shape ``(words,)``.
+        windows: How it is cut for the encoder; one window where it fits.
+        cost: Pieces that the encoder reads, special ones and overlaps included.
+    """
+
+    ids: IntArray
+    first_piece: IntArray
+    windows: Windows
+    cost: int
+
+    @property
+    def n_words(self) -> int:
+        """The number of words."""
+        return len(self.first_piece)
+
+
+def cut_windows(first_piece: IntArray, n_pieces: int, *, capacity: int) -> Windows:
+    """Cut a sentence at word edges into windows that overlap by about a quarter.
+
+    A word takes its state from the window where it has the most context on its poorer side: the
+    border between two windows lies in the middle of their overlap. The cost is linear in words.
+
+    Args:
+        first_piece: Where each word begins. Shape ``(words,)``; each word has at most
+            ``capacity // 2`` pieces.
+        n_pieces: Number of pieces of the sentence.
+        capacity: Most pieces a window may hold.
+    """
+    if n_pieces <= capacity:
+        zero = np.zeros(1, dtype=np.int64)
+        owner: IntArray = np.zeros(len(first_piece), dtype=np.int64)
+        return Windows(start=zero, end=np.array([n_pieces], dtype=np.int64), owner=owner)
+    edges = np.append(first_piece, n_pieces)
+    starts, ends = [0], [_last_edge(edges, capacity)]
+    while ends[-1] < n_pieces:
+        wanted = max(ends[-1] - capacity // 4, starts[-1] + 1)
+        start = int(edges[np.searchsorted(edges, wanted)])
+        starts.append(min(start, ends[-1]))
+        ends.append(_last_edge(edges, starts[-1] + capacity))
+    start_array: IntArray = np.array(starts, dtype=np.int64)
+    end_array: IntArray = np.array(ends, dtype=np.int64)
+    borders: IntArray = (start_array[1:] + end_array[:-1] + 1) // 2
+    owner = np.searchsorted(borders, first_piece, side="right").astype(np.int64)
+    return Windows(start=start_array, end=end_array, owner=owner)
+
+
+def _last_edge(edges: IntArray, limit: int) -> int:
+    return int(edges[np.searchsorted(edges, limit, side="right") - 1])
+
+
+class PieceTokenizer:
+    """Turns words into pieces with the fast tokenizer of an encoder.
+
+    A word that yields no piece (an emoji, a control character, an empty word) becomes the unknown
+    piece, so every word has a state. A word keeps at most 64 pieces.
+
+    Raises:
+        ModelError: if the tokenizer has no unknown piece or the window is too small to be used.
+    """
+
+    def __init__(self, encoder: Encoder, *, max_pieces: int | None = None) -> None:
+        tokenizer = encoder.tokenizer
+        self._backend: Any = tokenizer.backend_tokenizer
+        self._backend.no_padding()
+        self._backend.no_truncation()
+        probe = self._backend.encode(["a"], is_pretokenized=True, add_special_tokens=True)
+        inner = np.flatnonzero(np.array(probe.special_tokens_mask) == 0)
+        ids: IntArray = np.array(probe.ids, dtype=np.int64)
+        self.prefix: IntArray = ids[: inner[0]]
+        self.suffix: IntArray = ids[inner[-1] + 1 :]
+        unknown = tokenizer.unk_token_id
+        padding = tokenizer.pad_token_id
+        if unknown is None:
+            unknown = padding
+        if unknown is None:
+            raise ModelError(f"the tokenizer of encoder {encoder.name!r} has no unknown piece")
+        self.unknown_id = int(unknown)
+        self.pad_id = int(unknown if padding is None else padding)
+        limit = min(encoder.max_pieces, max_pieces or encoder.max_pieces)
+        self.capacity = limit - len(self.prefix) - len(self.suffix)
+        if self.capacity < 4:
+            raise ModelError(f"encoder {encoder.name!r} holds only {limit} pieces a window")
+
+    def encode(self, sentences: Sequence[Sequence[str]]) -> list[PieceSentence]:
+        """Tokenise each sentence, given as words; the order is kept."""
+        encodings = self._backend.encode_batch(
+            [list(words) for words in sentences], is_pretokenized=True, add_special_tokens=False
+        )
+        return [
+            self._encode_one(encoding, len(words))
+            for encoding, words in zip(encodings, sentences, strict=True)
+        ]
+
+    def _encode_one(self, encoding: Any, n_words: int) -> PieceSentence:
+        ids: IntArray = np.array(encoding.ids, dtype=np.int64)
+        word_of: IntArray = np.array(encoding.word_ids, dtype=np.int64)
+        missing: IntArray = np.setdiff1d(np.arange(n_words), word_of)
+        if missing.size:
+            where = np.searchsorted(word_of, missing)
+            ids = np.insert(ids, where, self.unknown_id)
+            word_of = np.insert(word_of, where, missing)
+        first: IntArray = np.searchsorted(word_of, np.arange(n_words)).astype(np.int64)
+        rank = np.arange(len(ids)) - first[word_of] if len(ids) else ids
+        longest = min(_MAX_PIECES_PER_WORD, self.capacity // 2)
+        if rank.size and rank.max() >= longest:
+            kept = rank < longest
+            ids, word_of = ids[kept], word_of[kept]
+            first = np.searchsorted(word_of, np.arange(n_words)).astype(np.int64)
+        windows = cut_windows(first, len(ids), capacity=self.capacity)
+        special = len(self.prefix) + len(self.suffix)
+        cost = int((windows.end - windows.start).sum()) + special * len(windows.start)
+        return PieceSentence(ids=ids, first_piece=first, windows=windows, cost=cost)

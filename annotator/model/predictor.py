@@ -1,0 +1,200 @@
+"""Predictions for sentences: entities, relations, acquisition signals and an embedding."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from annotator.domain import TaggedSentence, WordEntity, WordRelation
+from annotator.model.analysis import BatchAnalysis, analyse, relate
+from annotator.model.batch import collate, plan_batches
+from annotator.model.candidates import candidates_from_entities
+from annotator.model.checkpoint import load_checkpoint
+from annotator.model.joint import JointModel
+from annotator.model.signals import SIGNALS
+
+__all__ = ["Predictor", "SentencePrediction"]
+
+Precision = Literal["fp32", "bf16"]
+
+_CPU_BUDGET = 4_096
+_DEVICE_BUDGET = 65_536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentencePrediction:
+    """What the model says about one sentence.
+
+    Attributes:
+        entities: Predicted entities in order, each with its score.
+        relations: Predicted relations between them, each with its score.
+        signals: Acquisition signals by the names in ``annotator.model.signals``.
+        embedding: Mean word state, L2-normalised; zeros for a sentence without words.
+            Shape ``(H,)``, float32.
+    """
+
+    entities: tuple[WordEntity, ...] = ()
+    relations: tuple[WordRelation, ...] = ()
+    signals: Mapping[str, float]
+    embedding: NDArray[np.float32]
+
+
+class Predictor:
+    """A model at rest that answers for sentences of any number and length.
+
+    Sentences are batched by length and answered in the order they came. Calls from several
+    threads take turns.
+
+    Args:
+        model: The model; it is put into evaluation mode.
+        device: Where to compute; None leaves the model where it is.
+        token_budget: Most padded pieces in a batch; None is 4,096 on a CPU, else 65,536.
+        precision: ``fp32``, or ``bf16`` for the encoder.
+    """
+
+    def __init__(
+        self,
+        model: JointModel,
+        *,
+        device: str | torch.device | None = None,
+        token_budget: int | None = None,
+        precision: Precision = "fp32",
+    ) -> None:
+        self.model = (model if device is None else model.to(device)).eval()
+        default = _CPU_BUDGET if self.model.device.type == "cpu" else _DEVICE_BUDGET
+        self._budget = token_budget or default
+        self._dtype = torch.bfloat16 if precision == "bf16" else None
+        self._classes = self.model.config.relation_classes
+        self._lock = threading.Lock()
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path,
+        *,
+        device: str | torch.device | None = None,
+        token_budget: int | None = None,
+        precision: Precision = "fp32",
+    ) -> Predictor:
+        """Load a checkpoint; without ``device`` a GPU is used where there is one.
+
+        Raises:
+            CheckpointError: if the checkpoint is incomplete or damaged.
+        """
+        found = "cuda" if torch.cuda.is_available() else "cpu"
+        model = load_checkpoint(folder, device=found if device is None else device)
+        return cls(model, token_budget=token_budget, precision=precision)
+
+    @property
+    def width(self) -> int:
+        """The width H of the embeddings."""
+        return self.model.encoder_parts.width
+
+    def predict(
+        self, sentences: Sequence[Sequence[str] | TaggedSentence]
+    ) -> list[SentencePrediction]:
+        """Predict each sentence, given as words or tagged; labels in it are not looked at."""
+        words = [_words(sentence) for sentence in sentences]
+        predictions = [self._empty()] * len(words)
+        present = [i for i, found in enumerate(words) if found]
+        if not present:
+            return predictions
+        with self._lock, torch.inference_mode():
+            pieces = self.model.pieces.encode([words[i] for i in present])
+            costs = [sentence.cost for sentence in pieces]
+            for chosen in plan_batches(costs, token_budget=self._budget):
+                batch = collate([pieces[i] for i in chosen], self.model.pieces)
+                analysis = analyse(
+                    self.model,
+                    batch.to(self.model.device),
+                    row_budget=self._budget,
+                    dtype=self._dtype,
+                )
+                found = self._unpack(analysis)
+                for i, prediction in zip(chosen.tolist(), found, strict=True):
+                    predictions[present[i]] = prediction
+        return predictions
+
+    def predict_relations(
+        self, words: Sequence[str], entities: Sequence[WordEntity]
+    ) -> tuple[WordRelation, ...]:
+        """Predict the relations among given entities; the indices are those of ``entities``.
+
+        Raises:
+            LabelError: if an entity type is not among those of the model.
+            InputError: if an entity ends past the words.
+        """
+        candidates = candidates_from_entities(
+            [entities], n_words=[len(words)], config=self.model.config
+        )
+        if self.model.relation is None or len(entities) < 2:
+            return ()
+        with self._lock, torch.inference_mode():
+            pieces = self.model.pieces.encode([words])
+            batch = collate(pieces, self.model.pieces).to(self.model.device)
+            states = self.model.encode(batch, row_budget=self._budget, dtype=self._dtype)
+            candidates = candidates.to(self.model.device)
+            scores = torch.ones_like(candidates.mask, dtype=states.dtype)
+            relations = relate(self.model, states, candidates, scores=scores)
+            return tuple(
+                self._relation(head, tail, label, score)
+                for (_, head, tail, label), score in zip(
+                    relations.index.tolist(), relations.score.tolist(), strict=True
+                )
+            )
+
+    def _relation(self, head: int, tail: int, label: int, score: float) -> WordRelation:
+        return WordRelation(type=self._classes[label], head=head, tail=tail, score=score)
+
+    def _empty(self) -> SentencePrediction:
+        return SentencePrediction(
+            signals=dict.fromkeys(SIGNALS, 0.0),
+            embedding=np.zeros(self.width, dtype=np.float32),
+        )
+
+    def _unpack(self, analysis: BatchAnalysis) -> list[SentencePrediction]:
+        n_sentences = len(analysis.embedding)
+        names = self.model.config.schema.entity_types
+        candidates = analysis.candidates
+        entities: list[list[WordEntity]] = [[] for _ in range(n_sentences)]
+        where = candidates.mask.nonzero(as_tuple=True)
+        columns = (candidates.first, candidates.last, candidates.types, analysis.entity_scores)
+        rows = zip(where[0].tolist(), *(_pick(column, where) for column in columns), strict=True)
+        for i, first, last, type_, score in rows:
+            entities[i].append(
+                WordEntity(type=names[int(type_)], first=int(first), last=int(last), score=score)
+            )
+        relations: list[list[WordRelation]] = [[] for _ in range(n_sentences)]
+        found = analysis.relations
+        for (i, head, tail, label), score in zip(
+            found.index.tolist(), found.score.tolist(), strict=True
+        ):
+            relations[i].append(self._relation(head, tail, label, score))
+        signals = analysis.signals.cpu().numpy().astype(np.float64)
+        embedding = analysis.embedding.cpu().numpy()
+        return [
+            SentencePrediction(
+                entities=tuple(entities[i]),
+                relations=tuple(relations[i]),
+                signals=dict(zip(SIGNALS, signals[i].tolist(), strict=True)),
+                embedding=embedding[i].copy(),
+            )
+            for i in range(n_sentences)
+        ]
+
+
+def _words(sentence: Sequence[str] | TaggedSentence) -> Sequence[str]:
+    return sentence.words if isinstance(sentence, TaggedSentence) else sentence
+
+
+def _pick(values: Tensor, where: tuple[Tensor, ...]) -> list[float]:
+    picked: list[float] = values[where].tolist()
+    return picked

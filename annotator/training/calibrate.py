@@ -1,0 +1,92 @@
+"""Fits the temperatures of a model on held-out sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from annotator.domain import TaggedSentence
+from annotator.model.batch import IGNORED_TAG, Batch, collate, plan_batches
+from annotator.model.calibration import Calibration, fit_temperature
+from annotator.model.candidates import pair_mask, training_candidates
+from annotator.model.gold import GoldEncoder
+from annotator.model.joint import JointModel
+from annotator.model.signals import entropy
+
+__all__ = ["fit_calibration"]
+
+_TOKEN_BUDGET = 8_192
+
+
+def fit_calibration(model: JointModel, sentences: Sequence[TaggedSentence]) -> Calibration:
+    """Fit one temperature a head on ``sentences``, which must not have been trained on.
+
+    The pairs are those of predicted entities, ``NEG`` where one of them is wrong: what the
+    relation head meets in use.
+    """
+    present = [sentence for sentence in sentences if sentence.words]
+    if not present:
+        return Calibration()
+    gold = GoldEncoder(model.config)
+    labels = [gold.encode(sentence) for sentence in present]
+    pieces = model.pieces.encode([sentence.words for sentence in present])
+    tags: list[tuple[Tensor, Tensor]] = []
+    pairs: list[tuple[Tensor, Tensor]] = []
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        for chosen in plan_batches([p.cost for p in pieces], token_budget=_TOKEN_BUDGET):
+            batch = collate(
+                [pieces[i] for i in chosen], model.pieces, gold=[labels[i] for i in chosen]
+            )
+            _collect(model, batch.to(model.device), tags=tags, pairs=pairs)
+        calibration = _fit(tags, pairs)
+    model.train(was_training)
+    return calibration
+
+
+def _collect(
+    model: JointModel,
+    batch: Batch,
+    *,
+    tags: list[tuple[Tensor, Tensor]],
+    pairs: list[tuple[Tensor, Tensor]],
+) -> None:
+    output = model.tag(batch, row_budget=_TOKEN_BUDGET)
+    if batch.tags is None:
+        return
+    real = batch.tags != IGNORED_TAG
+    tags.append((output.ner_logits[real].cpu(), batch.tags[real].cpu()))
+    candidates = training_candidates(
+        predicted=output.tags,
+        gold=batch.tags,
+        scores=output.ner_logits.softmax(dim=-1).amax(dim=-1),
+        choice="predicted",
+        limit=model.config.max_candidates,
+    )
+    logits = model.score_pairs(output.states, candidates)
+    if logits is None:
+        return
+    mask = pair_mask(candidates, model.legal)
+    scored = replace(output, candidates=candidates, pair_logits=logits, pair_mask=mask)
+    labelled = model.labelled_pairs(scored, batch)
+    if labelled is not None:
+        pairs.append((labelled[0].cpu(), labelled[1].cpu()))
+
+
+def _fit(tags: list[tuple[Tensor, Tensor]], pairs: list[tuple[Tensor, Tensor]]) -> Calibration:
+    ner = fit_temperature(torch.cat([p[0] for p in tags]), torch.cat([p[1] for p in tags]))
+    logits = torch.cat([p[0] for p in pairs]) if pairs else torch.zeros(0, 1)
+    if not len(logits):
+        return Calibration(ner_temperature=ner, fitted=True)
+    relation = fit_temperature(logits, torch.cat([p[1] for p in pairs]))
+    mean_entropy = float(entropy((logits / relation).log_softmax(dim=-1)).mean())
+    return Calibration(
+        ner_temperature=ner,
+        relation_temperature=relation,
+        pair_entropy=mean_entropy,
+        fitted=True,
+    )

@@ -1,0 +1,184 @@
+"""Strict scores of entities and relations; boundary-only scores stand beside and never mix.
+
+An entity is right if its type and both ends are. A relation is right if its type and both of its
+entities are. Boundary-only scores leave the entity types out of both.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.domain import TaggedSentence, WordEntity, WordRelation
+from annotator.errors import ShapeError
+from annotator.model.predictor import SentencePrediction
+
+__all__ = ["COLUMNS", "Counts", "Evaluation", "LayerEvaluation", "evaluate"]
+
+COLUMNS = ("ner_tp", "ner_pred", "ner_gold", "re_tp", "re_pred", "re_gold")
+
+_Key: TypeAlias = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """True positives, predictions and gold items, and what follows from them, in per cent."""
+
+    tp: int = 0
+    n_pred: int = 0
+    n_gold: int = 0
+
+    @property
+    def precision(self) -> float:
+        """Share of the predictions that are right; 0 without predictions."""
+        return 100.0 * self.tp / self.n_pred if self.n_pred else 0.0
+
+    @property
+    def recall(self) -> float:
+        """Share of the gold items that were found; 0 without gold items."""
+        return 100.0 * self.tp / self.n_gold if self.n_gold else 0.0
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of both; 0 where there is nothing."""
+        total = self.n_pred + self.n_gold
+        return 200.0 * self.tp / total if total else 0.0
+
+    def to_json(self) -> dict[str, float]:
+        """Return precision, recall and F1 in per cent."""
+        return {
+            "p": round(self.precision, 4),
+            "r": round(self.recall, 4),
+            "f1": round(self.f1, 4),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerEvaluation:
+    """The scores of entities, or those of relations."""
+
+    micro: Counts
+    boundary: Counts
+    types: Mapping[str, Counts]
+
+    def macro(self) -> dict[str, float]:
+        """Return the means over types that occur in gold or predictions, in per cent."""
+        scores = [counts.to_json() for counts in self.types.values()]
+        return {
+            key: round(sum(score[key] for score in scores) / len(scores), 4) if scores else 0.0
+            for key in ("p", "r", "f1")
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Return micro, macro, per-type and boundary-only scores in per cent."""
+        return {
+            "micro": self.micro.to_json(),
+            "macro": self.macro(),
+            "types": {
+                name: {**counts.to_json(), "n": counts.n_gold}
+                for name, counts in self.types.items()
+            },
+            "boundary": self.boundary.to_json(),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """The scores of one model on one set of sentences.
+
+    Attributes:
+        ner: Entities.
+        re: Relations.
+        sentence_counts: Counts a sentence in the order of ``COLUMNS``, for paired resampling.
+            Shape ``(sentences, 6)``, int64.
+    """
+
+    ner: LayerEvaluation
+    re: LayerEvaluation
+    sentence_counts: NDArray[np.int64]
+
+    @property
+    def n_sentences(self) -> int:
+        """Number of sentences."""
+        return len(self.sentence_counts)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all scores in per cent, without the counts of single sentences."""
+        return {
+            "ner": self.ner.to_json(),
+            "re": self.re.to_json(),
+            "n_sentences": self.n_sentences,
+        }
+
+
+class _Tally:
+    """Adds up one layer. The first field of a key is its type."""
+
+    def __init__(self) -> None:
+        self.tp: Counter[str] = Counter()
+        self.n_pred: Counter[str] = Counter()
+        self.n_gold: Counter[str] = Counter()
+        self.boundary = np.zeros(3, dtype=np.int64)
+
+    def add(
+        self, gold: set[_Key], predicted: set[_Key], *, bounds: tuple[set[_Key], set[_Key]]
+    ) -> tuple[int, int, int]:
+        right = gold & predicted
+        self.tp.update(key[0] for key in right)
+        self.n_pred.update(key[0] for key in predicted)
+        self.n_gold.update(key[0] for key in gold)
+        self.boundary += [len(bounds[0] & bounds[1]), len(bounds[1]), len(bounds[0])]
+        return len(right), len(predicted), len(gold)
+
+    def result(self) -> LayerEvaluation:
+        names = sorted(set(self.n_pred) | set(self.n_gold))
+        types = {
+            name: Counts(tp=self.tp[name], n_pred=self.n_pred[name], n_gold=self.n_gold[name])
+            for name in names
+        }
+        tp, n_pred, n_gold = self.boundary.tolist()
+        return LayerEvaluation(
+            micro=Counts(
+                tp=self.tp.total(), n_pred=self.n_pred.total(), n_gold=self.n_gold.total()
+            ),
+            boundary=Counts(tp=tp, n_pred=n_pred, n_gold=n_gold),
+            types=types,
+        )
+
+
+def _entity_keys(entities: Sequence[WordEntity]) -> list[_Key]:
+    return [(entity.type, entity.first, entity.last) for entity in entities]
+
+
+def _relation_keys(relations: Sequence[WordRelation], ends: Sequence[_Key]) -> set[_Key]:
+    return {(relation.type, ends[relation.head], ends[relation.tail]) for relation in relations}
+
+
+def evaluate(gold: Sequence[TaggedSentence], predicted: Sequence[SentencePrediction]) -> Evaluation:
+    """Score predictions against gold, sentence by sentence.
+
+    Raises:
+        ShapeError: if there are not as many predictions as sentences.
+    """
+    if len(gold) != len(predicted):
+        raise ShapeError(f"{len(gold)} gold sentences but {len(predicted)} predictions")
+    ner, re = _Tally(), _Tally()
+    rows = np.zeros((len(gold), len(COLUMNS)), dtype=np.int64)
+    for i, (sentence, found) in enumerate(zip(gold, predicted, strict=True)):
+        keys = _entity_keys(sentence.entities), _entity_keys(found.entities)
+        spans = [key[1:] for key in keys[0]], [key[1:] for key in keys[1]]
+        rows[i, :3] = ner.add(set(keys[0]), set(keys[1]), bounds=(set(spans[0]), set(spans[1])))
+        rows[i, 3:] = re.add(
+            _relation_keys(sentence.relations, keys[0]),
+            _relation_keys(found.relations, keys[1]),
+            bounds=(
+                _relation_keys(sentence.relations, spans[0]),
+                _relation_keys(found.relations, spans[1]),
+            ),
+        )
+    return Evaluation(ner=ner.result(), re=re.result(), sentence_counts=rows)

@@ -1,0 +1,149 @@
+"""The state from which a killed run goes on: one safetensors file, replaced atomically."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from annotator.domain import TaggedSentence
+from annotator.errors import TrainingError
+
+__all__ = ["Position", "drop_state", "fingerprint", "load_state", "save_state", "state_path"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """How far a run is.
+
+    Attributes:
+        step: Steps done.
+        loss: Smoothed loss.
+        elapsed_s: Seconds spent in steps, over all processes that took part.
+        n_words: Words seen in them.
+    """
+
+    step: int = 0
+    loss: float = 0.0
+    elapsed_s: float = 0.0
+    n_words: int = 0
+
+
+def fingerprint(
+    sentences: Sequence[TaggedSentence], dev: Sequence[TaggedSentence], *, arguments: object
+) -> str:
+    """Return a SHA-256 of everything the weights depend on."""
+    digest = hashlib.sha256(json.dumps(arguments, sort_keys=True).encode())
+    for part in (sentences, dev):
+        for sentence in part:
+            entities = [(e.type, e.first, e.last) for e in sentence.entities]
+            relations = [(r.type, r.head, r.tail) for r in sentence.relations]
+            digest.update(json.dumps([sentence.words, entities, relations]).encode())
+        digest.update(b"\n")
+    return digest.hexdigest()
+
+
+def state_path(folder: Path) -> Path:
+    """Return where the state of the run that writes ``folder`` is kept."""
+    return folder.with_name(f"{folder.name}.partial")
+
+
+def _rng_states(device: torch.device) -> dict[str, Tensor]:
+    states = {"rng.cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["rng.cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def save_state(
+    folder: Path,
+    *,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    position: Position,
+    digest: str,
+) -> None:
+    """Write weights, optimiser, generators and position, flushed to disk, over an older state.
+
+    Raises:
+        TrainingError: if the file cannot be written.
+    """
+    weights = {f"model.{name}": value.cpu() for name, value in model.state_dict().items()}
+    moments = {
+        f"optimizer.{i}.{key}": value.cpu()
+        for i, entry in optimizer.state_dict()["state"].items()
+        for key, value in entry.items()
+    }
+    device = next(model.parameters()).device
+    tensors = {**weights, **moments, **_rng_states(device)}
+    path = state_path(folder)
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        metadata = {"digest": digest, "position": json.dumps(asdict(position))}
+        save_file({k: v.contiguous() for k, v in tensors.items()}, aside, metadata=metadata)
+        with aside.open("rb") as file:
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(
+            f"the state of the run cannot be written to {path.name} ({type(error).__name__}): "
+            "check that the disk has room and the folder may be written"
+        ) from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def load_state(
+    folder: Path, *, model: nn.Module, optimizer: torch.optim.Optimizer, digest: str
+) -> Position:
+    """Restore the state of an interrupted run with the same ``digest``.
+
+    A state of other data or settings, or a damaged one, is as good as none: the run starts anew.
+    """
+    path = state_path(folder)
+    if not path.is_file():
+        return Position()
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("digest") != digest:
+                return Position()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    except SafetensorError:
+        return Position()
+    position = Position(**json.loads(metadata["position"]))
+    _restore(tensors, model=model, optimizer=optimizer)
+    return position
+
+
+def _restore(
+    tensors: dict[str, Tensor], *, model: nn.Module, optimizer: torch.optim.Optimizer
+) -> None:
+    weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+    model.load_state_dict(weights)
+    state: dict[int, dict[str, Any]] = {}
+    for name, value in tensors.items():
+        if name.startswith("optimizer."):
+            _, i, key = name.split(".", 2)
+            state.setdefault(int(i), {})[key] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    torch.set_rng_state(tensors["rng.cpu"])
+    device = next(model.parameters()).device
+    if device.type == "cuda" and "rng.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["rng.cuda"], device)
+
+
+def drop_state(folder: Path) -> None:
+    """Remove the state of a run that is done."""
+    state_path(folder).unlink(missing_ok=True)
