@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from collections.abc import MutableMapping
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -36,6 +38,26 @@ def drop_private(
     return event
 
 
+def format_traceback(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Turn an exception into its type and the lines of code it passed.
+
+    Neither its message nor any variable is kept: both may hold document text.
+    """
+    info = event.pop("exc_info", None)
+    if not info:
+        return event
+    error = info if isinstance(info, BaseException) else sys.exc_info()[1]
+    if error is not None:
+        frames = traceback.extract_tb(error.__traceback__)
+        event["error"] = type(error).__name__
+        event["trace"] = " < ".join(
+            f"{Path(frame.filename).name}:{frame.lineno}:{frame.name}" for frame in reversed(frames)
+        )
+    return event
+
+
 def configure_logs(*, json_lines: bool, level: str = "INFO") -> None:
     """Set up logging for this process. Call it once, at a program's entry."""
     chain: list[Any] = [
@@ -43,9 +65,10 @@ def configure_logs(*, json_lines: bool, level: str = "INFO") -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         drop_private,
+        format_traceback,
     ]
     if json_lines:
-        chain += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        chain.append(structlog.processors.JSONRenderer())
     else:
         chain.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()))
     structlog.configure(

@@ -117,7 +117,7 @@ def query_ranked(
         return query_top(scores, n, rng=rng)
     stub = SimpleNamespace(X_training=labelled, on_transformed=False)
     with _seeded(rng):
-        chosen = ranked_batch(
+        chosen, _ = ranked_batch(
             stub,
             unlabeled=embeddings.astype(np.float64),
             uncertainty_scores=clean,

@@ -5,13 +5,13 @@ Every step may run twice and finds its work done. Nothing depends on a message h
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from annotator.errors import StudioError
+from annotator.jobs.leases import hold_lease
 from annotator.jobs.queue import JobQueue
 from annotator.logs import get_logger
 from annotator.model import Predictor
@@ -24,7 +24,6 @@ from annotator.services.reconcile import PullReport, reconcile
 from annotator.services.triggers import is_retrain_due
 from annotator.settings import Settings
 from annotator.store.database import Database
-from annotator.store.leases import release_lease, take_lease
 from annotator.store.projects import Project, get_project
 from annotator.store.runs import list_runs, reap_runs, submit_run
 from annotator.store.snapshots import n_new_sentences
@@ -68,18 +67,14 @@ class Tender:
         with self.database.read() as session:
             return get_project(session, self.settings.project)
 
-    @contextmanager
-    def alone(self, what: str) -> Iterator[bool]:
-        """Hold a lease while the block runs; yields False if another worker holds it."""
-        name = f"{what}:{self.settings.project}"
-        with self.database.write() as session:
-            mine = take_lease(session, name, owner=self.owner, lease_s=600)
-        try:
-            yield mine
-        finally:
-            if mine:
-                with self.database.write() as session:
-                    release_lease(session, name, owner=self.owner)
+    def alone(self, what: str) -> AbstractContextManager[bool]:
+        """Hold a lease while the block runs; yields False if somebody else holds it."""
+        return hold_lease(
+            self.database,
+            f"{what}:{self.settings.project}",
+            owner=self.owner,
+            lease_s=self.settings.lease_s,
+        )
 
     def tend(self, pull: bool = False) -> None:
         """Free dead runs, work off the inbox, pull if it is time, start what is due."""
