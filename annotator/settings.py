@@ -173,8 +173,11 @@ def load_settings(home: Path | None = None, **overrides: Any) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
+        reason = first["msg"]
+        if first["type"] == "extra_forbidden":
+            reason = "there is no such setting; docs/reference/settings.md lists all"
         raise ConfigError(
-            f"setting {key} in {folder / CONFIG_FILE} or ANNOTATOR_{key.upper()}: {first['msg']}"
+            f"setting {key} in {folder / CONFIG_FILE} or ANNOTATOR_{key.upper()}: {reason}"
         ) from None
 
 

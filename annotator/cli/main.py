@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from typing import Annotated
@@ -29,6 +30,7 @@ from annotator.cli import (
     worker,
 )
 from annotator.errors import AnnotatorError
+from annotator.logs import configure_logs
 
 __all__ = ["app", "main"]
 
@@ -86,6 +88,7 @@ def _options(
 
 def main() -> None:
     """Run the command line. Exit code 0: done; 1: an error, said in one line; 2: wrong use."""
+    configure_logs(json_lines=False, level="WARNING")  # to stderr; stdout is for results
     try:
         app()
     except AnnotatorError as error:
@@ -95,8 +98,7 @@ def main() -> None:
     except BrokenPipeError:
         sys.exit(0)
     except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        _fail(AnnotatorError(f"{error.strerror or type(error).__name__}{where}"))
+        _fail(AnnotatorError(_explain(error)))
     except Exception as error:  # the program's edge: one line, or a traceback on demand
         _fail(
             AnnotatorError(
@@ -104,6 +106,14 @@ def main() -> None:
                 "report what it prints"
             )
         )
+
+
+def _explain(error: OSError) -> str:
+    where = f" ({error.filename})" if error.filename else ""
+    remedy = "check that the folder exists and may be read and written"
+    if error.errno == errno.ENOSPC:
+        remedy = "free some disk space and run it again"
+    return f"{error.strerror or type(error).__name__}{where}; {remedy}"
 
 
 def _fail(error: AnnotatorError) -> None:

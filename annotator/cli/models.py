@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from annotator.cli.project import HomeOption, JsonOption, OpenProject, emit, open_project
-from annotator.services.promote import previous_version, promote_version
 from annotator.services.status import version_to_json
 from annotator.store.versions import ModelVersion, list_versions
 
@@ -56,6 +55,8 @@ def rollback(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
     Example: annotator rollback
     """
+    from annotator.services.promote import previous_version
+
     with open_project(home) as opened:
         with opened.database.read() as session:
             version = previous_version(session, opened.project.id)
@@ -64,6 +65,7 @@ def rollback(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 def _activate(opened: OpenProject, name: str, *, as_json: bool) -> None:
     from annotator.jobs.queue import JobQueue
+    from annotator.services.promote import promote_version
 
     version = promote_version(opened.database, opened.project.id, name, actor="command")
     queue = JobQueue(opened.settings.queue)

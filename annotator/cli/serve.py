@@ -39,11 +39,14 @@ def serve(
         models = ModelHost(opened.database, opened.project.id, device=pick_device(settings.device))
         try:
             app = create_app(settings, database=opened.database, models=models, queue=queue)
-            note(
-                f"serving project {opened.project.name} on http://{settings.host}:{settings.port} "
-                f"(user {settings.backend_user}, password in {settings.home}/secrets.toml)"
+            serve_app(
+                app,
+                settings,
+                on_ready=lambda server: note(
+                    f"serving project {opened.project.name} on http://{server.host}:{server.port} "
+                    f"(user {settings.backend_user}, password in {settings.home}/secrets.toml)"
+                ),
             )
-            serve_app(app, settings)
         finally:
             models.close()
             queue.close()

@@ -18,7 +18,7 @@ from annotator.model import Predictor
 from annotator.model.device import pick_device
 from annotator.services.inbox import process_inbox
 from annotator.services.labels import SplitRule
-from annotator.services.publish import PublishReport, publish_version, upload_tasks
+from annotator.services.publish import PublishReport, has_uploads, publish_version, upload_tasks
 from annotator.services.queue import QueueSettings
 from annotator.services.reconcile import PullReport, reconcile
 from annotator.services.triggers import is_retrain_due
@@ -151,6 +151,8 @@ class Tender:
             self.queue.publish()
 
     def _is_publish_due(self, project: Project) -> bool:
+        if has_uploads(self.database, project):
+            return True
         with self.database.read() as session:
             active = active_version(session, project.id)
             if active is None:
@@ -167,7 +169,10 @@ class Tender:
                 active = active_version(session, project.id)
             try:
                 with self.client(project) as client:
-                    upload_tasks(self.database, project, client)
+                    if has_uploads(self.database, project):
+                        # An upload that was killed half way has left tasks; know them first.
+                        reconcile(self.database, project, client, split=split_rule(self.settings))
+                        upload_tasks(self.database, project, client)
                     if active is None:
                         return None
                     report = publish_version(

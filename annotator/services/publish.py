@@ -39,7 +39,7 @@ from annotator.store.versions import ModelVersion, predictions_for
 from annotator.studio.client import StudioClient
 from annotator.studio.config import LabelConfig, parse_config
 
-__all__ = ["PublishReport", "order_pool", "publish_version", "upload_tasks"]
+__all__ = ["PublishReport", "has_uploads", "order_pool", "publish_version", "upload_tasks"]
 
 _UPLOAD_CHUNK = 1000
 _PUSH_CHUNK = 2000
@@ -57,6 +57,14 @@ class PublishReport:
     n_open: int
     n_pushed: int
     selected: bool
+
+
+def has_uploads(database: Database, project: Project) -> bool:
+    """Tell whether there is text without a label and without a Label Studio task."""
+    with database.read() as session:
+        if project.unit == "document":
+            return bool(documents_without_task(session, project.id, limit=1))
+        return bool(sentences_without_task(session, project.id, limit=1))
 
 
 def upload_tasks(

@@ -131,7 +131,7 @@ def _explain(error: exc.DBAPIError) -> str:
         remedy = "another program holds the database; stop it or try again"
     elif "no such table" in lowered or "does not exist" in lowered:
         remedy = "run annotator db upgrade"
-    elif "unable to open" in lowered:
+    elif "unable to open" in lowered or "readonly" in lowered:
         remedy = "check that the folder exists and may be written"
     else:
         remedy = "check database_url and that the server runs"
