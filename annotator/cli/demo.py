@@ -57,7 +57,8 @@ def demo(
     from annotator.demo.play import Demo
     from annotator.demo.stage import Stage
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     home = home.resolve()
     home.mkdir(parents=True, exist_ok=True)
     stage = Stage(home, port=port, studio_port=studio_port, studio_venv=studio_venv)

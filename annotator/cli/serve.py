@@ -25,12 +25,11 @@ def serve(
 
     Example: annotator serve --port 9090
     """
-    from ml_backend.app import create_app
-    from ml_backend.server import serve as serve_app
-
     from annotator.jobs.queue import JobQueue
     from annotator.model.device import pick_device
+    from ml_backend.app import create_app
     from ml_backend.models import ModelHost
+    from ml_backend.server import serve as serve_app
 
     with open_project(home, host=host, port=port) as opened:
         settings = opened.settings

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from annotator.errors import AnnotatorError, TaskFormatError
+from annotator.errors import AnnotatorError, StoreError, TaskFormatError
 from annotator.services.labels import SplitRule, record_studio_annotation, resolve_task
 from annotator.store.annotations import mark_deleted, task_of_annotation
 from annotator.store.database import Database
@@ -22,7 +22,6 @@ from annotator.studio.config import LabelConfig, parse_config
 
 __all__ = ["InboxReport", "process_inbox", "receive_event"]
 
-_MAX_ATTEMPTS = 3
 _CHUNK = 50
 # What of the project row is of use; the row also holds tokens and passwords.
 _PROJECT_KEYS = ("id", "title", "label_config", "created_at", "model_version", "sampling")
@@ -86,6 +85,9 @@ def process_inbox(database: Database, project: Project, *, split: SplitRule) -> 
 
     An event that cannot be understood is kept as ``failed`` with the reason; nothing is lost by
     that, because the pull brings the same state.
+
+    Raises:
+        StoreError: if the database fails; the events wait for the next pass.
     """
     counts = {"done": 0, "failed": 0, "ignored": 0}
     while True:
@@ -115,6 +117,8 @@ def _process(
             finish_event(session, event.id, state=state)
             return state
     except AnnotatorError as error:
+        if type(error) is StoreError:  # the database is at fault, not the event
+            raise
         with database.write() as session:
             finish_event(session, event.id, state="failed", error=str(error))
         return "failed"

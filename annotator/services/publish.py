@@ -139,9 +139,17 @@ def _sentence_data(
         field: sentence.text,
         "doc_id": sentence.document,
         "sent_start": sentence.start,
-        "before": before[-_CONTEXT:],
-        "after": after[:_CONTEXT],
+        "before": before if len(before) <= _CONTEXT else "… " + _last_words(before),
+        "after": after if len(after) <= _CONTEXT else _first_words(after) + " …",
     }
+
+
+def _first_words(text: str) -> str:
+    return text[:_CONTEXT].rsplit(maxsplit=1)[0]
+
+
+def _last_words(text: str) -> str:
+    return text[-_CONTEXT:].split(maxsplit=1)[-1]
 
 
 def order_pool(

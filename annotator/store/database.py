@@ -10,10 +10,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
-from sqlalchemy import exc, inspect, text
+from sqlalchemy import Connection, exc, inspect, text
 from sqlalchemy.orm import Session, sessionmaker
 
-from annotator.errors import StoreError
+from annotator.errors import ConflictError, InputError, StoreError
 from annotator.resources import migrations_folder
 from db import make_engine, make_sessions
 
@@ -60,6 +60,18 @@ class Database:
         except (exc.OperationalError, exc.InternalError, exc.InterfaceError) as error:
             session.rollback()
             raise StoreError(_explain(error)) from error
+        except exc.IntegrityError as error:
+            session.rollback()
+            raise ConflictError(
+                "database: a row breaks a rule of its table; another program wrote it first, or "
+                "it names something that is not there; try again"
+            ) from error
+        except (exc.DataError, UnicodeEncodeError) as error:
+            session.rollback()
+            raise InputError(
+                "database: a value cannot be stored: a text holds half of a surrogate pair or a "
+                "NUL character, or a name is too long; correct it where it came from"
+            ) from error
         except BaseException:
             session.rollback()
             raise
@@ -73,19 +85,20 @@ class Database:
             StoreError: if the database is newer than the program, or cannot be reached.
         """
         config = self._alembic()
-        known = {s.revision for s in ScriptDirectory.from_config(config).walk_revisions()}
+        scripts = ScriptDirectory.from_config(config)
+        known = {s.revision for s in scripts.walk_revisions()}
         try:
             with self._engine.begin() as connection:
-                current = None
-                if inspect(connection).has_table("alembic_version"):
-                    current = connection.execute(
-                        text("SELECT version_num FROM alembic_version")
-                    ).scalar()
-                if current is not None and current not in known:
-                    raise StoreError(
-                        f"the database is at version {current}, newer than this program knows; "
-                        "install the annotator that wrote it, or a later one"
-                    )
+                current = _revision(connection)
+            if current is not None and current not in known:
+                raise StoreError(
+                    f"the database is at version {current}, newer than this program knows; "
+                    "install the annotator that wrote it, or a later one"
+                )
+            if current == scripts.get_current_head():
+                return
+            # One program migrates, the other waits and finds it done.
+            with self._engine.execution_options(annotator_writes=True).begin() as connection:
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
         except exc.OperationalError as error:
@@ -119,6 +132,13 @@ class Database:
         config.set_main_option("script_location", str(Path(migrations_folder())))
         config.set_main_option("path_separator", "os")
         return config
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return None if found is None else str(found)
 
 
 def _explain(error: exc.DBAPIError) -> str:
