@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from annotator.services.plan import RunPlan
 from annotator.store.runs import Run
 from annotator.training import Decision
-
-if TYPE_CHECKING:
-    from annotator.services.retrain import RunPlan
 
 __all__ = ["write_card"]
 

@@ -11,15 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from annotator.domain import LabelSchema, TaggedSentence
-from annotator.errors import TrainingError
+from annotator.domain import TaggedSentence
 from annotator.model import Predictor, checkpoint_sha256
 from annotator.services.model_card import write_card
-from annotator.store.annotations import GoldUnit, gold_units
+from annotator.services.plan import RunPlan, plan_run
 from annotator.store.database import Database
-from annotator.store.projects import audit, current_schema
-from annotator.store.runs import Run, finish_run, get_run, set_snapshot
-from annotator.store.snapshots import Snapshot, get_snapshot, take_snapshot
+from annotator.store.projects import audit
+from annotator.store.runs import Run, finish_run, get_run
 from annotator.store.versions import (
     ModelVersion,
     activate_version,
@@ -28,7 +26,6 @@ from annotator.store.versions import (
     add_version,
     set_version_state,
 )
-from annotator.text import align_document
 from annotator.training import (
     Decision,
     Evaluation,
@@ -39,7 +36,7 @@ from annotator.training import (
     train,
 )
 
-__all__ = ["RunPlan", "RunSettings", "evaluate_version", "plan_run", "run_training"]
+__all__ = ["RunSettings", "evaluate_version", "run_training"]
 
 Report = Callable[[Mapping[str, Any]], None]
 
@@ -53,67 +50,6 @@ class RunSettings:
     device: str
     models_folder: Path
     training: TrainingSettings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunPlan:
-    """The sentences of a snapshot, ready for training. ``n_left_out`` labels did not fit."""
-
-    snapshot: Snapshot
-    train: tuple[TaggedSentence, ...]
-    holdout: tuple[TaggedSentence, ...]
-    n_left_out: int
-
-
-def plan_run(database: Database, project_id: int, run: Run) -> RunPlan:
-    """Bind a run to the gold of this moment, or read again what it was bound to.
-
-    Raises:
-        TrainingError: if there is no gold to learn from.
-    """
-    if run.snapshot_id is not None:
-        with database.read() as session:
-            snapshot = get_snapshot(session, run.snapshot_id)
-            units = list(gold_units(session, project_id, ids=sorted(snapshot.members)))
-        return _plan(snapshot, units)
-    with database.write() as session:
-        units = list(gold_units(session, project_id))
-        learnt = LabelSchema.from_documents([unit.document for unit in units])
-        known = current_schema(session, project_id)
-        schema = known.with_pairs(learnt.pairs) if known else learnt
-        members = {unit.annotation_id: unit.split for unit in units}
-        n_sentences = sum(
-            len(align_document(unit.document).sentences) for unit in units if unit.split == "train"
-        )
-        if n_sentences == 0:
-            raise TrainingError(
-                "there is no gold to learn from: import some with annotator import --as gold, or "
-                "label tasks in Label Studio"
-            )
-        snapshot = take_snapshot(
-            session, project_id, schema=schema, members=members, n_sentences=n_sentences
-        )
-        set_snapshot(session, run.id, snapshot.id)
-    return _plan(snapshot, units)
-
-
-def _plan(snapshot: Snapshot, units: Sequence[GoldUnit]) -> RunPlan:
-    sentences: dict[str, list[TaggedSentence]] = {"train": [], "holdout": []}
-    n_left_out = 0
-    for unit in units:
-        alignment = align_document(unit.document, group=unit.group)
-        n_left_out += len(alignment.issues)
-        for sentence in alignment.sentences:
-            fitting = sentence.restrict(snapshot.schema)
-            n_left_out += len(sentence.entities) - len(fitting.entities)
-            n_left_out += len(sentence.relations) - len(fitting.relations)
-            sentences[snapshot.members[unit.annotation_id]].append(fitting)
-    return RunPlan(
-        snapshot=snapshot,
-        train=tuple(sentences["train"]),
-        holdout=tuple(sentences["holdout"]),
-        n_left_out=n_left_out,
-    )
 
 
 def evaluate_version(predictor: Predictor, sentences: Sequence[TaggedSentence]) -> Evaluation:

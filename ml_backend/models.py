@@ -1,0 +1,136 @@
+"""The resident model: loaded in the background, swapped at once, never replaced silently."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from annotator.errors import AnnotatorError, CheckpointError, StoreError
+from annotator.logs import get_logger
+from annotator.model import Predictor, checkpoint_sha256
+from annotator.model.device import pick_device
+from annotator.store.database import Database
+from annotator.store.versions import ModelVersion, active_version
+from ml_backend.faults import describe_fault
+
+__all__ = ["LoadedModel", "ModelHost"]
+
+_RETRY_S = 30.0
+_log = get_logger("backend")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """A version and its model: what one request uses from beginning to end."""
+
+    version: ModelVersion
+    predictor: Predictor
+
+
+class ModelHost:
+    """Keeps the active version of a project loaded.
+
+    A thread looks at the database every ``poll_s`` seconds. While a version loads, or if it
+    cannot be loaded, the one before it goes on answering under its own name; ``state`` tells.
+
+    Args:
+        database: Where the active version is written down.
+        project_id: The project.
+        device: As in the settings: ``auto``, ``cpu``, ``cuda``, ...
+        poll_s: Seconds between looks.
+    """
+
+    def __init__(
+        self, database: Database, project_id: int, *, device: str, poll_s: float = 2.0
+    ) -> None:
+        self._database = database
+        self._project_id = project_id
+        self._device = device
+        self._poll_s = poll_s
+        self._current: LoadedModel | None = None
+        self._loading: str | None = None
+        self._error: str | None = None
+        self._failed: tuple[int, float] | None = None  # version id, not again before
+        self._refreshing = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="model-host", daemon=True)
+        self._thread.start()
+
+    def current(self) -> LoadedModel | None:
+        """Return the model in use. Take it once a request: it may be swapped at any time."""
+        return self._current
+
+    def state(self) -> dict[str, Any]:
+        """Tell the version in use, the one being loaded, and what went wrong."""
+        current = self._current
+        return {
+            "version": current.version.name if current else None,
+            "loading": self._loading,
+            "error": self._error,
+        }
+
+    def refresh(self) -> None:
+        """Look at the database now, and load what it names; returns when that is done."""
+        with self._refreshing:
+            try:
+                with self._database.read() as session:
+                    wanted = active_version(session, self._project_id)
+            except StoreError as error:
+                self._error = str(error)
+                return
+            self._follow(wanted)
+
+    def close(self) -> None:
+        """Stop watching. May be called twice."""
+        self._stop.set()
+        if self._thread is not threading.current_thread():
+            self._thread.join(timeout=5.0)
+
+    def _watch(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.refresh()
+            # The edge of this thread: it must live, or no promotion is ever seen again.
+            except Exception as error:
+                self._error = f"the active version cannot be looked up ({type(error).__name__})"
+                _log.error("model.watch_failed", **describe_fault(error))
+            self._stop.wait(self._poll_s)
+
+    def _follow(self, wanted: ModelVersion | None) -> None:
+        if wanted is None:
+            self._current, self._error, self._failed = None, None, None
+            return
+        if self._current is not None and self._current.version.id == wanted.id:
+            self._error, self._failed = None, None
+            return
+        if self._failed is not None:
+            version_id, not_before = self._failed
+            if version_id == wanted.id and time.monotonic() < not_before:
+                return
+        self._loading = wanted.name
+        try:
+            self._current = LoadedModel(version=wanted, predictor=self._load(wanted))
+        except Exception as error:  # whatever it is, it is told, and the last good model stays
+            reason = str(error) if isinstance(error, AnnotatorError) else type(error).__name__
+            self._error = f"version {wanted.name} cannot be loaded: {reason}"
+            self._failed = (wanted.id, time.monotonic() + _RETRY_S)
+            _log.error("model.load_failed", version=wanted.name, **describe_fault(error))
+        else:
+            self._error, self._failed = None, None
+            _log.info("model.loaded", version=wanted.name)
+        finally:
+            self._loading = None
+
+    def _load(self, version: ModelVersion) -> Predictor:
+        folder = Path(version.folder)
+        if checkpoint_sha256(folder) != version.sha256:
+            raise CheckpointError(
+                f"the weights in {folder.name} are not those that were registered; restore the "
+                "folder from a backup, or train again"
+            )
+        predictor = Predictor.load(folder, device=pick_device(self._device))
+        predictor.predict([["Ready", "."]])  # what cannot predict is found out before the swap
+        return predictor

@@ -1,0 +1,70 @@
+"""The dashboard's files, under a policy that lets nothing come from anywhere else."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Blueprint, Flask, Response, request
+from werkzeug.exceptions import NotFound
+
+from ml_backend.context import current_backend
+
+__all__ = ["blueprint", "install_headers"]
+
+blueprint = Blueprint("pages", __name__)
+
+_HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        "img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'; form-action 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+_TYPES: Final = {
+    ".css": "text/css",
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain",
+}
+
+
+@blueprint.get("/")
+def index() -> Response:
+    """Serve the dashboard."""
+    return _file("index.html")
+
+
+@blueprint.get("/static/<name>")
+def asset(name: str) -> Response:
+    """Serve a file of the dashboard."""
+    return _file(name)
+
+
+def _file(name: str) -> Response:
+    path = current_backend().static / name
+    kind = _TYPES.get(path.suffix)
+    if kind is None or path.name != name or not path.is_file():
+        raise NotFound("the dashboard has no such file")
+    response = Response(path.read_bytes(), mimetype=kind)
+    response.add_etag()
+    response.make_conditional(request)
+    return response
+
+
+def install_headers(app: Flask) -> None:
+    """Put the protective headers on every answer; only the dashboard's files may be kept."""
+
+    @app.after_request
+    def protect(response: Response) -> Response:
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
+        is_page = request.blueprint == blueprint.name
+        response.headers["Cache-Control"] = "no-cache" if is_page else "no-store"
+        return response

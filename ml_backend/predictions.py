@@ -1,0 +1,175 @@
+"""From Label Studio's tasks to its predictions: n in, n out, in order, none of them dangling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from annotator.errors import InputError, ModelError, StoreError
+from annotator.logs import get_logger
+from annotator.services.predict import (
+    TextSentence,
+    labels_of_task,
+    predict_sentences,
+    split_text,
+    studio_prediction,
+    task_confidence,
+)
+from annotator.store.database import Database
+from annotator.store.versions import StoredPrediction
+from annotator.studio.config import LabelConfig
+from annotator.studio.validation import clean_prediction
+from ml_backend.faults import describe_fault
+from ml_backend.interactive import relate_regions
+from ml_backend.models import LoadedModel
+
+__all__ = ["Job", "answer_interactive", "answer_tasks"]
+
+_log = get_logger("backend")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What all tasks of one request share: one snapshot of the model, one configuration."""
+
+    database: Database
+    loaded: LoadedModel
+    config: LabelConfig
+    max_text_chars: int
+
+    @property
+    def version(self) -> str:
+        """The name under which everything is answered."""
+        return self.loaded.version.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Page:
+    """A task that can be predicted."""
+
+    task_id: Any
+    text: str
+    sentences: list[TextSentence]
+
+
+def answer_tasks(job: Job, tasks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Predict tasks. One that cannot be predicted gets an empty result with score 0.
+
+    Returns:
+        One prediction a task, in order.
+
+    Raises:
+        ModelError: if the model fails on every task that has text: answers would be made up.
+        StoreError: if the database cannot be reached.
+    """
+    pages = [_open(job, task) for task in tasks]
+    found, broken = _predict(job, [page for page in pages if page is not None])
+    return [
+        _empty(job) if page is None or id(page) in broken else _answer(job, page, found)
+        for page in pages
+    ]
+
+
+def answer_interactive(
+    job: Job, task: Mapping[str, Any], drawn: Sequence[Any]
+) -> dict[str, Any] | None:
+    """Return the regions drawn so far with the relations among them; None without any region."""
+    page = _open(job, task)
+    if page is None:
+        return None
+    try:
+        result, score = relate_regions(
+            job.loaded.predictor,
+            drawn,
+            text=page.text,
+            sentences=page.sentences,
+            config=job.config,
+        )
+    except Exception as error:  # the request's edge: a strange region is no reason to fail
+        _log.error("predict.interactive_failed", task=page.task_id, **describe_fault(error))
+        return None
+    if not result:
+        return None
+    return _clean(job, page, {"model_version": job.version, "score": score, "result": result})
+
+
+def _open(job: Job, task: Mapping[str, Any]) -> _Page | None:
+    task_id = task.get("id") if isinstance(task.get("id"), int) else None
+    try:
+        data = task.get("data")
+        if not isinstance(data, Mapping):
+            raise InputError(f"data must be an object, found {type(data).__name__}")
+        text = data.get(job.config.text_field)
+        if not isinstance(text, str):
+            raise InputError(
+                f"data.{job.config.text_field} must be a text, found {type(text).__name__}"
+            )
+        if len(text) > job.max_text_chars:
+            raise InputError(f"{len(text)} characters, more than {job.max_text_chars}")
+        if any("\ud800" <= c <= "\udfff" for c in text):
+            raise InputError(
+                "a lone surrogate, half a character, is in the text; no model reads it"
+            )
+        sentences = split_text(text, is_sentence="sent_start" in data)
+    except Exception as error:  # the request's edge: its neighbours are to be answered
+        _log.error("predict.task_refused", task=task_id, **describe_fault(error))
+        return None
+    return _Page(task_id=task_id, text=text, sentences=sentences)
+
+
+def _predict(job: Job, pages: Sequence[_Page]) -> tuple[dict[str, StoredPrediction], set[int]]:
+    """Predict all pages at once; if that fails, page by page, so that only the cause is empty."""
+    try:
+        return _sentences(job, [s for page in pages for s in page.sentences]), set()
+    except StoreError:
+        raise
+    except Exception as error:  # the request's edge
+        _log.error("predict.batch_failed", n_tasks=len(pages), **describe_fault(error))
+    found: dict[str, StoredPrediction] = {}
+    broken: set[int] = set()
+    for page in pages:
+        try:
+            found.update(_sentences(job, page.sentences))
+        except StoreError:
+            raise
+        except Exception as error:  # the request's edge
+            _log.error("predict.task_failed", task=page.task_id, **describe_fault(error))
+            broken.add(id(page))
+    if len(broken) == sum(bool(page.sentences) for page in pages):
+        raise ModelError(
+            f"version {job.version} fails on every task of this request; nothing was predicted, "
+            "the backend's log tells more"
+        )
+    return found, broken
+
+
+def _sentences(job: Job, sentences: Sequence[TextSentence]) -> dict[str, StoredPrediction]:
+    return predict_sentences(job.database, job.loaded.version.id, job.loaded.predictor, sentences)
+
+
+def _answer(job: Job, page: _Page, found: Mapping[str, StoredPrediction]) -> dict[str, Any]:
+    try:
+        prediction = studio_prediction(
+            text=page.text,
+            config=job.config,
+            version=job.version,
+            score=task_confidence(page.sentences, found),
+            labels=labels_of_task(page.sentences, found),
+        )
+        return _clean(job, page, prediction)
+    except Exception as error:  # the request's edge
+        _log.error("predict.task_failed", task=page.task_id, **describe_fault(error))
+        return _empty(job)
+
+
+def _clean(job: Job, page: _Page, prediction: Mapping[str, Any]) -> dict[str, Any]:
+    cleaned = clean_prediction(prediction, text=page.text, config=job.config)
+    if cleaned.dropped:
+        _log.error("predict.left_out", task=page.task_id, reasons=list(cleaned.dropped[:10]))
+    return cleaned.prediction
+
+
+def _empty(job: Job) -> dict[str, Any]:
+    # Score 0: we are sure of nothing, and in the queue such a task is looked at by a person first.
+    return {"model_version": job.version, "score": 0.0, "result": []}

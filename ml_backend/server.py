@@ -1,0 +1,177 @@
+"""The server in front of the application: waitress, with limits and an orderly end."""
+
+from __future__ import annotations
+
+import errno
+import json
+import signal
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from flask import Flask
+from waitress import wasyncore
+from waitress.channel import HTTPChannel
+from waitress.server import BaseWSGIServer, create_server
+from waitress.task import ErrorTask
+
+from annotator.errors import ConfigError
+from annotator.logs import get_logger
+from annotator.settings import Settings
+from ml_backend.errors import envelope
+
+__all__ = ["BackendServer", "serve"]
+
+_QUICK_THREADS = 4  # beside those that predict: health, setup and webhooks never wait for them
+_DRAIN_S = 10.0
+_LOOP_S = 1.0
+_log = get_logger("backend")
+
+
+class _EnvelopeTask(ErrorTask):  # type: ignore[misc] # waitress has no types
+    """Answers what never reached the application (a malformed or oversized request)."""
+
+    def execute(self) -> None:
+        error = self.request.error
+        body = envelope(
+            code="too_large" if error.code == 413 else "bad_request",
+            message=f"{error.reason}: the request was not read",
+            request_id=uuid.uuid4().hex,
+        )
+        packed = json.dumps(body).encode()
+        self.status = f"{error.code} {error.reason}"
+        self.response_headers.append(("Content-Type", "application/json"))
+        self.set_close_on_finish()
+        self.content_length = len(packed)
+        self.write(packed)
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc] # waitress has no types
+    error_task_class = _EnvelopeTask
+
+
+class BackendServer:
+    """A bound server; ``run`` serves until ``stop``. Both may be called from any thread.
+
+    Raises:
+        ConfigError: if host and port cannot be listened on.
+    """
+
+    def __init__(self, app: Flask, settings: Settings) -> None:
+        self._map: dict[int, Any] = {}
+        self._stop = threading.Event()
+        self._server = _wrap(app, settings, _listen(settings.host, settings.port), self._map)
+        self._listeners = [s for s in self._map.values() if isinstance(s, BaseWSGIServer)]
+        for listener in self._listeners:
+            listener.channel_class = _Channel
+        self.host = settings.host
+        self.port = int(self._listeners[0].effective_port)
+
+    def run(self) -> None:
+        """Serve until ``stop`` is called; requests under way are answered first."""
+        try:
+            while not self._stop.is_set():
+                wasyncore.loop(timeout=_LOOP_S, use_poll=True, map=self._map, count=1)
+            self._drain()
+        finally:
+            self._server.task_dispatcher.shutdown(timeout=1)
+            wasyncore.close_all(self._map)
+
+    def stop(self) -> None:
+        """Ask ``run`` to end. May be called twice, and from a signal handler."""
+        self._stop.set()
+        for listener in self._listeners:
+            try:
+                listener.pull_trigger()
+            except OSError:  # closed already
+                return
+
+    def _drain(self) -> None:
+        for listener in self._listeners:
+            listener.accepting = False
+        deadline = time.monotonic() + _DRAIN_S
+        while self._is_busy() and time.monotonic() < deadline:
+            wasyncore.loop(timeout=0.1, use_poll=True, map=self._map, count=1)
+
+    def _is_busy(self) -> bool:
+        return any(
+            channel.requests or channel.total_outbufs_len
+            for listener in self._listeners
+            for channel in list(listener.active_channels.values())
+        )
+
+
+def serve(
+    app: Flask, settings: Settings, *, on_ready: Callable[[BackendServer], None] | None = None
+) -> None:
+    """Serve until SIGINT or SIGTERM. Call it in the main thread.
+
+    Args:
+        app: What ``create_app`` made.
+        settings: Host, port, threads and limits.
+        on_ready: Called once the port is bound; ``port = 0`` binds a free one.
+
+    Raises:
+        ConfigError: if host and port cannot be listened on; the message says what to change.
+    """
+    server = BackendServer(app, settings)
+    _log.info("backend.started", host=server.host, port=server.port)
+    with _signals(server.stop):
+        if on_ready is not None:
+            on_ready(server)
+        server.run()
+    _log.info("backend.stopped")
+
+
+def _listen(host: str, port: int) -> list[socket.socket]:
+    """Bind every address that ``host`` stands for (a free port: only the first)."""
+    place = f"{host}:{port}"
+    found: list[socket.socket] = []
+    try:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        for family, _, _, _, address in addresses[: None if port else 1]:
+            found.append(socket.create_server(address[:2], family=family))
+    except OSError as error:
+        for bound in found:
+            bound.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigError(
+                f"{place} is taken by another program; stop it, or choose another port with --port"
+            ) from error
+        reason = error.strerror or type(error).__name__
+        raise ConfigError(
+            f"cannot listen on {place} ({reason}); check host, or choose another port with --port"
+        ) from error
+    return found
+
+
+def _wrap(
+    app: Flask, settings: Settings, sockets: list[socket.socket], map_: dict[int, Any]
+) -> Any:
+    return create_server(
+        app,
+        map=map_,
+        sockets=sockets,
+        threads=settings.threads + _QUICK_THREADS,
+        max_request_body_size=2 * int(settings.max_body_mb * 1e6),
+        clear_untrusted_proxy_headers=True,
+        expose_tracebacks=False,
+        ident="annotator",
+    )
+
+
+@contextmanager
+def _signals(stop: Callable[[], None]) -> Iterator[None]:
+    before = {
+        number: signal.signal(number, lambda *_: stop())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
