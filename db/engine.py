@@ -17,9 +17,10 @@ def make_engine(url: str) -> Engine:
     """Create an engine for a SQLAlchemy URL (``sqlite:///file.db`` or ``postgresql://...``).
 
     SQLite runs in WAL mode with foreign keys on; a transaction begins when we say so, and a
-    writer takes its lock at once instead of failing half way.
+    writer takes its lock at once instead of failing half way. Errors do not name the values of a
+    statement: they are document text.
     """
-    engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"), hide_parameters=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_pragmas)
         event.listen(engine, "begin", _begin)

@@ -175,7 +175,8 @@ def _load_weights(model: JointModel, folder: Path) -> None:
         weights = load_file(folder / WEIGHTS_FILE)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"{WEIGHTS_FILE} of checkpoint {folder.name} is truncated or damaged: {error}"
+            f"{WEIGHTS_FILE} of checkpoint {folder.name} is truncated or damaged ({error}): "
+            "restore it, or train again"
         ) from error
     try:
         model.load_state_dict(weights)

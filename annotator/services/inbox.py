@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from annotator.errors import AnnotatorError, StoreError, TaskFormatError
+from annotator.logs import get_logger
 from annotator.services.labels import SplitRule, record_studio_annotation, resolve_task
 from annotator.store.annotations import mark_deleted, task_of_annotation
 from annotator.store.database import Database
@@ -22,6 +23,7 @@ from annotator.studio.config import LabelConfig, parse_config
 
 __all__ = ["InboxReport", "process_inbox", "receive_event"]
 
+_log = get_logger("inbox")
 _CHUNK = 50
 # What of the project row is of use; the row also holds tokens and passwords.
 _PROJECT_KEYS = ("id", "title", "label_config", "created_at", "model_version", "sampling")
@@ -119,9 +121,15 @@ def _process(
     except AnnotatorError as error:
         if type(error) is StoreError:  # the database is at fault, not the event
             raise
-        with database.write() as session:
-            finish_event(session, event.id, state="failed", error=str(error))
-        return "failed"
+        reason = str(error)
+    except StoreError:
+        raise  # the database's trouble, not the event's: it stays new
+    except Exception as error:  # an event is a job: one that breaks must not hold up the others
+        _log.exception("event.crashed", event_id=event.id, action=event.action)
+        reason = f"unexpected {type(error).__name__}"
+    with database.write() as session:
+        finish_event(session, event.id, state="failed", error=reason)
+    return "failed"
 
 
 def _apply(

@@ -14,12 +14,14 @@ from annotator.errors import TaskFormatError
 from annotator.services.corrections import compare_labels
 from annotator.services.ingest import draw_split, store_document
 from annotator.store.annotations import NewAnnotation, record_annotation
-from annotator.store.documents import find_sentence, hash_text
+from annotator.store.documents import find_document, find_sentence, hash_text
 from annotator.store.tasks import Task, add_task, find_task, move_task, refresh_state
 from annotator.studio.codec import result_to_labels
 from annotator.studio.config import LabelConfig
 
 __all__ = ["SplitRule", "record_studio_annotation", "resolve_task"]
+
+_MAX_NAME = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,9 +92,17 @@ def _place(
         sentence = find_sentence(session, project_id, document=name, start=start)
         if sentence is not None and sentence.text == text:
             return sentence.document_id, sentence.id
-    own = isinstance(name, str) and name and start is None and known is None
-    document = f"{name}" if own else f"studio-{studio_id}-{hash_text(text)[:8]}"
-    drawn = draw_split(document, share=split.holdout_share, seed=split.seed)
+    document = f"studio-{studio_id}-{hash_text(text)[:8]}"
+    if isinstance(name, str) and 0 < len(name) <= _MAX_NAME and start is None and known is None:
+        # A name that another text has already is no name for this one.
+        held = find_document(session, project_id, name)
+        document = name if held is None or held.text == text else document
+    # An edited text stays on its side of the split: it is a near-duplicate of what it was.
+    drawn = (
+        known.split
+        if known is not None
+        else draw_split(document, share=split.holdout_share, seed=split.seed)
+    )
     stored, _, _ = store_document(
         session, project_id, Document(id=document, text=text), split=drawn
     )
@@ -142,7 +152,7 @@ def record_studio_annotation(
         diff=_corrections(prediction, (labels.entities, labels.relations), task.text, config),
     )
     is_new = record_annotation(session, new, revive=revive)
-    refresh_state(session, task.id)
+    refresh_state(session, task.id, revive=revive)
     return is_new
 
 

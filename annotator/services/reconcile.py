@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from annotator.errors import AnnotatorError, ConfigError
+from annotator.errors import ConfigError, ConflictError, InputError
 from annotator.services.labels import SplitRule, record_studio_annotation, resolve_task
 from annotator.store.annotations import mark_deleted, studio_ids
 from annotator.store.database import Database
@@ -17,6 +17,7 @@ from annotator.store.projects import (
     Project,
     current_config_xml,
     current_schema,
+    get_project,
     save_schema,
     set_pulled,
 )
@@ -31,7 +32,7 @@ _OVERLAP = timedelta(seconds=30)  # clocks and transactions: look back a little 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PullReport:
-    """What a pull found. ``problems`` name tasks by id; they are tried again next time."""
+    """What a pull found. ``problems`` name tasks by id; they are looked at again once changed."""
 
     n_tasks: int
     n_news: int
@@ -61,14 +62,17 @@ def reconcile(
 
     Raises:
         StudioError: if Label Studio cannot be reached; what was pulled until then is kept.
+        StoreError: if the database fails; the same.
         ConfigError: if the project is not connected.
     """
     link = project.studio
     if link is None:
         raise ConfigError("the project is not connected to Label Studio; run annotator connect")
     config = _refresh_config(database, project.id, client.project(link.project_id).config_xml)
-    since = None if full or project.pulled_until is None else project.pulled_until - _OVERLAP
-    newest, floor = project.pulled_until, None
+    with database.read() as session:  # a new configuration has put it back
+        until = get_project(session, project.name).pulled_until
+    since = None if full or until is None else until - _OVERLAP
+    newest, floor = until, None
     started = datetime.now(UTC)
     counts = {"tasks": 0, "news": 0, "gone": 0}
     problems: list[str] = []
@@ -80,14 +84,17 @@ def reconcile(
             counts["news"] += news
             counts["gone"] += gone
             newest = max(filter(None, (newest, _updated_at(task))), default=None)
-        except AnnotatorError as error:
+        except InputError as error:  # the same again until somebody changes it
+            problems.append(str(error))
+        except ConflictError as error:
             problems.append(str(error))
             floor = min(filter(None, (floor, _updated_at(task))), default=None)
         if on_progress is not None:
             on_progress(counts["tasks"])
-    present = client.task_ids(link.project_id)
+    with database.read() as session:  # first ours: what is made meanwhile is not missing there
+        known = known_studio_ids(session, project.id)
+    missing = known - client.task_ids(link.project_id)
     with database.write() as session:
-        missing = known_studio_ids(session, project.id) - present
         n_deleted = mark_tasks_deleted(session, project.id, missing)
         set_pulled(session, project.id, until=min(filter(None, (newest, floor)), default=None))
     return PullReport(
@@ -142,7 +149,7 @@ def _apply(
         for external_id in vanished
     )
     if gone or ours.state == "deleted":
-        refresh_state(session, ours.id)
+        refresh_state(session, ours.id, revive=True)
     return news, gone
 
 

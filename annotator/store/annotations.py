@@ -54,17 +54,22 @@ class NewAnnotation:
     diff: dict[str, Any] | None = None
 
     def content_hash(self) -> str:
-        """Hash what a person decided, so that hearing of it twice changes nothing."""
+        """Hash what a person decided, so that hearing of it twice changes nothing.
+
+        That is the raw result where there is one: what we read out of it depends on the text and
+        on the configuration too, and those are not the annotator's decisions.
+        """
         content = {
             "state": self.state,
             "ground_truth": self.ground_truth,
             "annotator": self.annotator,
-            "entities": sorted([e.id, e.type, e.start, e.end] for e in self.entities),
-            "relations": sorted(
-                [r.type or "", r.head, r.tail, r.bidirectional] for r in self.relations
-            ),
             "raw": self.raw,
         }
+        if self.raw is None:
+            content["entities"] = sorted([e.id, e.type, e.start, e.end] for e in self.entities)
+            content["relations"] = sorted(
+                [r.type or "", r.head, r.tail, r.bidirectional] for r in self.relations
+            )
         packed = json.dumps(content, sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(packed.encode()).hexdigest()
 
@@ -120,8 +125,7 @@ def record_annotation(session: Session, new: NewAnnotation, *, revive: bool = Fa
         session, new.project_id, source=new.source, external_id=new.external_id
     )
     if before is not None:
-        stale = new.created_at < before.created_at and not (revive and before.state == "deleted")
-        if before.content_hash == digest or stale:
+        if _is_old_news(before, new, digest, revive=revive):
             return False
         session.execute(
             update(AnnotationRow).where(AnnotationRow.id == before.id).values(is_current=False)
@@ -180,6 +184,20 @@ def record_annotation(session: Session, new: NewAnnotation, *, revive: bool = Fa
             ],
         )
     return True
+
+
+def _is_old_news(before: AnnotationRow, new: NewAnnotation, digest: str, *, revive: bool) -> bool:
+    if before.state == "deleted":
+        # Its own time may be no later than the annotation's, where clocks differ.
+        return before.content_hash == digest or (
+            not revive and new.created_at <= before.created_at
+        )
+    place = (before.document_id, before.region_start, before.region_end)
+    if before.content_hash == digest:
+        # The same decision under a text edited since then: it stays with the text it was made for,
+        # until it is submitted again.
+        return place == (new.document_id, *new.region) or new.created_at <= before.created_at
+    return new.created_at < before.created_at
 
 
 def mark_deleted(session: Session, project_id: int, *, external_id: str, at: datetime) -> bool:

@@ -101,7 +101,7 @@ class Database:
             with self._engine.execution_options(annotator_writes=True).begin() as connection:
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
-        except exc.OperationalError as error:
+        except exc.DatabaseError as error:  # also a file that is no database
             raise StoreError(_explain(error)) from error
         except CommandError as error:
             raise StoreError(f"the database could not be upgraded: {error}") from error
@@ -149,6 +149,8 @@ def _explain(error: exc.DBAPIError) -> str:
         remedy = "free some disk space; nothing of this transaction was kept, try again"
     elif "locked" in lowered:
         remedy = "another program holds the database; stop it or try again"
+    elif "not a database" in lowered or "malformed" in lowered:
+        remedy = "the file is damaged; restore it from a backup"
     elif "no such table" in lowered or "does not exist" in lowered:
         remedy = "run annotator db upgrade"
     elif "unable to open" in lowered or "readonly" in lowered:

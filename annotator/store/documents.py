@@ -209,15 +209,41 @@ def _is_labelled() -> Any:
     )
 
 
+def _is_decided() -> Any:
+    # Labelled or skipped in Label Studio, this one or an earlier one.
+    return (
+        select(AnnotationRow.id)
+        .where(
+            AnnotationRow.document_id == SentenceRow.document_id,
+            AnnotationRow.is_current,
+            AnnotationRow.state != "deleted",
+            AnnotationRow.region_start <= SentenceRow.start,
+            AnnotationRow.region_end >= SentenceRow.end,
+        )
+        .exists()
+    )
+
+
 def sentences_without_task(
     session: Session, project_id: int, *, limit: int
 ) -> list[StoredSentence]:
-    """Return sentences that are neither labelled by import nor a task yet, in order."""
-    has_task = select(TaskRow.id).where(TaskRow.sentence_id == SentenceRow.id).exists()
+    """Return sentences that are neither labelled nor shown by a task yet, in order."""
+    alone = select(TaskRow.id).where(TaskRow.sentence_id == SentenceRow.id, TaskRow.studio_id > 0)
+    within = select(TaskRow.id).where(
+        TaskRow.document_id == SentenceRow.document_id,
+        TaskRow.sentence_id.is_(None),
+        TaskRow.studio_id > 0,
+    )
     rows = session.execute(
         select(SentenceRow, DocumentRow)
         .join(DocumentRow, DocumentRow.id == SentenceRow.document_id)
-        .where(SentenceRow.project_id == project_id, ~has_task, ~_is_labelled())
+        .where(
+            SentenceRow.project_id == project_id,
+            ~alone.exists(),
+            ~within.exists(),
+            ~_is_labelled(),
+            ~_is_decided(),
+        )
         .order_by(SentenceRow.id)
         .limit(limit)
     )
@@ -227,11 +253,18 @@ def sentences_without_task(
 def documents_without_task(
     session: Session, project_id: int, *, limit: int
 ) -> list[StoredDocument]:
-    """Return documents that are neither labelled by import nor a task yet, in order."""
-    has_task = select(TaskRow.id).where(TaskRow.document_id == DocumentRow.id).exists()
+    """Return documents that are neither labelled nor a task yet, in order."""
+    has_task = select(TaskRow.id).where(
+        TaskRow.document_id == DocumentRow.id, TaskRow.studio_id > 0
+    )
+    decided = select(AnnotationRow.id).where(
+        AnnotationRow.document_id == DocumentRow.id,
+        AnnotationRow.is_current,
+        AnnotationRow.state != "deleted",
+    )
     rows = session.scalars(
         select(DocumentRow)
-        .where(DocumentRow.project_id == project_id, ~has_task, ~_is_labelled())
+        .where(DocumentRow.project_id == project_id, ~has_task.exists(), ~decided.exists())
         .order_by(DocumentRow.id)
         .limit(limit)
     )

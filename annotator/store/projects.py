@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from annotator.domain import LabelSchema
 from annotator.errors import NotFoundError
-from db.tables import AuditRow, LabelSchemaRow, ProjectRow
+from db.tables import AnnotationRow, AuditRow, LabelSchemaRow, ProjectRow, TaskRow
 
 __all__ = [
     "Project",
@@ -88,18 +88,41 @@ def get_project(session: Session, name: str) -> Project:
 
 
 def link_studio(session: Session, project_id: int, link: StudioLink) -> None:
-    """Remember which Label Studio project belongs to this one; a new link forgets the pull."""
+    """Remember which Label Studio project belongs to this one; a new link forgets the pull.
+
+    Another Label Studio counts its tasks and annotations from 1 again. So what we know of the one
+    before is set apart first: its labels stay gold, its tasks are gone.
+    """
     row = session.get_one(ProjectRow, project_id)
     if (row.studio_host, row.studio_key) != (link.host, link.key):
         row.pulled_until = None
+    if row.studio_key not in (None, link.key):
+        _set_apart(session, project_id, row.studio_key)
     row.studio_host, row.studio_key, row.studio_project_id = link.host, link.key, link.project_id
 
 
 def unlink_studio(session: Session, project_id: int) -> None:
-    """Forget the Label Studio project; tasks and labels stay."""
+    """Forget the Label Studio project; tasks and labels stay, and so does their origin's key."""
     row = session.get_one(ProjectRow, project_id)
-    row.studio_host = row.studio_key = row.studio_project_id = None
+    row.studio_host = row.studio_project_id = None
     row.pulled_until = None
+
+
+def _set_apart(session: Session, project_id: int, key: str | None) -> None:
+    session.execute(
+        update(TaskRow)
+        .where(TaskRow.project_id == project_id, TaskRow.studio_id > 0)
+        .values(studio_id=-TaskRow.id, state="deleted", updated_at=datetime.now(UTC))
+    )
+    session.execute(
+        update(AnnotationRow)
+        .where(
+            AnnotationRow.project_id == project_id,
+            AnnotationRow.source == "studio",
+            ~AnnotationRow.external_id.contains("/"),
+        )
+        .values(external_id=f"{key}/" + AnnotationRow.external_id)
+    )
 
 
 def set_pulled(session: Session, project_id: int, *, until: datetime | None) -> None:
@@ -136,6 +159,8 @@ def save_schema(
 ) -> bool:
     """Append a schema if it (or its configuration) differs from the current one.
 
+    Under another configuration tasks may read differently, so the next pull looks at all of them.
+
     Returns:
         True if something changed.
     """
@@ -143,6 +168,8 @@ def save_schema(
     config_xml = config_xml or (row.config_xml if row else None)
     if row is not None and row.digest == schema.digest and row.config_xml == config_xml:
         return False
+    if row is None or row.config_xml != config_xml:
+        session.get_one(ProjectRow, project_id).pulled_until = None
     session.add(
         LabelSchemaRow(
             project_id=project_id,

@@ -10,6 +10,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from annotator.store.documents import StoredSentence, stored_sentence
+from db.inserts import insert_new
 from db.tables import AnnotationRow, DocumentRow, PushRow, SentenceRow, TaskRow
 
 __all__ = [
@@ -133,8 +134,15 @@ def known_studio_ids(session: Session, project_id: int) -> set[int]:
     )
 
 
-def refresh_state(session: Session, task_id: int) -> str:
-    """Derive a task's state from its annotations and store it."""
+def refresh_state(session: Session, task_id: int, *, revive: bool = False) -> str:
+    """Derive a task's state from its annotations and store it.
+
+    Args:
+        session: A writing session.
+        task_id: The task, by its own id.
+        revive: A task believed deleted is there after all: the word of a pull. An event that
+            comes late changes nothing about it.
+    """
     states = set(
         session.scalars(
             select(AnnotationRow.state).where(
@@ -143,6 +151,8 @@ def refresh_state(session: Session, task_id: int) -> str:
         )
     )
     row = session.get_one(TaskRow, task_id)
+    if row.state == "deleted" and not revive:
+        return row.state
     if "submitted" in states:
         state = "labelled"
     elif "skipped" in states:
@@ -251,24 +261,20 @@ def record_pushes(
     session: Session, project_id: int, *, version_id: int, scores: dict[int, float]
 ) -> None:
     """Note that Label Studio has taken the predictions of these tasks (own ids)."""
-    known = set(
-        session.scalars(
-            select(PushRow.task_id).where(
-                PushRow.version_id == version_id, PushRow.task_id.in_(list(scores))
-            )
-        )
-    )
     now = datetime.now(UTC)
-    session.add_all(
-        PushRow(
-            project_id=project_id,
-            version_id=version_id,
-            task_id=task_id,
-            score=score,
-            pushed_at=now,
-        )
-        for task_id, score in scores.items()
-        if task_id not in known
+    insert_new(
+        session,
+        PushRow,
+        [
+            {
+                "project_id": project_id,
+                "version_id": version_id,
+                "task_id": task_id,
+                "score": score,
+                "pushed_at": now,
+            }
+            for task_id, score in scores.items()
+        ],
     )
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from annotator.errors import NotFoundError
+from db.inserts import insert_new
 from db.tables import AcquisitionRow, EvaluationRow, ModelVersionRow, PredictionRow
 
 __all__ = [
@@ -220,21 +221,22 @@ def save_predictions(
     session: Session, version_id: int, predictions: Sequence[StoredPrediction]
 ) -> None:
     """Store predictions; texts that are there already are left as they are."""
-    unique = {p.text_hash: p for p in predictions}
-    known = predictions_for(session, version_id, unique)
     now = datetime.now(UTC)
-    session.add_all(
-        PredictionRow(
-            version_id=version_id,
-            text_hash=p.text_hash,
-            entities=[dict(e) for e in p.entities],
-            relations=[dict(r) for r in p.relations],
-            signals=dict(p.signals),
-            embedding=p.embedding,
-            created_at=now,
-        )
-        for p in unique.values()
-        if p.text_hash not in known
+    insert_new(
+        session,
+        PredictionRow,
+        [
+            {
+                "version_id": version_id,
+                "text_hash": p.text_hash,
+                "entities": [dict(e) for e in p.entities],
+                "relations": [dict(r) for r in p.relations],
+                "signals": dict(p.signals),
+                "embedding": p.embedding,
+                "created_at": now,
+            }
+            for p in {p.text_hash: p for p in predictions}.values()
+        ],
     )
 
 
