@@ -122,8 +122,6 @@ def _process(
         if type(error) is StoreError:  # the database is at fault, not the event
             raise
         reason = str(error)
-    except StoreError:
-        raise  # the database's trouble, not the event's: it stays new
     except Exception as error:  # an event is a job: one that breaks must not hold up the others
         _log.exception("event.crashed", event_id=event.id, action=event.action)
         reason = f"unexpected {type(error).__name__}"
