@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ __all__ = ["PieceSentence", "PieceTokenizer", "Windows", "cut_windows"]
 IntArray = NDArray[np.int64]
 
 _MAX_PIECES_PER_WORD = 64
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # no encoding has them; tokenizers refuse them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +128,9 @@ class PieceTokenizer:
     def encode(self, sentences: Sequence[Sequence[str]]) -> list[PieceSentence]:
         """Tokenise each sentence, given as words; the order is kept."""
         encodings = self._backend.encode_batch(
-            [list(words) for words in sentences], is_pretokenized=True, add_special_tokens=False
+            [[_LONE_SURROGATE.sub("\ufffd", word) for word in words] for words in sentences],
+            is_pretokenized=True,
+            add_special_tokens=False,
         )
         return [
             self._encode_one(encoding, len(words))

@@ -50,6 +50,12 @@ def test_predictions_come_in_the_order_of_the_sentences(predictor: Predictor) ->
     assert [bare(found) for found in forwards] == [bare(found) for found in backwards[::-1]]
 
 
+def test_word_with_a_lone_surrogate_is_predicted_like_any_other(predictor: Predictor) -> None:
+    found = predictor.predict([["aspirin", "\ud83d", "rash"]])
+
+    assert found[0].signals["n_words"] == 3
+
+
 def test_tagged_sentences_are_predicted_by_their_words(predictor: Predictor) -> None:
     found = predictor.predict(EIGHT_SENTENCES)
 
