@@ -9,7 +9,8 @@ const REASONS = {
   rest: ["rest", "not in the current batch; in order of usefulness"],
 };
 const TRIGGERS = {
-  count: "enough new labels", studio: "Label Studio", cli: "the command line", api: "the API",
+  count: "enough new labels", studio: "Label Studio", command: "annotator retrain",
+  api: "this page's API", demo: "annotator demo",
 };
 const STATES = {
   queued: "", running: "warn", succeeded: "good", held: "warn", failed: "bad", cancelled: "",

@@ -60,7 +60,7 @@ def demo(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     home = home.resolve()
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     stage = Stage(home, port=port, studio_port=studio_port, studio_venv=studio_venv)
     play = Demo(home=home, encoder=encoder, stage=stage, say=note, watch=watch_run)
     try:
