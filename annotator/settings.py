@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -103,7 +104,8 @@ class Settings(BaseSettings):
     @property
     def database(self) -> str:
         """The SQLAlchemy URL in force."""
-        return self.database_url or f"sqlite:///{self.home / 'annotator.db'}"
+        # Quoted: a folder's name may hold what means something in a URL.
+        return self.database_url or f"sqlite:///{quote(str(self.home / 'annotator.db'))}"
 
     @property
     def queue(self) -> str:
@@ -196,7 +198,7 @@ def init_home(
     Returns:
         True if the folder is new, False if it was a project already.
     """
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)  # it will hold clinical text
     is_new = not (home / CONFIG_FILE).exists()
     if is_new:
         values = {"project": project, "unit": unit, "encoder": encoder, **more}
@@ -230,14 +232,16 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def _toml_value(value: str | int | float | bool) -> str:
-    # A JSON string without non-ASCII escapes is a TOML basic string; numbers and booleans agree.
-    return json.dumps(value, ensure_ascii=False)
+    # A JSON string without non-ASCII escapes is a TOML basic string, but for one character;
+    # numbers and booleans agree.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _write_atomic(path: Path, content: str, *, mode: int) -> None:
     aside = path.with_name(path.name + ".new")
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        os.fchmod(descriptor, mode)  # also where a file of that name was left behind
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

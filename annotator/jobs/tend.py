@@ -5,12 +5,13 @@ Every step may run twice and finds its work done. Nothing depends on a message h
 
 from __future__ import annotations
 
+import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from annotator.errors import StudioError
+from annotator.errors import ConfigError, StudioError
 from annotator.jobs.leases import hold_lease
 from annotator.jobs.queue import JobQueue
 from annotator.logs import get_logger
@@ -34,6 +35,7 @@ from annotator.studio.client import StudioClient
 __all__ = ["Tender", "queue_settings", "split_rule"]
 
 _log = get_logger("jobs")
+_AGAIN_S = 2.0
 
 
 def queue_settings(settings: Settings) -> QueueSettings:
@@ -61,6 +63,7 @@ class Tender:
     queue: JobQueue
     owner: str
     _loaded: tuple[str, Predictor] | None = field(default=None, repr=False)
+    _again_at: float = field(default=0.0, repr=False)
 
     def project(self) -> Project:
         """Read the project as it is now."""
@@ -80,7 +83,7 @@ class Tender:
         """Free dead runs, work off the inbox, pull if it is time, start what is due."""
         with self.alone("tend") as mine:
             if not mine:
-                self.queue.tend(delay_s=2.0)
+                self._look_again()
                 return
             self._reap()
             project = self.project()
@@ -89,6 +92,13 @@ class Tender:
                 self._pull(project)
             self._trigger(project)
             self._wake()
+
+    def _look_again(self) -> None:
+        # One reminder is enough, however many events come in while another tends.
+        now = time.monotonic()
+        if now >= self._again_at:
+            self._again_at = now + _AGAIN_S
+            self.queue.tend(delay_s=_AGAIN_S)
 
     def _reap(self) -> None:
         with self.database.write() as session:
@@ -105,7 +115,7 @@ class Tender:
         try:
             with self.client(project) as client:
                 report = reconcile(self.database, project, client, split=split_rule(self.settings))
-        except StudioError as error:
+        except (StudioError, ConfigError) as error:  # training can go on with what is here
             _log.warning("pull.failed", error=str(error))
             return None
         _log.info(
@@ -133,7 +143,9 @@ class Tender:
                 retrain_share=self.settings.retrain_share,
                 debounce_s=self.settings.debounce_s,
             )
-            if decision.due:
+            running = list_runs(session, project.id, states=("running",))
+            # A run that has not taken its snapshot yet will take these labels with it.
+            if decision.due and all(run.snapshot_id is not None for run in running):
                 run, is_new = submit_run(session, project.id, trigger="count")
                 if is_new:
                     _log.info("run.queued", run_id=run.id, trigger="count", n_new=n_new)

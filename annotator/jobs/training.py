@@ -1,7 +1,7 @@
 """A training run in a process of its own: it heartbeats, trains, decides and ends its row.
 
-Run as ``python -m annotator.jobs.training HOME RUN_ID OWNER``. The worker that spawned it only
-waits, and records how it died if it did: an out-of-memory kill leaves a reason behind.
+Run as ``python -m annotator.jobs.training HOME RUN_ID OWNER DEVICE``. The worker that spawned it
+only waits, and records how it died if it did: an out-of-memory kill leaves a reason behind.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def execute_run(settings: Settings, database: Database, run_id: int, *, owner: s
     beat = Heart(database, run_id, owner=owner, lease_s=settings.lease_s)
     try:
         with beat:
-            version, decision = run_training(
+            version, _ = run_training(
                 database,
                 project.id,
                 run_id,
@@ -124,8 +124,9 @@ def execute_run(settings: Settings, database: Database, run_id: int, *, owner: s
     except AnnotatorError as failure:
         state, error = "failed", str(failure)
     else:
-        _log.info("run.ended", run_id=run_id, version=version.name, promoted=decision.promote)
-        return "succeeded" if decision.promote else "held"
+        promoted = version.state == "active"
+        _log.info("run.ended", run_id=run_id, version=version.name, promoted=promoted)
+        return "succeeded" if promoted else "held"
     with database.write() as session:
         finish_run(session, run_id, owner=owner, state=state, error=error)
     _log.info("run.ended", run_id=run_id, state=state, error=error)
@@ -135,7 +136,7 @@ def execute_run(settings: Settings, database: Database, run_id: int, *, owner: s
 def main(arguments: list[str]) -> int:
     """Do one claimed run; the exit code is 0 if its row was ended properly."""
     home, run_id, owner = Path(arguments[0]), int(arguments[1]), arguments[2]
-    settings = load_settings(home)
+    settings = load_settings(home, device=arguments[3])  # the worker's option, not the file's
     configure_logs(json_lines=settings.log_json)
     database = Database(settings.database)
     try:

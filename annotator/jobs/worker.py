@@ -12,10 +12,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from huey import crontab
 from huey.consumer import Consumer
 
-from annotator.errors import AnnotatorError
+from annotator.errors import AnnotatorError, LeaseLostError
 from annotator.jobs.queue import JobQueue
 from annotator.jobs.tend import Tender
 from annotator.logs import get_logger
@@ -23,12 +22,14 @@ from annotator.services.status import WORKER_LEASE
 from annotator.settings import Settings
 from annotator.store.database import Database
 from annotator.store.leases import release_lease, take_lease
-from annotator.store.runs import claim_run, fail_or_requeue, get_run, release_run
+from annotator.store.runs import claim_run, fail_or_requeue, get_run, heartbeat, release_run
 
 __all__ = ["Worker", "worker_name"]
 
 _log = get_logger("worker")
 _PRESENCE_S = 5.0
+_TEND_S = 60.0
+_SHUTDOWN_S = 10.0
 
 
 def worker_name() -> str:
@@ -47,6 +48,7 @@ class Worker:
         self.tender = Tender(settings, self.database, self.queue, self.owner)
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._stopping = threading.Event()
+        self._signalled = False
         self._closed = False
 
     def run(self) -> None:
@@ -58,23 +60,41 @@ class Worker:
         for number in (signal.SIGINT, signal.SIGTERM):  # after huey, which sets its own
             signal.signal(number, self._on_signal)
         _log.info("worker.started", owner=self.owner, project=self.settings.project)
-        _logged("tend", self.tender.tend)(True)
-        while not self._stopping.wait(0.5):
-            pass
+        first = threading.Thread(target=self._catch_up, name="catch-up", daemon=True)
+        first.start()
+        self._wait_for_signal()
+        self._stopping.set()
         self._stop_children()
         consumer.stop(graceful=True)
         presence.join()
         _log.info("worker.stopped", owner=self.owner)
+
+    def _catch_up(self) -> None:
+        _logged("tend", self.tender.tend)(True)
+        _logged("publish", self.queue.publish)()  # a worker that was killed may have left it half
+
+    def _wait_for_signal(self) -> None:
+        pause_s = min(_TEND_S, self.settings.lease_s)
+        tend_at = time.monotonic() + pause_s
+        while not self._signalled:
+            time.sleep(0.2)
+            if time.monotonic() >= tend_at:
+                tend_at = time.monotonic() + pause_s
+                _logged("tend", self.queue.tend)()
 
     def _consumer(self) -> Consumer:
         huey = self.queue.huey
         self.queue.handle("train", _logged("train", self.train))
         self.queue.handle("tend", _logged("tend", self.tender.tend))
         self.queue.handle("publish", _logged("publish", self.tender.publish))
-        huey.periodic_task(crontab(minute="*"), name="every-minute")(
-            _logged("tend", self.tender.tend)
+        return Consumer(
+            huey,
+            workers=3,
+            worker_type="thread",
+            initial_delay=0.1,
+            max_delay=1.0,
+            shutdown_timeout=_SHUTDOWN_S,  # whatever is cut off is done again by the next worker
         )
-        return Consumer(huey, workers=3, worker_type="thread", initial_delay=0.1, max_delay=1.0)
 
     def train(self, run_id: int) -> None:
         """Claim a run and see its child through, or leave it to whoever holds it."""
@@ -91,17 +111,42 @@ class Worker:
                 str(self.settings.home),
                 str(run_id),
                 self.owner,
+                self.settings.device,
             ],
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is the worker's to answer
         )
         self._children[run_id] = child
-        code = child.wait()
-        del self._children[run_id]
-        if code != 0:
-            self._record_death(run_id, code)
-        self.queue.publish()
-        self.queue.tend(delay_s=1.0)
+        code = self._see_through(run_id, child)
+        try:
+            if code != 0:
+                self._record_death(run_id, code)
+        finally:
+            del self._children[run_id]
+        if not self._stopping.is_set():
+            self.queue.publish()
+            self.queue.tend(delay_s=1.0)
+
+    def _see_through(self, run_id: int, child: subprocess.Popen[bytes]) -> int:
+        if self._stopping.is_set():  # asked to stop before there was a child to tell
+            child.terminate()
+        beats = True
+        while True:
+            try:
+                return child.wait(timeout=min(2.0, self.settings.lease_s / 4))
+            except subprocess.TimeoutExpired:
+                # The child keeps the lease by itself once it has started, which takes a while.
+                beats = beats and self._beat(run_id)
+
+    def _beat(self, run_id: int) -> bool:
+        try:
+            with self.database.write() as session:
+                heartbeat(session, run_id, owner=self.owner, lease_s=self.settings.lease_s)
+        except LeaseLostError:
+            return False
+        except AnnotatorError as error:
+            _log.warning("heartbeat.failed", run_id=run_id, error=str(error))
+        return True
 
     def _record_death(self, run_id: int, code: int) -> None:
         cause = (
@@ -139,13 +184,13 @@ class Worker:
         with self.database.write() as session:
             release_lease(session, name, owner=self.owner)
 
-    def _on_signal(self, number: int, _frame: object) -> None:
-        self._stopping.set()
+    def _on_signal(self, _number: int, _frame: object) -> None:
+        self._signalled = True  # nothing that takes a lock: this runs between any two steps
 
     def _stop_children(self) -> None:
         for child in list(self._children.values()):
             child.terminate()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + _SHUTDOWN_S
         while self._children and time.monotonic() < deadline:
             time.sleep(0.1)
         for child in list(self._children.values()):

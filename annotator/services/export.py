@@ -10,8 +10,8 @@ from pathlib import Path
 from annotator.domain import LabelSchema
 from annotator.errors import NotFoundError
 from annotator.formats import write_corpus, write_manifest
-from annotator.store.annotations import gold_units
 from annotator.store.database import Database
+from annotator.store.gold import gold_units
 from annotator.store.projects import current_schema
 
 __all__ = ["ExportReport", "export_gold"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -65,21 +65,24 @@ def receive_event(session: Session, payload: Mapping[str, Any]) -> bool:
 
 def _dedupe_key(action: str, payload: Mapping[str, Any]) -> str:
     # Label Studio sends no event id: the same action on the same objects at the same time is one.
+    # Objects without a time may be others of the same id, so those events are never repeats.
     keys = ("annotation", "annotations", "task", "tasks")
-    objects = [_identity(payload.get(key)) for key in keys]
+    objects = [one for key in keys for one in _identities(payload.get(key))]
     project = payload.get("project")
     subject: Any = [action, objects, project.get("id") if isinstance(project, Mapping) else None]
-    if not any(objects):
-        subject.append(datetime.now(UTC).isoformat())
+    if not objects or any(at is None for _, at in objects):
+        subject.append(secrets.token_hex(16))
     return hashlib.sha256(json.dumps(subject, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _identity(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_identity(item) for item in value]
-    if isinstance(value, Mapping):
-        return [value.get("id"), value.get("updated_at")]
-    return value
+def _identities(value: Any) -> list[tuple[Any, Any]]:
+    if value is None:
+        return []
+    values = value if isinstance(value, list) else [value]
+    return [
+        (one.get("id"), one.get("updated_at")) if isinstance(one, Mapping) else (one, None)
+        for one in values
+    ]
 
 
 def process_inbox(database: Database, project: Project, *, split: SplitRule) -> InboxReport:

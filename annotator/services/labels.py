@@ -61,6 +61,8 @@ def resolve_task(
     known = find_task(session, project_id, studio_id=studio_id)
     if known is not None and known.text == text:
         return known
+    if known is not None and known.state == "deleted":
+        known = None  # not an edit: Label Studio gives ids of deleted tasks to new ones
     document_id, sentence_id = _place(session, project_id, studio_id, data, text, split, known)
     if known is not None:
         move_task(session, known.id, document_id=document_id, sentence_id=sentence_id)

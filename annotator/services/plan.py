@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from annotator.domain import LabelSchema, TaggedSentence
 from annotator.errors import TrainingError
-from annotator.store.annotations import GoldUnit, gold_units
 from annotator.store.database import Database
+from annotator.store.gold import GoldUnit, gold_units
 from annotator.store.projects import current_schema
 from annotator.store.runs import Run, set_snapshot
 from annotator.store.snapshots import Snapshot, get_snapshot, take_snapshot

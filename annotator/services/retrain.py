@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from annotator.store.versions import (
     active_version,
     add_evaluation,
     add_version,
+    get_version,
     set_version_state,
 )
 from annotator.training import (
@@ -86,18 +88,14 @@ def run_training(
     report({"phase": "prepare"})
     with database.read() as session:
         run = get_run(session, run_id)
-        incumbent = active_version(session, project_id)
     plan = plan_run(database, project_id, run)
     folder = _train(plan, run, settings, report)
     report({"phase": "evaluate", "n_sentences": len(plan.holdout)})
     candidate = evaluate_version(Predictor.load(folder, device=settings.device), plan.holdout)
-    before = None
-    if incumbent is not None and plan.holdout:
-        old = Predictor.load(Path(incumbent.folder), device=settings.device)
-        before = evaluate_version(old, plan.holdout)
+    before = _evaluate_incumbent(database, project_id, plan, settings)
     decision = decide(candidate, before, rng=np.random.default_rng(settings.training.seed))
     sha256 = checkpoint_sha256(folder)
-    name = f"{settings.project}-{run_id}-{sha256[:8]}"
+    name = f"{_slug(settings.project)}-{run_id}-{sha256[:8]}"
     metrics = candidate.to_json()
     final = settings.models_folder / name
     if not final.exists():
@@ -140,14 +138,31 @@ def run_training(
         )
         state = "succeeded" if promoted else "held"
         finish_run(session, run_id, owner=owner, state=state, reasons=reasons)
-    return version, decision
+        return get_version(session, project_id, name), decision
+
+
+def _evaluate_incumbent(
+    database: Database, project_id: int, plan: RunPlan, settings: RunSettings
+) -> Evaluation | None:
+    # The version in use now: while this run trained, somebody may have chosen another one.
+    with database.read() as session:
+        incumbent = active_version(session, project_id)
+    if incumbent is None or not plan.holdout:
+        return None
+    old = Predictor.load(Path(incumbent.folder), device=settings.device)
+    return evaluate_version(old, plan.holdout)
+
+
+def _slug(project: str) -> str:
+    # Part of a folder's name and of a pattern: no slash, no star.
+    return re.sub(r"[^\w.-]+", "-", project)
 
 
 def _train(plan: RunPlan, run: Run, settings: RunSettings, report: Report) -> Path:
     folder = settings.models_folder / f".run-{run.id}"
     # A checkpoint appears whole or not at all, so one that is there is the run's result: a run
     # that was killed later than that does not train twice, even after the rename.
-    renamed = sorted(settings.models_folder.glob(f"{settings.project}-{run.id}-????????"))
+    renamed = sorted(settings.models_folder.glob(f"{_slug(settings.project)}-{run.id}-????????"))
     for done in (folder, *renamed):
         if done.is_dir():
             return done

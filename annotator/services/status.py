@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from annotator.settings import Settings
-from annotator.store.annotations import count_gold
 from annotator.store.database import Database
 from annotator.store.documents import count_documents, count_sentences
+from annotator.store.gold import count_gold
 from annotator.store.inbox import count_events
 from annotator.store.leases import holders
 from annotator.store.projects import Project

@@ -26,10 +26,14 @@ def is_retrain_due(
     retrain_share: float,
     debounce_s: float,
 ) -> TriggerDecision:
-    """Decide by ``max(retrain_after, retrain_share * gold)`` new sentences, then a quiet moment."""
-    if n_new < max(retrain_after, round(retrain_share * n_gold)) or newest is None:
+    """Decide by ``max(retrain_after, retrain_share * gold)`` new sentences, then a quiet moment.
+
+    Where people label without a pause, twice as many sentences are reason enough.
+    """
+    needed = max(retrain_after, round(retrain_share * n_gold))
+    if n_new < needed or newest is None:
         return TriggerDecision(due=False)
     quiet_s = (now - newest).total_seconds()
-    if quiet_s < debounce_s:
+    if quiet_s < debounce_s and n_new < 2 * needed:
         return TriggerDecision(due=False, wait_s=debounce_s - quiet_s)
     return TriggerDecision(due=True)

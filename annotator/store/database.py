@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
@@ -129,7 +128,7 @@ class Database:
 
     def _alembic(self) -> Config:
         config = Config()
-        config.set_main_option("script_location", str(Path(migrations_folder())))
+        config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
         config.set_main_option("path_separator", "os")
         return config
 

@@ -196,34 +196,6 @@ def find_sentence(
     return None if found is None else stored_sentence(found[0], found[1])
 
 
-def _is_labelled() -> Any:
-    return (
-        select(AnnotationRow.id)
-        .where(
-            AnnotationRow.document_id == DocumentRow.id,
-            AnnotationRow.is_current,
-            AnnotationRow.source == "import",
-            AnnotationRow.state == "submitted",
-        )
-        .exists()
-    )
-
-
-def _is_decided() -> Any:
-    # Labelled or skipped in Label Studio, this one or an earlier one.
-    return (
-        select(AnnotationRow.id)
-        .where(
-            AnnotationRow.document_id == SentenceRow.document_id,
-            AnnotationRow.is_current,
-            AnnotationRow.state != "deleted",
-            AnnotationRow.region_start <= SentenceRow.start,
-            AnnotationRow.region_end >= SentenceRow.end,
-        )
-        .exists()
-    )
-
-
 def sentences_without_task(
     session: Session, project_id: int, *, limit: int
 ) -> list[StoredSentence]:
@@ -234,6 +206,13 @@ def sentences_without_task(
         TaskRow.sentence_id.is_(None),
         TaskRow.studio_id > 0,
     )
+    decided = select(AnnotationRow.id).where(
+        AnnotationRow.document_id == SentenceRow.document_id,
+        AnnotationRow.is_current,
+        AnnotationRow.state != "deleted",
+        AnnotationRow.region_start <= SentenceRow.start,
+        AnnotationRow.region_end >= SentenceRow.end,
+    )
     rows = session.execute(
         select(SentenceRow, DocumentRow)
         .join(DocumentRow, DocumentRow.id == SentenceRow.document_id)
@@ -241,8 +220,7 @@ def sentences_without_task(
             SentenceRow.project_id == project_id,
             ~alone.exists(),
             ~within.exists(),
-            ~_is_labelled(),
-            ~_is_decided(),
+            ~decided.exists(),
         )
         .order_by(SentenceRow.id)
         .limit(limit)

@@ -240,9 +240,9 @@ def reap_runs(session: Session, *, max_attempts: int) -> list[int]:
     now = datetime.now(UTC)
     back = []
     for row in session.scalars(
-        select(TrainingRunRow).where(
-            TrainingRunRow.state == "running", TrainingRunRow.lease_until < now
-        )
+        select(TrainingRunRow)
+        .where(TrainingRunRow.state == "running", TrainingRunRow.lease_until < now)
+        .with_for_update()  # a heartbeat that comes first saves its run (PostgreSQL)
     ):
         if row.cancel_requested:
             row.state, row.error = "cancelled", None

@@ -69,10 +69,17 @@ def add_task(
     document_id: int,
     sentence_id: int | None,
 ) -> int:
-    """Store a task unless it is known; return its own id."""
+    """Store a task unless it is known; return its own id.
+
+    Label Studio may give the id of a deleted task to a new one: the old one is then set aside.
+    """
     row = session.scalar(
         select(TaskRow).where(TaskRow.project_id == project_id, TaskRow.studio_id == studio_id)
     )
+    if row is not None and (row.document_id, row.sentence_id) != (document_id, sentence_id):
+        row.studio_id, row.state = -row.id, "deleted"
+        session.flush()
+        row = None
     if row is None:
         now = datetime.now(UTC)
         row = TaskRow(
