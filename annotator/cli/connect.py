@@ -48,6 +48,7 @@ def connect(
     from annotator.services.connect import connect_project, ensure_studio_project
     from annotator.services.reconcile import reconcile
     from annotator.studio.client import StudioClient
+    from annotator.studio.config import parse_config
 
     if (project is None) == (create is None):
         raise ConfigError("say which project: --project N for one that exists, or --create TITLE")
@@ -59,6 +60,8 @@ def connect(
             )
             project = made.id
             note(f"made Label Studio project {project}")
+        # What cannot be connected must not replace what is: look before anything is written down.
+        parse_config(client.project(project).config_xml)
         secrets: dict[str, str | int | None] = {
             "studio_url": client.url,
             "studio_token": token,

@@ -46,7 +46,7 @@ def next_(
             version,
             Predictor.load(Path(version.folder), device=device),
             queue=queue_settings(opened.settings),
-        )
+        ).tasks
     rows: list[dict[str, Any]] = [
         {
             "task": o.task.studio_id,

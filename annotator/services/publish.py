@@ -16,7 +16,13 @@ from annotator.services.predict import (
     studio_prediction,
     to_text_sentences,
 )
-from annotator.services.queue import OrderedTask, QueueSettings, order_tasks
+from annotator.services.queue import (
+    OrderedTask,
+    QueueSettings,
+    TaskOrder,
+    order_tasks,
+    record_order,
+)
 from annotator.store.database import Database
 from annotator.store.documents import (
     StoredSentence,
@@ -159,8 +165,8 @@ def order_pool(
     *,
     queue: QueueSettings,
     on_progress: Progress | None = None,
-) -> list[OrderedTask]:
-    """Predict what is not predicted yet and order all open tasks."""
+) -> TaskOrder:
+    """Predict what is not predicted yet and order all open tasks, for a look."""
     with database.read() as session:
         tasks = open_tasks(session, project.id)
     sentences = [
@@ -173,9 +179,6 @@ def order_pool(
 
     predictions = predict_sentences(database, version.id, predictor, sentences, on_progress=report)
     return order_tasks(
-        database,
-        project.id,
-        version_id=version.id,
         tasks=tasks,
         predictions=predictions,
         labelled=_labelled_embeddings(database, project.id, version.id, predictor),
@@ -208,11 +211,13 @@ def publish_version(
         xml = current_config_xml(session, project.id)
     remote = client.project(link.project_id)
     config = parse_config(xml or remote.config_xml)
-    ordered: list[OrderedTask] = []
+    ordered: Sequence[OrderedTask] = ()
     if missing:
-        ordered = order_pool(
+        order = order_pool(
             database, project, version, predictor, queue=queue, on_progress=on_progress
         )
+        record_order(database, project.id, order, version_id=version.id)
+        ordered = order.tasks
     todo = [o for o in ordered if o.task.id in missing]
     for i in range(0, len(todo), _PUSH_CHUNK):
         _push(database, project, client, version, config, todo[i : i + _PUSH_CHUNK])

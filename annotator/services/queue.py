@@ -15,7 +15,7 @@ from annotator.store.queries import Choice, log_selection
 from annotator.store.tasks import OpenTask
 from annotator.store.versions import StoredPrediction, save_acquisitions
 
-__all__ = ["OrderedTask", "QueueSettings", "order_tasks"]
+__all__ = ["OrderedTask", "QueueSettings", "TaskOrder", "order_tasks", "record_order"]
 
 _HARDEST = 3
 
@@ -43,17 +43,28 @@ class OrderedTask:
     confidence: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOrder:
+    """An order of all open tasks, and what it takes to log it.
+
+    ``utilities`` are by sentence id, ``n_pool`` counts the strategy's candidates.
+    """
+
+    tasks: Sequence[OrderedTask]
+    strategy: str
+    seed: int
+    n_pool: int
+    utilities: Mapping[int, float]
+
+
 def order_tasks(
-    database: Database,
-    project_id: int,
     *,
-    version_id: int,
     tasks: Sequence[OpenTask],
     predictions: Mapping[str, StoredPrediction],
     labelled: NDArray[np.float64],
     settings: QueueSettings,
-) -> list[OrderedTask]:
-    """Order open tasks, store their utilities and log the choice.
+) -> TaskOrder:
+    """Order open tasks. Changes nothing: see ``record_order``.
 
     A task is as useful as its three most useful sentences are on average. Hold-out tasks are no
     candidates of the strategy: they are spread evenly over the queue, in random order.
@@ -92,21 +103,31 @@ def order_tasks(
         [(c.id, c.reason) for c in chosen],
         [(int(i), "holdout") for i in rng.permutation(holdout)],
     )
+    return TaskOrder(
+        tasks=_ordered(tasks, order, values, predictions),
+        strategy=strategy.name,
+        seed=settings.seed,
+        n_pool=len(candidates),
+        utilities=by_sentence,
+    )
+
+
+def record_order(database: Database, project_id: int, order: TaskOrder, *, version_id: int) -> None:
+    """Store the utilities and log why each task stands where it stands."""
     with database.write() as session:
-        save_acquisitions(session, version_id, strategy=strategy.name, utilities=by_sentence)
+        save_acquisitions(session, version_id, strategy=order.strategy, utilities=order.utilities)
         log_selection(
             session,
             project_id,
             version_id=version_id,
-            strategy=strategy.name,
-            seed=settings.seed,
-            n_pool=len(candidates),
+            strategy=order.strategy,
+            seed=order.seed,
+            n_pool=order.n_pool,
             choices=[
-                Choice(task_id=task_id, rank=rank, reason=reason, utility=values[task_id])
-                for rank, (task_id, reason) in enumerate(order)
+                Choice(task_id=o.task.id, rank=o.rank, reason=o.reason, utility=o.utility)
+                for o in order.tasks
             ],
         )
-    return _ordered(tasks, order, values, predictions)
 
 
 def _ordered(
