@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from factories import TINY_CONFIG_XML, TINY_HEADS
+from sqlalchemy import text
+from tiny_bert import EIGHT_SENTENCES, TINY_SCHEMA, make_tiny_encoder
+
+from annotator.settings import Settings, init_home, load_settings
+from annotator.store.database import Database
+from annotator.store.projects import Project, ensure_project, save_schema
+from db import Base, make_engine
 
 # Tiny tensors on many threads are slow when tests run side by side.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+POSTGRES_VARIABLE = "ANNOTATOR_TEST_POSTGRES_URL"
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +38,111 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the corpora are not beside this checkout ({folder.name}/ is absent)")
     return folder
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """The only source of randomness of a test."""
+    return np.random.default_rng(5)
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random BERT of a few kilobytes."""
+    return make_tiny_encoder(tmp_path_factory.mktemp("encoder") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of a model that knows eight sentences by heart."""
+    from annotator.training import TrainingSettings, train
+
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    train(
+        EIGHT_SENTENCES,
+        schema=TINY_SCHEMA,
+        encoder=str(tiny_encoder),
+        settings=TrainingSettings(
+            epochs=40, min_steps=0, batch_size=8, encoder_lr=1e-3, head_lr=3e-3, seed=1
+        ),
+        folder=folder,
+        options=TINY_HEADS,
+    )
+    return folder
+
+
+@pytest.fixture
+def settings(tmp_path: Path, tiny_encoder: Path) -> Settings:
+    """The settings of a new project whose runs take a second or two."""
+    home = tmp_path / "home"
+    init_home(
+        home,
+        project="ward",
+        unit="sentence",
+        encoder=str(tiny_encoder),
+        device="cpu",
+        epochs=1,
+        min_steps=3,
+        lease_s=3.0,
+    )
+    return load_settings(home)
+
+
+@pytest.fixture(scope="session")
+def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with all tables and no rows; migrating takes longer than copying."""
+    file = tmp_path_factory.mktemp("database") / "empty.db"
+    database = Database(f"sqlite:///{file}")
+    database.upgrade()
+    database.close()
+    return file
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> str:
+    """The URL of a PostgreSQL database that the tests may empty."""
+    url = os.environ.get(POSTGRES_VARIABLE)
+    if not url:
+        pytest.skip(f"{POSTGRES_VARIABLE} names no PostgreSQL database")
+    return url
+
+
+def _sqlite(request: pytest.FixtureRequest, settings: Settings) -> str:
+    shutil.copy(request.getfixturevalue("empty_sqlite"), settings.home / "annotator.db")
+    return settings.database
+
+
+def _postgres(request: pytest.FixtureRequest, _settings: Settings) -> str:
+    url: str = request.getfixturevalue("postgres_url")
+    database = Database(url)
+    database.upgrade()
+    database.close()
+    engine = make_engine(url)
+    tables = ", ".join(f'"{table.name}"' for table in Base.metadata.sorted_tables)
+    with engine.begin() as connection:
+        connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
+    engine.dispose()
+    return url
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(_sqlite, id="sqlite"),
+        pytest.param(_postgres, id="postgres", marks=pytest.mark.postgres),
+    ]
+)
+def database(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Database]:
+    """An empty database with all tables."""
+    make: Callable[[pytest.FixtureRequest, Settings], str] = request.param
+    opened = Database(make(request, settings))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def project(database: Database, settings: Settings) -> Project:
+    """A project with the tiny schema, not connected to any Label Studio."""
+    with database.write() as session:
+        made = ensure_project(session, name=settings.project, unit=settings.unit)
+        save_schema(session, made.id, TINY_SCHEMA, config_xml=TINY_CONFIG_XML)
+    return made

@@ -262,7 +262,7 @@ def _push(
     if created != len(items):
         raise StudioError(
             f"sent {len(items)} predictions of {version.name} to project {link.project_id}, "
-            f"Label Studio took {created}; its labels differ from those of this project: run annotator connect again"
+            f"Label Studio took {created}: its labels differ from ours; run annotator connect again"
         )
     _note_pushes(database, project, version, part)
 
