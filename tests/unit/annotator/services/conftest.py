@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from factories import LINK
+from fake_studio import FakeStudio
+
+from annotator.services.inbox import InboxReport, process_inbox, receive_event
+from annotator.services.labels import SplitRule
+from annotator.services.reconcile import PullReport, reconcile
+from annotator.store.database import Database
+from annotator.store.projects import Project, get_project, link_studio
+
+Pull = Callable[..., PullReport]
+Deliver = Callable[[], InboxReport]
+SPLIT = SplitRule(holdout_share=0.0, seed=1)
+
+
+@pytest.fixture
+def studio() -> FakeStudio:
+    """A Label Studio with one empty project."""
+    return FakeStudio()
+
+
+@pytest.fixture
+def linked(database: Database, project: Project) -> Project:
+    """The project, connected to ``studio``."""
+    with database.write() as session:
+        link_studio(session, project.id, LINK)
+        return get_project(session, project.name)
+
+
+@pytest.fixture
+def pull(database: Database, linked: Project, studio: FakeStudio) -> Pull:
+    """Pulls from ``studio`` as a worker does: with the project as it is now."""
+
+    def run(**options: object) -> PullReport:
+        with database.read() as session:
+            now = get_project(session, linked.name)
+        return reconcile(database, now, studio, split=SPLIT, **options)  # type: ignore[arg-type]
+
+    return run
+
+
+@pytest.fixture
+def deliver(database: Database, linked: Project, studio: FakeStudio) -> Deliver:
+    """Hands over the events that ``studio`` has sent since, and works them off."""
+
+    def run() -> InboxReport:
+        for event in studio.events:
+            with database.write() as session:
+                receive_event(session, event)
+        studio.events.clear()
+        return process_inbox(database, linked, split=SPLIT)
+
+    return run
