@@ -35,19 +35,17 @@ def make_document(
     text: str = RASH,
     *,
     entities: tuple[Entity, ...] | None = None,
-    relations: tuple[Relation, ...] | None = None,
+    relations: tuple[Relation, ...] = (),
     **meta: Any,
 ) -> Document:
     """Build a document; with the usual text it has a drug, an effect and a relation."""
-    usual = text == RASH
-    if entities is None and usual:
+    if entities is None and text == RASH:
         entities = (
             Entity(id="e1", type="Drug", start=0, end=7),
             Entity(id="e2", type="Effect", start=17, end=21),
         )
-    if relations is None and usual:
         relations = (Relation(type="causes", head="e1", tail="e2"),)
-    return Document(id=id, text=text, entities=entities or (), relations=relations or (), meta=meta)
+    return Document(id=id, text=text, entities=entities or (), relations=relations, meta=meta)
 
 
 def make_task(

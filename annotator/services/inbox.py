@@ -48,7 +48,7 @@ def receive_event(session: Session, payload: Mapping[str, Any]) -> bool:
     if not isinstance(action, str) or not action:
         raise TaskFormatError("an event needs a text in action")
     project = payload.get("project")
-    kept = dict(payload)
+    kept = {key: value for key, value in payload.items() if key != "project"}
     studio_project_id = None
     if isinstance(project, Mapping):
         kept["project"] = {key: project[key] for key in _PROJECT_KEYS if key in project}

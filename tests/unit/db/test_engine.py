@@ -56,9 +56,13 @@ def test_half_a_surrogate_pair_is_refused_as_input(database: Database, project: 
 
 
 def test_a_transaction_that_fails_leaves_nothing(database: Database, project: Project) -> None:
-    with pytest.raises(RuntimeError), database.write() as session:
-        store_document(session, project.id, make_document(), split="train")
-        raise RuntimeError
+    def half() -> None:
+        with database.write() as session:
+            store_document(session, project.id, make_document(), split="train")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        half()
 
     with database.read() as session:
         assert find_document(session, project.id, "note-1") is None
