@@ -86,9 +86,13 @@ def test_a_recorded_event_is_kept_whole_but_for_the_secrets(
     assert not {"token", "task_data_login", "task_data_password"} & kept[0]["project"].keys()
 
 
+# Their objects carry no time, so a second one may be news; it is worked off without harm.
+WITHOUT_TIME = {"PROJECT_UPDATED", "TASKS_DELETED", "ANNOTATIONS_DELETED"}
+
+
 @pytest.mark.parametrize(
     "recorded",
-    [e for e in EVENTS if e["body"]["action"] != "PROJECT_UPDATED"],
+    [e for e in EVENTS if e["body"]["action"] not in WITHOUT_TIME],
     ids=lambda r: r["name"],
 )
 def test_a_recorded_event_counts_once(client: FlaskClient, recorded: Any) -> None:
