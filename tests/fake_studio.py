@@ -122,6 +122,10 @@ class FakeStudio(StudioClient):
 
     # ------------------------------------------------------------------ what people do
 
+    def wait(self, *, hours: int) -> None:
+        """Let nothing happen for some time."""
+        self._now += timedelta(hours=hours)
+
     def add_task(self, **data: Any) -> int:
         """Make one task by hand."""
         return self.import_tasks(LINK.project_id, [data])[0]
