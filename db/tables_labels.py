@@ -63,6 +63,7 @@ class AnnotationRow(Base):
     parent_version: Mapped[str | None] = mapped_column(String(200))
     diff: Mapped[dict[str, Any] | None] = mapped_column(Json)
     raw: Mapped[Any | None] = mapped_column(Json)
+    issues: Mapped[list[dict[str, Any]]] = mapped_column(Json)
     content_hash: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)

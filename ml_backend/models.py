@@ -5,13 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from annotator.errors import AnnotatorError, CheckpointError, StoreError
+from annotator.errors import AnnotatorError, StoreError
 from annotator.logs import get_logger
-from annotator.model import Predictor, checkpoint_sha256
-from annotator.model.device import pick_device
+from annotator.model import Predictor
+from annotator.services.registry import load_version
 from annotator.store.database import Database
 from annotator.store.versions import ModelVersion, active_version
 from ml_backend.faults import describe_fault
@@ -125,12 +124,6 @@ class ModelHost:
             self._loading = None
 
     def _load(self, version: ModelVersion) -> Predictor:
-        folder = Path(version.folder)
-        if checkpoint_sha256(folder) != version.sha256:
-            raise CheckpointError(
-                f"the weights in {folder.name} are not those that were registered; restore the "
-                "folder from a backup, or train again"
-            )
-        predictor = Predictor.load(folder, device=pick_device(self._device))
+        predictor = load_version(version, device=self._device)
         predictor.predict([["Ready", "."]])  # what cannot predict is found out before the swap
         return predictor

@@ -31,8 +31,7 @@ def evaluate(
     Example: annotator evaluate --data test.jsonl
     """
     from annotator.formats import read_corpus
-    from annotator.model import Predictor
-    from annotator.model.device import pick_device
+    from annotator.services.registry import load_version
     from annotator.services.retrain import evaluate_version
     from annotator.text import align_document
 
@@ -47,7 +46,7 @@ def evaluate(
             raise NotFoundError("there is no active model; run annotator retrain --wait")
         corpus = read_corpus(fmt, data)
         sentences = [s for d in corpus.documents for s in align_document(d).sentences]
-        predictor = Predictor.load(Path(version.folder), device=pick_device(opened.settings.device))
+        predictor = load_version(version, device=opened.settings.device)
         value = {**evaluate_version(predictor, sentences).to_json(), "model": version.name}
     lines = [f"{version.name} on {value['n_sentences']} sentences (strict)"]
     for task, title in (("ner", "entities"), ("re", "relations")):

@@ -31,13 +31,12 @@ def predict(
     Example: annotator predict notes.jsonl > predicted.jsonl
     """
     from annotator.formats import document_to_json, read_corpus
-    from annotator.model import Predictor
-    from annotator.model.device import pick_device
     from annotator.services.predict import (
         labels_of_task,
         predict_sentences,
         segment_text,
     )
+    from annotator.services.registry import load_version
 
     with open_project(home) as opened:
         with opened.database.read() as session:
@@ -49,7 +48,7 @@ def predict(
         if version is None:
             raise NotFoundError("there is no active model; run annotator retrain --wait")
         documents = read_corpus(fmt, path).documents
-        predictor = Predictor.load(Path(version.folder), device=pick_device(opened.settings.device))
+        predictor = load_version(version, device=opened.settings.device)
         split = [segment_text(document) for document in documents]
         with progress_bar("predict") as advance:
             predictions = predict_sentences(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import typer
 
 from annotator.cli.project import (
@@ -27,10 +25,9 @@ def push(home: HomeOption = None, as_json: JsonOption = False) -> None:
     Example: annotator push
     """
     from annotator.jobs.tend import queue_settings, split_rule
-    from annotator.model import Predictor
-    from annotator.model.device import pick_device
     from annotator.services.publish import publish_version, upload_tasks
     from annotator.services.reconcile import reconcile
+    from annotator.services.registry import load_version
 
     with open_project(home) as opened, open_studio(opened) as client:
         reconcile(opened.database, opened.project, client, split=split_rule(opened.settings))
@@ -45,9 +42,7 @@ def push(home: HomeOption = None, as_json: JsonOption = False) -> None:
                 version = active_version(session, project.id)
             published = None
             if version is not None:
-                predictor = Predictor.load(
-                    Path(version.folder), device=pick_device(opened.settings.device)
-                )
+                predictor = load_version(version, device=opened.settings.device)
                 published = publish_version(
                     opened.database,
                     project,

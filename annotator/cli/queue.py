@@ -27,24 +27,20 @@ def next_(
 
     Example: annotator next -n 20
     """
-    from pathlib import Path
-
     from annotator.jobs.tend import queue_settings
-    from annotator.model import Predictor
-    from annotator.model.device import pick_device
     from annotator.services.publish import order_pool
+    from annotator.services.registry import load_version
 
     with open_project(home, strategy=strategy) as opened:
         with opened.database.read() as session:
             version = active_version(session, opened.project.id)
         if version is None:
             raise NotFoundError("there is no active model to ask; run annotator retrain --wait")
-        device = pick_device(opened.settings.device)
         ordered = order_pool(
             opened.database,
             opened.project,
             version,
-            Predictor.load(Path(version.folder), device=device),
+            load_version(version, device=opened.settings.device),
             queue=queue_settings(opened.settings),
         ).tasks
     rows: list[dict[str, Any]] = [

@@ -41,6 +41,9 @@ def _lines(value: dict[str, Any]) -> list[str]:
     if value["queue"]:
         head = ", ".join(str(item["task"]) for item in value["queue"])
         lines.append(f"shown next     tasks {head}")
+    if value["label_issues"]:
+        kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(value["label_issues"].items()))
+        lines.append(f"label issues   {kinds} (column issues of the table annotation)")
     failed = value["inbox"]["failed"]
     if failed:
         lines.append(f"inbox          {failed} events could not be understood; sync pulls them")

@@ -9,19 +9,18 @@ import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 from annotator.errors import ConfigError, StudioError
 from annotator.jobs.leases import hold_lease
 from annotator.jobs.queue import JobQueue
 from annotator.logs import get_logger
 from annotator.model import Predictor
-from annotator.model.device import pick_device
 from annotator.services.inbox import process_inbox
 from annotator.services.labels import SplitRule
 from annotator.services.publish import PublishReport, has_uploads, publish_version, upload_tasks
 from annotator.services.queue import QueueSettings
 from annotator.services.reconcile import PullReport, reconcile
+from annotator.services.registry import load_version
 from annotator.services.triggers import is_retrain_due
 from annotator.settings import Settings
 from annotator.store.database import Database
@@ -29,7 +28,7 @@ from annotator.store.projects import Project, get_project
 from annotator.store.runs import list_runs, reap_runs, submit_run
 from annotator.store.snapshots import n_new_sentences
 from annotator.store.tasks import unpushed_task_ids
-from annotator.store.versions import active_version
+from annotator.store.versions import ModelVersion, active_version
 from annotator.studio.client import StudioClient
 
 __all__ = ["Tender", "queue_settings", "split_rule"]
@@ -192,7 +191,7 @@ class Tender:
                         project,
                         client,
                         active,
-                        self.predictor(active.name, Path(active.folder)),
+                        self.predictor(active),
                         queue=queue_settings(self.settings),
                     )
             except StudioError as error:
@@ -201,9 +200,8 @@ class Tender:
         _log.info("publish.done", version=report.version, n_pushed=report.n_pushed)
         return report
 
-    def predictor(self, name: str, folder: Path) -> Predictor:
+    def predictor(self, version: ModelVersion) -> Predictor:
         """Return the model of a version, loaded once."""
-        if self._loaded is None or self._loaded[0] != name:
-            device = pick_device(self.settings.device)
-            self._loaded = (name, Predictor.load(folder, device=device))
+        if self._loaded is None or self._loaded[0] != version.name:
+            self._loaded = (version.name, load_version(version, device=self.settings.device))
         return self._loaded[1]

@@ -151,6 +151,10 @@ def record_studio_annotation(
         lead_time_s=_number(annotation.get("lead_time")),
         parent_prediction=_integer(annotation.get("parent_prediction")),
         parent_version=_version_of(prediction),
+        issues=[
+            {"kind": i.kind, "region": i.region, "message": i.message, "kept": i.kept}
+            for i in labels.issues
+        ],
         diff=_corrections(prediction, (labels.entities, labels.relations), task.text, config),
     )
     is_new = record_annotation(session, new, revive=revive)

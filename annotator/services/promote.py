@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from sqlalchemy.orm import Session
 
-from annotator.errors import CheckpointError, NotFoundError
-from annotator.model import checkpoint_sha256
+from annotator.errors import NotFoundError
+from annotator.services.registry import check_weights
 from annotator.store.database import Database
 from annotator.store.projects import audit
 from annotator.store.versions import (
@@ -30,11 +28,7 @@ def promote_version(database: Database, project_id: int, name: str, *, actor: st
     """
     with database.read() as session:
         version = get_version(session, project_id, name)
-    if checkpoint_sha256(Path(version.folder)) != version.sha256:
-        raise CheckpointError(
-            f"the weights in {version.folder} are not those of {name}; restore the folder from a "
-            "backup, or choose another version"
-        )
+    check_weights(version)
     with database.write() as session:
         activate_version(session, project_id, version.id, provisional=version.provisional)
         audit(session, project_id, actor=actor, action="promote", version=name, by_hand=True)

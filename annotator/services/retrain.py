@@ -16,6 +16,7 @@ from annotator.domain import TaggedSentence
 from annotator.model import Predictor, checkpoint_sha256
 from annotator.services.model_card import write_card
 from annotator.services.plan import RunPlan, plan_run
+from annotator.services.registry import load_version
 from annotator.store.database import Database
 from annotator.store.projects import audit
 from annotator.store.runs import Run, finish_run, get_run
@@ -149,7 +150,7 @@ def _evaluate_incumbent(
         incumbent = active_version(session, project_id)
     if incumbent is None or not plan.holdout:
         return None
-    old = Predictor.load(Path(incumbent.folder), device=settings.device)
+    old = load_version(incumbent, device=settings.device)
     return evaluate_version(old, plan.holdout)
 
 

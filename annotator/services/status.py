@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from annotator.settings import Settings
+from annotator.store.annotations import count_issues
 from annotator.store.database import Database
 from annotator.store.documents import count_documents, count_sentences
 from annotator.store.gold import count_gold
@@ -89,6 +90,7 @@ def project_status(
             "last_run": run_to_json(runs[0]) if runs else None,
             "queue": head,
             "inbox": count_events(session),
+            "label_issues": count_issues(session, project.id),
             "worker": {"alive": bool(workers), "owners": workers},
             "label_studio": {
                 "connected": project.studio is not None,

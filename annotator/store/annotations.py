@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +18,7 @@ from db.tables import AnnotationRow, EntityRow, RelationRow, TaskRow
 __all__ = [
     "NewAnnotation",
     "correction_totals",
+    "count_issues",
     "current_revision",
     "mark_deleted",
     "record_annotation",
@@ -49,6 +50,7 @@ class NewAnnotation:
     parent_prediction: int | None = None
     parent_version: str | None = None
     diff: dict[str, Any] | None = None
+    issues: Sequence[Mapping[str, Any]] = ()
 
     def content_hash(self) -> str:
         """Hash what a person decided, so that hearing of it twice changes nothing.
@@ -126,6 +128,7 @@ def record_annotation(session: Session, new: NewAnnotation, *, revive: bool = Fa
         parent_version=new.parent_version,
         diff=new.diff,
         raw=new.raw,
+        issues=[dict(issue) for issue in new.issues],
         content_hash=digest,
         created_at=new.created_at,
         received_at=datetime.now(UTC),
@@ -256,3 +259,19 @@ def correction_totals(session: Session, project_id: int) -> dict[str, int]:
         for key, n in (diff or {}).items():
             totals[key] = totals.get(key, 0) + int(n)
     return totals
+
+
+def count_issues(session: Session, project_id: int) -> dict[str, int]:
+    """Count, by kind, what of current Label Studio annotations could not be taken as it was."""
+    counts: dict[str, int] = {}
+    rows = session.scalars(
+        select(AnnotationRow.issues).where(
+            AnnotationRow.project_id == project_id,
+            AnnotationRow.is_current,
+            AnnotationRow.source == "studio",
+        )
+    )
+    for issues in rows:
+        for issue in issues:
+            counts[issue["kind"]] = counts.get(issue["kind"], 0) + 1
+    return counts

@@ -58,7 +58,7 @@ class Database:
             yield session
         except (exc.OperationalError, exc.InternalError, exc.InterfaceError) as error:
             session.rollback()
-            raise StoreError(_explain(error)) from error
+            raise StoreError(self._explain(error)) from error
         except exc.IntegrityError as error:
             session.rollback()
             raise ConflictError(
@@ -101,7 +101,7 @@ class Database:
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
         except exc.DatabaseError as error:  # also a file that is no database
-            raise StoreError(_explain(error)) from error
+            raise StoreError(self._explain(error)) from error
         except CommandError as error:
             raise StoreError(f"the database could not be upgraded: {error}") from error
 
@@ -132,6 +132,12 @@ class Database:
         config.set_main_option("path_separator", "os")
         return config
 
+    def _explain(self, error: exc.DBAPIError) -> str:
+        # The driver's words, without the statement and its parameters: they hold document text.
+        cause = str(error.orig).strip().splitlines()[0] if error.orig else type(error).__name__
+        where = self._engine.url.database or self._engine.url.host or "in memory"
+        return f"database {where}: {cause}; {_remedy(cause.lower())}"
+
 
 def _revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
@@ -140,20 +146,15 @@ def _revision(connection: Connection) -> str | None:
     return None if found is None else str(found)
 
 
-def _explain(error: exc.DBAPIError) -> str:
-    # The driver's words, without the statement and its parameters: they hold document text.
-    cause = str(error.orig).strip().splitlines()[0] if error.orig else type(error).__name__
-    lowered = cause.lower()
-    if "full" in lowered or "no space" in lowered:
-        remedy = "free some disk space; nothing of this transaction was kept, try again"
-    elif "locked" in lowered:
-        remedy = "another program holds the database; stop it or try again"
-    elif "not a database" in lowered or "malformed" in lowered:
-        remedy = "the file is damaged; restore it from a backup"
-    elif "no such table" in lowered or "does not exist" in lowered:
-        remedy = "run annotator db upgrade"
-    elif "unable to open" in lowered or "readonly" in lowered:
-        remedy = "check that the folder exists and may be written"
-    else:
-        remedy = "check database_url and that the server runs"
-    return f"database: {cause}; {remedy}"
+def _remedy(cause: str) -> str:
+    if "full" in cause or "no space" in cause:
+        return "free some disk space; nothing of this transaction was kept, try again"
+    if "locked" in cause:
+        return "another program holds the database; stop it or try again"
+    if "not a database" in cause or "malformed" in cause:
+        return "the file is damaged; restore it from a backup"
+    if "no such table" in cause or "does not exist" in cause:
+        return "run annotator db upgrade"
+    if "unable to open" in cause or "readonly" in cause:
+        return "check that the folder exists and may be written"
+    return "check database_url and that the server runs"

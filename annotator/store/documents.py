@@ -16,6 +16,7 @@ from annotator.errors import ConflictError
 from db.tables import AnnotationRow, DocumentRow, SentenceRow, TaskRow
 
 __all__ = [
+    "FORMER",
     "NewDocument",
     "StoredDocument",
     "StoredSentence",
@@ -31,6 +32,10 @@ __all__ = [
     "sentences_without_task",
     "stored_sentence",
 ]
+
+# Label Studio counts tasks from 1. One whose id it has given to another task since has a small
+# negative id here; those of a Label Studio that is no longer ours have ids below this one.
+FORMER = -(10**12)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,11 +205,13 @@ def sentences_without_task(
     session: Session, project_id: int, *, limit: int
 ) -> list[StoredSentence]:
     """Return sentences that are neither labelled nor shown by a task yet, in order."""
-    alone = select(TaskRow.id).where(TaskRow.sentence_id == SentenceRow.id, TaskRow.studio_id > 0)
+    alone = select(TaskRow.id).where(
+        TaskRow.sentence_id == SentenceRow.id, TaskRow.studio_id > FORMER
+    )
     within = select(TaskRow.id).where(
         TaskRow.document_id == SentenceRow.document_id,
         TaskRow.sentence_id.is_(None),
-        TaskRow.studio_id > 0,
+        TaskRow.studio_id > FORMER,
     )
     decided = select(AnnotationRow.id).where(
         AnnotationRow.document_id == SentenceRow.document_id,
@@ -233,7 +240,7 @@ def documents_without_task(
 ) -> list[StoredDocument]:
     """Return documents that are neither labelled nor a task yet, in order."""
     has_task = select(TaskRow.id).where(
-        TaskRow.document_id == DocumentRow.id, TaskRow.studio_id > 0
+        TaskRow.document_id == DocumentRow.id, TaskRow.studio_id > FORMER
     )
     decided = select(AnnotationRow.id).where(
         AnnotationRow.document_id == DocumentRow.id,

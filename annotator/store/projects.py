@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from annotator.domain import LabelSchema
 from annotator.errors import NotFoundError
+from annotator.store.documents import FORMER
 from db.tables import AnnotationRow, AuditRow, LabelSchemaRow, ProjectRow, TaskRow
 
 __all__ = [
@@ -111,8 +112,8 @@ def unlink_studio(session: Session, project_id: int) -> None:
 def _set_apart(session: Session, project_id: int, key: str | None) -> None:
     session.execute(
         update(TaskRow)
-        .where(TaskRow.project_id == project_id, TaskRow.studio_id > 0)
-        .values(studio_id=-TaskRow.id, state="deleted", updated_at=datetime.now(UTC))
+        .where(TaskRow.project_id == project_id, TaskRow.studio_id > FORMER)
+        .values(studio_id=FORMER - TaskRow.id, state="deleted", updated_at=datetime.now(UTC))
     )
     session.execute(
         update(AnnotationRow)

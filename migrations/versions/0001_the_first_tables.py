@@ -318,6 +318,7 @@ def upgrade() -> None:
         sa.Column("parent_version", sa.String(length=200), nullable=True),
         sa.Column("diff", JSON, nullable=True),
         sa.Column("raw", JSON, nullable=True),
+        sa.Column("issues", JSON, nullable=False),
         sa.Column("content_hash", sa.String(length=64), nullable=False),
         sa.Column("created_at", sa.DateTime(), nullable=False),
         sa.Column("received_at", sa.DateTime(), nullable=False),

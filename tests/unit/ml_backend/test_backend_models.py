@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from backend_world import BASIC, World, make_predict, open_world, tiny_checkpoint
 
-from annotator.model import Predictor
+from annotator.model import Predictor, checkpoint_sha256
 from annotator.store.database import Database
 from annotator.store.versions import active_version, set_version_state
 from ml_backend.models import ModelHost
@@ -60,11 +60,11 @@ def test_a_version_that_failed_is_tried_again_later(
     bare_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ml_backend.models._RETRY_S", 0.0)
-    version = bare_world.register("tiny-1", folder=bare_world.settings.home / "late", sha256="x")
+    sha256 = checkpoint_sha256(tiny_checkpoint())
+    version = bare_world.register("tiny-1", folder=bare_world.settings.home / "late", sha256=sha256)
     bare_world.models.refresh()
     error = bare_world.models.state()["error"]
     shutil.copytree(tiny_checkpoint(), version.folder)
-    monkeypatch.setattr("ml_backend.models.checkpoint_sha256", lambda _: "x")
 
     bare_world.models.refresh()
 

@@ -78,13 +78,12 @@ def test_two_equal_spans_are_matched_one_to_one() -> None:
 
 def compare_recorded(repository: Path, name: str) -> dict[str, int]:
     folder = repository / "tests" / "contract" / "recorded"
+    made = json.loads((folder / "01-project-create.json").read_text(encoding="utf-8"))
+    config = parse_config(made["answer"]["label_config"])
     case = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-    config = parse_config(
-        json.loads((folder / "01-project-create.json").read_text())["label_config"]
-    )
     sides = [
         result_to_labels(result, text=case["task_text"], config=config)
-        for result in (case["prediction"]["result"], case["submitted"])
+        for result in (case["prediction"]["result"], case["submitted"]["result"])
     ]
     return compare_labels(*((side.entities, side.relations) for side in sides)).to_json()
 
@@ -99,7 +98,16 @@ def test_submitting_unchanged_in_the_browser_keeps_everything(repository: Path) 
 def test_edits_in_the_browser_are_counted(repository: Path) -> None:
     counts = compare_recorded(repository, "39-ui-submit-edited")
 
-    assert counts == {}
+    assert counts == {
+        **NOTHING,
+        "entities_kept": 4,
+        "entities_relabelled": 1,
+        "entities_removed": 1,
+        "entities_added": 1,
+        "relations_kept": 3,
+        "relations_removed": 1,
+        "relations_added": 1,
+    }
 
 
 def test_corrections_are_stored_with_the_annotation(

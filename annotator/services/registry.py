@@ -1,0 +1,37 @@
+"""Loading a version from the registry, if its weights are those that were registered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from annotator.errors import CheckpointError
+from annotator.model import Predictor, checkpoint_sha256
+from annotator.model.device import pick_device
+from annotator.store.versions import ModelVersion
+
+__all__ = ["check_weights", "load_version"]
+
+
+def check_weights(version: ModelVersion) -> None:
+    """Compare the weights on disk with what was registered.
+
+    Raises:
+        CheckpointError: if they are not there or are others.
+    """
+    if checkpoint_sha256(Path(version.folder)) != version.sha256:
+        raise CheckpointError(
+            f"the weights of {version.name} in {version.folder} are not those that were "
+            "registered; restore the folder from a backup, choose another version with annotator "
+            "promote, or train again"
+        )
+
+
+def load_version(version: ModelVersion, *, device: str) -> Predictor:
+    """Load a version's model; ``device`` is the setting (``auto``, ``cpu``, ``cuda``, ...).
+
+    Raises:
+        CheckpointError: if its files are damaged, incomplete, or not those that were registered.
+        ConfigError: if the device is not there.
+    """
+    check_weights(version)
+    return Predictor.load(Path(version.folder), device=pick_device(device))
