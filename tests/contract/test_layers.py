@@ -1,0 +1,53 @@
+"""The rooms and the direction of imports, held by the contracts in pyproject.toml."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_LOADED = "import sys; import {module}; print('\\n'.join(sorted(sys.modules)))"
+
+
+def _modules_after(module: str, repository: Path) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", _LOADED.format(module=module)],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {name.partition(".")[0] for name in done.stdout.split()}
+
+
+def test_rooms_import_downwards_only(repository: Path) -> None:
+    program = Path(sys.executable).with_name("lint-imports")
+
+    done = subprocess.run(
+        [str(program), "--no-cache"], cwd=repository, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "unwanted"),
+    [
+        ("annotator.domain", {"torch", "flask", "label_studio_sdk", "sqlalchemy"}),
+        ("annotator.text", {"torch", "flask", "label_studio_sdk", "sqlalchemy"}),
+        ("annotator.studio.codec", {"torch", "flask", "label_studio_sdk", "sqlalchemy"}),
+        ("annotator.formats", {"torch", "flask", "label_studio_sdk", "sqlalchemy"}),
+        ("db", {"torch", "flask", "label_studio_sdk", "annotator"}),
+        ("annotator.model", {"flask", "sqlalchemy", "label_studio_sdk"}),
+        ("annotator.training", {"flask", "sqlalchemy", "label_studio_sdk"}),
+        ("annotator.active", {"flask", "sqlalchemy", "label_studio_sdk"}),
+        ("annotator.cli.main", {"torch", "flask", "label_studio_sdk", "transformers"}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_room_loads_only_what_it_needs(module: str, unwanted: set[str], repository: Path) -> None:
+    loaded = _modules_after(module, repository)
+
+    assert not loaded & unwanted
