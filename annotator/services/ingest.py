@@ -88,6 +88,11 @@ def ingest_documents(
     totals = dict.fromkeys(
         ("documents", "known", "sentences", "entities", "relations", "holdout", "labelled"), 0
     )
+    if role != "pool":  # first, so that no label is ever without its type
+        learnt = LabelSchema.from_documents(documents)
+        with database.write() as session:
+            known = current_schema(session, project_id)
+            save_schema(session, project_id, known.merge(learnt) if known else learnt)
     for i in range(0, len(documents), _CHUNK):
         part = documents[i : i + _CHUNK]
         with database.write() as session:
@@ -96,10 +101,6 @@ def ingest_documents(
         if on_progress is not None:
             on_progress(min(i + _CHUNK, len(documents)))
     with database.write() as session:
-        if role != "pool":
-            learnt = LabelSchema.from_documents(documents)
-            known = current_schema(session, project_id)
-            save_schema(session, project_id, known.merge(learnt) if known else learnt)
         audit(session, project_id, actor=actor, action="import", role=role, **totals)
     return IngestReport(**{f"n_{key}": value for key, value in totals.items()})
 
