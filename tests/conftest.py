@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from factories import TINY_CONFIG_XML, TINY_HEADS
 from sqlalchemy import text
-from tiny_bert import EIGHT_SENTENCES, TINY_SCHEMA, make_tiny_encoder
 
 from annotator.settings import Settings, init_home, load_settings
 from annotator.store.database import Database
 from annotator.store.projects import Project, ensure_project, save_schema
 from db import Base, make_engine
 
-# Tiny tensors on many threads are slow when tests run side by side.
+# Tiny tensors on many threads are slow when tests run side by side. torch reads this when it is
+# imported, so nothing above may import it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -49,12 +49,16 @@ def rng() -> np.random.Generator:
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random BERT of a few kilobytes."""
+    from tiny_bert import make_tiny_encoder
+
     return make_tiny_encoder(tmp_path_factory.mktemp("encoder") / "tiny")
 
 
 @pytest.fixture(scope="session")
 def tiny_model(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkpoint of a model that knows eight sentences by heart."""
+    from tiny_bert import EIGHT_SENTENCES, TINY_SCHEMA
+
     from annotator.training import TrainingSettings, train
 
     folder = tmp_path_factory.mktemp("model") / "tiny"
@@ -104,6 +108,10 @@ def postgres_url() -> str:
     url = os.environ.get(POSTGRES_VARIABLE)
     if not url:
         pytest.skip(f"{POSTGRES_VARIABLE} names no PostgreSQL database")
+    database = Database(url)
+    database.upgrade()
+    database.downgrade("base")
+    database.close()
     return url
 
 
@@ -142,6 +150,8 @@ def database(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Dat
 @pytest.fixture
 def project(database: Database, settings: Settings) -> Project:
     """A project with the tiny schema, not connected to any Label Studio."""
+    from tiny_bert import TINY_SCHEMA
+
     with database.write() as session:
         made = ensure_project(session, name=settings.project, unit=settings.unit)
         save_schema(session, made.id, TINY_SCHEMA, config_xml=TINY_CONFIG_XML)

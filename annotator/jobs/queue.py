@@ -25,6 +25,7 @@ def make_huey(url: str) -> Any:
 
     Raises:
         ConfigError: if the URL is of another kind, or its driver is not installed.
+        JobError: if the file cannot be opened.
     """
     try:
         if url.startswith("sqlite:///"):
@@ -39,6 +40,11 @@ def make_huey(url: str) -> Any:
         raise ConfigError(
             f"queue_url needs a driver that is missing: pip install 'annotator[{extra}]'"
         ) from None
+    except sqlite3.Error as error:
+        raise JobError(
+            f"the queue cannot be reached ({error}); check that the folder of queue_url exists "
+            "and may be written"
+        ) from error
     raise ConfigError("queue_url must be sqlite:///FILE, redis://HOST or postgresql://HOST/NAME")
 
 

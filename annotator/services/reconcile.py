@@ -78,12 +78,12 @@ def reconcile(
     problems: list[str] = []
     for task in client.tasks(link.project_id, updated_after=since):
         counts["tasks"] += 1
+        newest = max(filter(None, (newest, _updated_at(task))), default=None)
         try:
             with database.write() as session:
                 news, gone = _apply(session, project.id, task, config, split, started)
             counts["news"] += news
             counts["gone"] += gone
-            newest = max(filter(None, (newest, _updated_at(task))), default=None)
         except InputError as error:  # the same again until somebody changes it
             problems.append(str(error))
         except ConflictError as error:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sqlalchemy.orm import Session
 
 from annotator.domain import TaggedSentence
+from annotator.errors import CheckpointError
 from annotator.model import Predictor, checkpoint_sha256
 from annotator.services.model_card import write_card
 from annotator.services.plan import RunPlan, plan_run
@@ -93,13 +95,13 @@ def run_training(
     folder = _train(plan, run, settings, report)
     report({"phase": "evaluate", "n_sentences": len(plan.holdout)})
     candidate = evaluate_version(Predictor.load(folder, device=settings.device), plan.holdout)
-    before = _evaluate_incumbent(database, project_id, plan, settings)
+    before = _evaluate_incumbent(database, project_id, run, plan, settings)
     decision = decide(candidate, before, rng=np.random.default_rng(settings.training.seed))
     sha256 = checkpoint_sha256(folder)
     name = f"{_slug(settings.project)}-{run_id}-{sha256[:8]}"
-    metrics = candidate.to_json()
     final = settings.models_folder / name
     if not final.exists():
+        metrics = candidate.to_json()
         write_card(folder, name=name, plan=plan, metrics=metrics, decision=decision, run=run)
         folder.replace(final)
     with database.write() as session:
@@ -112,45 +114,63 @@ def run_training(
             run_id=run_id,
             snapshot_id=plan.snapshot.id,
         )
-        add_evaluation(
-            session,
-            version.id,
-            split="holdout",
-            metrics=metrics,
-            n_sentences=len(plan.holdout),
-        )
-        promoted = decision.promote or run.force
-        reasons = list(decision.reasons)
-        if run.force and not decision.promote:
-            reasons.append("promoted by force")
-        if promoted:
-            activate_version(session, project_id, version.id, provisional=decision.provisional)
-        else:
-            set_version_state(session, version.id, "held")
-        audit(
-            session,
-            project_id,
-            actor=owner,
-            action="promote" if promoted else "hold",
-            version=name,
-            run=run_id,
-            reasons=reasons,
-            forced=run.force,
-        )
-        state = "succeeded" if promoted else "held"
-        finish_run(session, run_id, owner=owner, state=state, reasons=reasons)
+        _end_run(session, project_id, run, version, candidate, decision, owner=owner)
         return get_version(session, project_id, name), decision
 
 
+def _end_run(
+    session: Session,
+    project_id: int,
+    run: Run,
+    version: ModelVersion,
+    evaluated: Evaluation,
+    decision: Decision,
+    *,
+    owner: str,
+) -> None:
+    add_evaluation(
+        session,
+        version.id,
+        split="holdout",
+        metrics=evaluated.to_json(),
+        n_sentences=evaluated.n_sentences,
+    )
+    promoted = decision.promote or run.force
+    reasons = list(decision.reasons)
+    if run.force and not decision.promote:
+        reasons.append("promoted by force")
+    if promoted:
+        activate_version(session, project_id, version.id, provisional=decision.provisional)
+    else:
+        set_version_state(session, version.id, "held")
+    audit(
+        session,
+        project_id,
+        actor=owner,
+        action="promote" if promoted else "hold",
+        version=version.name,
+        run=run.id,
+        reasons=reasons,
+        forced=run.force,
+    )
+    state = "succeeded" if promoted else "held"
+    finish_run(session, run.id, owner=owner, state=state, reasons=reasons)
+
+
 def _evaluate_incumbent(
-    database: Database, project_id: int, plan: RunPlan, settings: RunSettings
+    database: Database, project_id: int, run: Run, plan: RunPlan, settings: RunSettings
 ) -> Evaluation | None:
     # The version in use now: while this run trained, somebody may have chosen another one.
     with database.read() as session:
         incumbent = active_version(session, project_id)
     if incumbent is None or not plan.holdout:
         return None
-    old = load_version(incumbent, device=settings.device)
+    try:
+        old = load_version(incumbent, device=settings.device)
+    except CheckpointError:
+        if run.force:  # the way out where the version in use cannot be read any more
+            return None
+        raise
     return evaluate_version(old, plan.holdout)
 
 
@@ -159,13 +179,35 @@ def _slug(project: str) -> str:
     return re.sub(r"[^\w.-]+", "-", project)
 
 
+def _write_origin(folder: Path, plan: RunPlan, run: Run) -> None:
+    origin = {
+        "run": run.id,
+        "submitted_at": run.created_at.isoformat(),
+        "snapshot": plan.snapshot.digest,
+        "n_train": len(plan.train),
+        "n_holdout": len(plan.holdout),
+        "n_left_out": plan.n_left_out,
+        "finished_at": datetime.now(UTC).isoformat(),
+    }
+    (folder / "run.json").write_text(json.dumps(origin, indent=1) + "\n", encoding="utf-8")
+
+
+def _was_made_by(run: Run, folder: Path) -> bool:
+    try:
+        made = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(made.get("submitted_at") == run.created_at.isoformat())
+
+
 def _train(plan: RunPlan, run: Run, settings: RunSettings, report: Report) -> Path:
-    folder = settings.models_folder / f".run-{run.id}"
+    # The time tells a run from one of the same number in a database that was there before.
+    folder = settings.models_folder / f".run-{run.id}-{run.created_at:%Y%m%dT%H%M%S%f}"
     # A checkpoint appears whole or not at all, so one that is there is the run's result: a run
     # that was killed later than that does not train twice, even after the rename.
-    renamed = sorted(settings.models_folder.glob(f"{_slug(settings.project)}-{run.id}-????????"))
-    for done in (folder, *renamed):
-        if done.is_dir():
+    renamed = settings.models_folder.glob(f"{_slug(settings.project)}-{run.id}-????????")
+    for done in renamed:
+        if _was_made_by(run, done):
             return done
 
     def on_progress(progress: TrainingProgress) -> None:
@@ -182,30 +224,18 @@ def _train(plan: RunPlan, run: Run, settings: RunSettings, report: Report) -> Pa
             }
         )
 
-    settings.models_folder.mkdir(parents=True, exist_ok=True)
-    train(
-        plan.train,
-        schema=plan.snapshot.schema,
-        encoder=settings.encoder,
-        settings=settings.training,
-        folder=folder,
-        dev=plan.holdout,
-        device=settings.device,
-        on_progress=on_progress,
-    )
-    (folder / "run.json").write_text(
-        json.dumps(
-            {
-                "run": run.id,
-                "snapshot": plan.snapshot.digest,
-                "n_train": len(plan.train),
-                "n_holdout": len(plan.holdout),
-                "n_left_out": plan.n_left_out,
-                "finished_at": datetime.now(UTC).isoformat(),
-            },
-            indent=1,
+    if not folder.is_dir():
+        settings.models_folder.mkdir(parents=True, exist_ok=True)
+        train(
+            plan.train,
+            schema=plan.snapshot.schema,
+            encoder=settings.encoder,
+            settings=settings.training,
+            folder=folder,
+            dev=plan.holdout,
+            device=settings.device,
+            on_progress=on_progress,
         )
-        + "\n",
-        encoding="utf-8",
-    )
+    if not _was_made_by(run, folder):
+        _write_origin(folder, plan, run)
     return folder

@@ -135,12 +135,17 @@ def record_annotation(session: Session, new: NewAnnotation, *, revive: bool = Fa
     )
     session.add(row)
     session.flush()
+    _insert_labels(session, row.id, new)
+    return True
+
+
+def _insert_labels(session: Session, annotation_id: int, new: NewAnnotation) -> None:
     if new.entities:
         session.execute(
             insert(EntityRow),
             [
                 {
-                    "annotation_id": row.id,
+                    "annotation_id": annotation_id,
                     "local_id": e.id,
                     "type": e.type,
                     "start": e.start,
@@ -154,7 +159,7 @@ def record_annotation(session: Session, new: NewAnnotation, *, revive: bool = Fa
             insert(RelationRow),
             [
                 {
-                    "annotation_id": row.id,
+                    "annotation_id": annotation_id,
                     "type": r.type,
                     "head": r.head,
                     "tail": r.tail,
@@ -163,7 +168,6 @@ def record_annotation(session: Session, new: NewAnnotation, *, revive: bool = Fa
                 for r in new.relations
             ],
         )
-    return True
 
 
 def _is_old_news(before: AnnotationRow, new: NewAnnotation, digest: str, *, revive: bool) -> bool:
