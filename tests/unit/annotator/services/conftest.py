@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
-from factories import LINK
+from factories import LINK, TINY_HEADS
 from fake_studio import FakeStudio
+from run_world import ingest
 
+from annotator.services import retrain
 from annotator.services.inbox import InboxReport, process_inbox, receive_event
 from annotator.services.labels import SplitRule
 from annotator.services.reconcile import PullReport, reconcile
@@ -55,3 +59,26 @@ def deliver(database: Database, linked: Project, studio: FakeStudio) -> Deliver:
         return process_inbox(database, linked, split=SPLIT)
 
     return run
+
+
+@pytest.fixture
+def gold(database: Database, project: Project) -> Project:
+    """The project with 24 sentences to learn from and 8 of the hold-out."""
+    ingest(database, project, 0, 24)
+    ingest(database, project, 24, 32, "holdout")
+    return project
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Makes models small; collects where something was trained."""
+    folders: list[Path] = []
+
+    from annotator.training import train as train_for_real
+
+    def train(*arguments: Any, **options: Any) -> Any:
+        folders.append(options["folder"])
+        return train_for_real(*arguments, **options, options=TINY_HEADS)
+
+    monkeypatch.setattr(retrain, "train", train)
+    return folders

@@ -1,122 +1,34 @@
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from factories import TINY_HEADS, make_document
+from run_world import OWNER, claim, do, ingest, make_note, read, versions
 from sqlalchemy import func, select
 from tiny_bert import TINY_SCHEMA
 
-from annotator.domain import Document, Entity, Relation
-from annotator.errors import CheckpointError, LeaseLostError, NotFoundError, TrainingError
-from annotator.jobs.training import execute_run, run_settings
+from annotator.domain import Entity, Relation
+from annotator.errors import CheckpointError, NotFoundError, TrainingError
+from annotator.jobs.training import execute_run
 from annotator.model import checkpoint_sha256
 from annotator.services import retrain
 from annotator.services.ingest import ingest_documents
 from annotator.services.plan import RunPlan, plan_run
 from annotator.services.promote import previous_version, promote_version
-from annotator.services.retrain import run_training
 from annotator.settings import Settings
 from annotator.store.database import Database
 from annotator.store.projects import Project
-from annotator.store.runs import Run, cancel_run, claim_run, get_run, submit_run
-from annotator.store.versions import ModelVersion, active_version, list_versions
+from annotator.store.runs import Run, cancel_run
+from annotator.store.versions import ModelVersion, active_version
 from annotator.text import align_document
-from annotator.training import Decision, TrainingSettings
+from annotator.training import TrainingSettings
 from annotator.training import train as real_train
-from db.tables import AuditRow, ModelVersionRow, SnapshotRow
-
-OWNER = "host:1"
-SUBJECTS = ("Aspirin", "Ibuprofen", "Warfarin", "Codeine", "Insulin")
-EFFECTS = ("rash", "fever", "nausea")
-
-
-def make_note(i: int) -> Document:
-    drug, effect = SUBJECTS[i % 5], EFFECTS[i % 3]
-    text = f"{drug} induced {effect} in case {i}."
-    start = len(drug) + len(" induced ")
-    return make_document(
-        f"n{i}",
-        text,
-        entities=(
-            Entity(id="d", type="Drug", start=0, end=len(drug)),
-            Entity(id="e", type="Effect", start=start, end=start + len(effect)),
-        ),
-        relations=(Relation(type="causes", head="d", tail="e"),),
-    )
-
-
-def ingest(database: Database, project: Project, first: int, last: int, role: Any = "gold") -> None:
-    ingest_documents(
-        database,
-        project.id,
-        [make_note(i) for i in range(first, last)],
-        role=role,
-        holdout_share=0.0,
-        seed=1,
-    )
-
-
-@pytest.fixture
-def gold(database: Database, project: Project) -> Project:
-    """The project with 24 sentences to learn from and 8 of the hold-out."""
-    ingest(database, project, 0, 24)
-    ingest(database, project, 24, 32, "holdout")
-    return project
-
-
-@pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Makes models small; collects where something was trained."""
-    folders: list[Path] = []
-
-    def train(*arguments: Any, **options: Any) -> Any:
-        folders.append(options["folder"])
-        return real_train(*arguments, **options, options=TINY_HEADS)
-
-    monkeypatch.setattr(retrain, "train", train)
-    return folders
-
-
-def claim(database: Database, project: Project, **options: Any) -> Run:
-    with database.write() as session:
-        run, _ = submit_run(session, project.id, trigger="test", **options)
-        claimed = claim_run(session, run.id, owner=OWNER, lease_s=60)
-    assert claimed is not None
-    return claimed
-
-
-def read(database: Database, run: Run) -> Run:
-    with database.read() as session:
-        return get_run(session, run.id)
-
-
-def do(
-    database: Database,
-    project: Project,
-    run: Run,
-    settings: Settings,
-    report: Callable[[Mapping[str, Any]], None] = lambda _progress: None,
-) -> tuple[ModelVersion, Decision]:
-    return run_training(
-        database,
-        project.id,
-        run.id,
-        owner=OWNER,
-        settings=run_settings(settings, "cpu"),
-        report=report,
-    )
-
-
-def versions(database: Database, project: Project) -> dict[str, str]:
-    with database.read() as session:
-        return {v.name: v.state for v in list_versions(session, project.id)}
-
+from db.tables import ModelVersionRow, SnapshotRow
 
 # ------------------------------------------------------------------ the plan
 
@@ -312,132 +224,6 @@ def test_the_gate_compares_with_the_version_in_use_at_the_end(
 
     assert bad.state == "active"
     assert not decision.promote
-
-
-# ------------------------------------------------------------------ interrupted runs
-
-
-class StopError(Exception):
-    """Interrupts a run."""
-
-
-def stop_at(step: int) -> Callable[[Mapping[str, Any]], None]:
-    def report(progress: Mapping[str, Any]) -> None:
-        if progress.get("step") == step:
-            raise StopError
-
-    return report
-
-
-def test_a_run_that_was_interrupted_goes_on_and_ends_with_the_same_weights(
-    database: Database,
-    gold: Project,
-    settings: Settings,
-    trained: list[Path],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    often = run_settings(settings, "cpu").training
-    monkeypatch.setattr(
-        "annotator.jobs.training.TrainingSettings",
-        lambda **fields: replace(often, **fields, save_every_s=0.0),
-    )
-    run = claim(database, gold)
-    with pytest.raises(StopError):
-        do(database, gold, run, settings, stop_at(2))
-    assert list(settings.models_folder.glob("*.partial"))
-    steps: list[int] = []
-
-    def note(progress: Mapping[str, Any]) -> None:
-        steps.extend([progress["step"]] if "step" in progress else [])
-
-    version, _ = do(database, gold, run, settings, note)
-
-    unbroken, _ = do(database, gold, claim(database, gold), settings)
-    assert steps == [3, 4]
-    assert version.sha256 == unbroken.sha256
-    assert list(settings.models_folder.glob(".*")) == []
-
-
-@pytest.mark.parametrize("phase", ["origin", "card", "registry", "end"])
-def test_a_run_killed_after_training_does_not_train_twice(
-    database: Database,
-    gold: Project,
-    settings: Settings,
-    trained: list[Path],
-    monkeypatch: pytest.MonkeyPatch,
-    phase: str,
-) -> None:
-    names = {
-        "origin": "_write_origin",
-        "card": "write_card",
-        "registry": "add_version",
-        "end": "finish_run",
-    }
-
-    def die(*_arguments: Any, **_options: Any) -> None:
-        raise StopError
-
-    run = claim(database, gold)
-    with monkeypatch.context() as patch:
-        patch.setattr(retrain, names[phase], die)
-        with pytest.raises(StopError):
-            do(database, gold, run, settings)
-    assert versions(database, gold) == {}
-
-    version, _ = do(database, gold, run, settings)
-
-    assert len(trained) == 1
-    assert versions(database, gold) == {version.name: "active"}
-    assert [f.name for f in settings.models_folder.iterdir()] == [version.name]
-    with database.read() as session:
-        n_audits = session.scalar(
-            select(func.count()).select_from(AuditRow).where(AuditRow.action == "promote")
-        )
-    assert n_audits == 1
-
-
-def test_a_model_of_a_database_that_was_there_before_is_not_taken_for_a_runs_own(
-    database: Database, gold: Project, settings: Settings, trained: list[Path]
-) -> None:
-    run = claim(database, gold)
-    settings.models_folder.mkdir()
-    for name in (".run-1", f"ward-{run.id}-0123abcd"):
-        (settings.models_folder / name).mkdir()
-        (settings.models_folder / name / "run.json").write_text(json.dumps({"run": run.id}))
-
-    do(database, gold, run, settings)
-
-    assert len(trained) == 1
-
-
-def test_a_run_that_was_taken_over_changes_nothing(
-    database: Database, gold: Project, settings: Settings, trained: list[Path]
-) -> None:
-    run = claim(database, gold)
-
-    with pytest.raises(LeaseLostError):
-        run_training(
-            database,
-            gold.id,
-            run.id,
-            owner="somebody else",
-            settings=run_settings(settings, "cpu"),
-            report=lambda _progress: None,
-        )
-
-    assert versions(database, gold) == {}
-    assert read(database, run).state == "running"
-
-
-def test_a_projects_name_may_hold_anything(
-    database: Database, gold: Project, settings: Settings, trained: list[Path]
-) -> None:
-    named = settings.model_copy(update={"project": "ward/7 *[ä]"})
-
-    version, _ = do(database, gold, claim(database, gold), named)
-
-    assert version.name.startswith("ward-7-ä-")
-    assert Path(version.folder).parent == settings.models_folder
 
 
 # ------------------------------------------------------------------ what the worker's child does
