@@ -8,8 +8,6 @@ from typing import Annotated
 import typer
 
 from annotator.cli.project import HomeOption, JsonOption, emit, open_project
-from annotator.errors import NotFoundError
-from annotator.store.versions import active_version, get_version
 
 __all__ = ["register"]
 
@@ -36,14 +34,7 @@ def evaluate(
     from annotator.text import align_document
 
     with open_project(home) as opened:
-        with opened.database.read() as session:
-            version = (
-                get_version(session, opened.project.id, model)
-                if model
-                else active_version(session, opened.project.id)
-            )
-        if version is None:
-            raise NotFoundError("there is no active model; run annotator retrain --wait")
+        version = opened.version(model)
         corpus = read_corpus(fmt, data)
         sentences = [s for d in corpus.documents for s in align_document(d).sentences]
         predictor = load_version(version, device=opened.settings.device)

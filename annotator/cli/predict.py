@@ -10,8 +10,6 @@ from typing import Annotated
 import typer
 
 from annotator.cli.project import HomeOption, open_project, progress_bar
-from annotator.errors import NotFoundError
-from annotator.store.versions import active_version, get_version
 
 __all__ = ["register"]
 
@@ -39,14 +37,7 @@ def predict(
     from annotator.services.registry import load_version
 
     with open_project(home) as opened:
-        with opened.database.read() as session:
-            version = (
-                get_version(session, opened.project.id, model)
-                if model
-                else active_version(session, opened.project.id)
-            )
-        if version is None:
-            raise NotFoundError("there is no active model; run annotator retrain --wait")
+        version = opened.version(model)
         documents = read_corpus(fmt, path).documents
         predictor = load_version(version, device=opened.settings.device)
         split = [segment_text(document) for document in documents]

@@ -13,10 +13,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from annotator.errors import ConfigError
+from annotator.errors import ConfigError, NotFoundError
 from annotator.settings import Settings, load_settings
 from annotator.store.database import Database
 from annotator.store.projects import Project, get_project
+from annotator.store.versions import ModelVersion, active_version, get_version
 
 __all__ = [
     "HomeOption",
@@ -51,6 +52,20 @@ class OpenProject:
         """Read the project's row again."""
         with self.database.read() as session:
             return get_project(session, self.settings.project)
+
+    def version(self, name: str | None = None) -> ModelVersion:
+        """Return a model version by name, or the active one.
+
+        Raises:
+            NotFoundError: if there is none.
+        """
+        with self.database.read() as session:
+            if name is not None:
+                return get_version(session, self.project.id, name)
+            active = active_version(session, self.project.id)
+        if active is None:
+            raise NotFoundError("there is no active model; run annotator retrain --wait")
+        return active
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from annotator.cli.project import HomeOption, JsonOption, emit, open_project
 from annotator.errors import NotFoundError
 from annotator.store.queries import latest_choice
 from annotator.store.tasks import find_task
-from annotator.store.versions import active_version
 
 __all__ = ["register"]
 
@@ -32,10 +31,7 @@ def next_(
     from annotator.services.registry import load_version
 
     with open_project(home, strategy=strategy) as opened:
-        with opened.database.read() as session:
-            version = active_version(session, opened.project.id)
-        if version is None:
-            raise NotFoundError("there is no active model to ask; run annotator retrain --wait")
+        version = opened.version()
         ordered = order_pool(
             opened.database,
             opened.project,

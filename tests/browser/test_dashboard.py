@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from backend_world import PASSWORD, World, open_world
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from services_here import missing
 
 from annotator.domain import Document, Entity
 from annotator.services.ingest import ingest_documents
@@ -126,7 +127,7 @@ def serve(world: World) -> Iterator[BackendServer]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if not Path(CHROMIUM).exists():
-        pytest.skip("chromium is not installed")
+        missing("chromium is not installed")
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(
             executable_path=CHROMIUM, headless=True, args=list(FLAGS)

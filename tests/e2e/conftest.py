@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from loop_world import SETTINGS, Loop
 from playwright.sync_api import Browser, sync_playwright
+from services_here import missing
 
 from annotator.resources import sample_file
 from annotator.studio.server import RunningStudio, StudioServer
@@ -106,7 +107,7 @@ def set_up(loop: Loop, corpus: dict[str, Path]) -> None:
 def browser() -> Iterator[Browser]:
     """Chromium, headless."""
     if not CHROMIUM.exists():
-        pytest.skip(f"{CHROMIUM} is not installed")
+        missing("chromium is not installed")
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(
             executable_path=CHROMIUM, headless=True, args=list(FLAGS)
