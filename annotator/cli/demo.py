@@ -86,8 +86,10 @@ def demo(
             stage.check()
             time.sleep(1)
     except KeyboardInterrupt:
-        note("stopping")
+        note("stopping (this takes a few seconds)")
     finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave half behind
         play.close()
 
 
