@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from factories import make_document
+from services_here import missing
 
 from annotator.formats import write_corpus
 from annotator.settings import init_home, load_settings
@@ -27,7 +28,7 @@ N_DOCUMENTS = 1200
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A folder on a disk of 2 MB."""
     if os.geteuid() != 0:
-        pytest.skip("mounting a small disk needs root")
+        missing("mounting a small disk needs root")
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(
@@ -36,7 +37,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         check=False,
     )
     if mounted.returncode != 0:
-        pytest.skip("this machine lets nobody mount a disk")
+        missing("this machine lets nobody mount a disk")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 
