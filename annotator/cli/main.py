@@ -11,6 +11,7 @@ import typer
 
 from annotator import __version__
 from annotator.cli import (
+    adapt,
     connect,
     database,
     demo,
@@ -61,6 +62,7 @@ for _module in (
     sync,
     export,
     evaluate,
+    adapt,
     status,
     database,
 ):

@@ -17,15 +17,15 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.utils import logging as hf_logging
 
 from annotator.errors import ModelError
-from annotator.model.folder import write_whole
 
 __all__ = [
     "MINILM_SHA256",
     "Encoder",
     "load_encoder",
+    "quiet",
     "restore_encoder",
     "save_encoder",
-    "save_encoder_folder",
+    "save_whole_encoder",
 ]
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -63,7 +63,7 @@ class Encoder:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silence progress bars and loading reports, and put the settings back."""
     verbosity = hf_logging.get_verbosity()
     showed_bars = hf_logging.is_progress_bar_enabled()
@@ -126,7 +126,7 @@ def load_encoder(name: str) -> Encoder:
     """
     source = str(_minilm_folder()) if name == "minilm" else name
     try:
-        with _quiet(), torch.random.fork_rng(devices=[]):
+        with quiet(), torch.random.fork_rng(devices=[]):
             network = AutoModel.from_pretrained(
                 source, use_safetensors=True, dtype=torch.float32, trust_remote_code=False
             )
@@ -142,26 +142,16 @@ def load_encoder(name: str) -> Encoder:
 
 def save_encoder(encoder: Encoder, folder: Path) -> None:
     """Write configuration and tokenizer of ``encoder``, without weights, into ``folder``."""
-    with _quiet():
+    with quiet():
         encoder.network.config.save_pretrained(folder)
         encoder.tokenizer.save_pretrained(folder)
 
 
-def save_encoder_folder(encoder: Encoder, folder: Path) -> None:
-    """Write all of ``encoder`` so that ``load_encoder`` takes ``folder``; replaces an older one.
-
-    Raises:
-        ModelError: if the folder cannot be written.
-    """
-    try:
-        with write_whole(folder) as aside, _quiet():
-            encoder.network.save_pretrained(aside)
-            encoder.tokenizer.save_pretrained(aside)
-    except OSError as error:
-        raise ModelError(
-            f"encoder folder {folder.name} cannot be written ({error.strerror}): "
-            "check that the disk has room and the folder may be written"
-        ) from error
+def save_whole_encoder(encoder: Encoder, folder: Path) -> None:
+    """Write configuration, tokenizer and weights of ``encoder`` into ``folder``."""
+    with quiet():
+        encoder.network.save_pretrained(folder)
+        encoder.tokenizer.save_pretrained(folder)
 
 
 def restore_encoder(folder: Path, *, name: str) -> Encoder:
@@ -170,7 +160,7 @@ def restore_encoder(folder: Path, *, name: str) -> Encoder:
     Raises:
         OSError, ValueError: if a file is missing or damaged.
     """
-    with _quiet(), torch.random.fork_rng(devices=[]):
+    with quiet(), torch.random.fork_rng(devices=[]):
         network = AutoModel.from_config(AutoConfig.from_pretrained(folder, local_files_only=True))
         tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, local_files_only=True)
     return Encoder(name=name, network=_without_pooler(network), tokenizer=tokenizer)

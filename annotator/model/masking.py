@@ -1,4 +1,4 @@
-"""Masked words: which pieces are hidden, the head that guesses them, and its loss.
+"""Which words of a text are hidden from the encoder, and the tensors of it.
 
 Devlin et al. 2019 (arXiv 1810.04805), section 3.1, with masks drawn anew for every step (Liu et
 al. 2019, arXiv 1907.11692) and whole words hidden together.
@@ -6,28 +6,25 @@ al. 2019, arXiv 1907.11692) and whole words hidden together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch import Tensor
 
 from annotator.errors import ModelError
 from annotator.model.encoder import Encoder
 from annotator.model.pieces import PieceSentence, PieceTokenizer
 
-__all__ = ["MaskedBatch", "MaskedWordHead", "MaskedWordModel", "WordMasker", "WordRow"]
+__all__ = ["MaskedBatch", "WordMasker", "WordRow"]
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
+_MAX_PIECES = 256  # of a row; attention takes memory by the square of it
 _MASKED, _RANDOM = 0.8, 0.1  # of the chosen pieces; the rest stays as it is
-_INIT_STD = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +90,7 @@ class WordMasker:
                 f"the tokenizer of encoder {encoder.name!r} has no mask piece; choose an encoder "
                 "that was trained with masked words"
             )
-        self._pieces = PieceTokenizer(encoder)
+        self._pieces = PieceTokenizer(encoder, max_pieces=_MAX_PIECES)
         self._share = share
         self._mask_id = int(tokenizer.mask_token_id)
         n_pieces = int(encoder.network.get_input_embeddings().weight.shape[0])
@@ -180,107 +177,3 @@ def _cut(sentence: PieceSentence, *, owner: int) -> list[WordRow]:
         inside = first[(first >= start) & (first < end)] - start
         rows.append(WordRow(ids=sentence.ids[start:end], first_piece=inside, owner=owner))
     return rows
-
-
-class MaskedWordHead(nn.Module):
-    """Scores every piece of the vocabulary for a state; the output matrix is the embedding's.
-
-    Args:
-        width: Width of the encoder's states.
-        n_pieces: Size of the vocabulary.
-        embedding_width: Width of the embedding.
-        eps: Of the normalisation.
-    """
-
-    def __init__(self, width: int, n_pieces: int, *, embedding_width: int, eps: float) -> None:
-        super().__init__()
-        self.dense = nn.Linear(width, embedding_width)
-        self.norm = nn.LayerNorm(embedding_width, eps=eps)
-        self.bias = nn.Parameter(torch.zeros(n_pieces))
-        nn.init.normal_(self.dense.weight, std=_INIT_STD)
-        nn.init.zeros_(self.dense.bias)
-
-    def forward(self, states: Tensor, embedding: Tensor) -> Tensor:
-        """Return the scores of all pieces.
-
-        Args:
-            states: Shape ``(chosen, hidden)``.
-            embedding: The encoder's piece embedding. Shape ``(vocabulary, embedding)``.
-
-        Returns:
-            Shape ``(chosen, vocabulary)``.
-        """
-        hidden = self.norm(functional.gelu(self.dense(states)))
-        return functional.linear(hidden, embedding, self.bias)
-
-    @torch.no_grad()
-    def start_from_counts(self, counts: IntArray) -> None:
-        """Let the bias be the log frequency of each piece, so that a fresh head begins there."""
-        smoothed = torch.from_numpy(counts).double() + 1.0
-        self.bias.copy_((smoothed / smoothed.sum()).log())
-
-
-class MaskedWordModel(nn.Module):
-    """An encoder with a head that guesses hidden words. Dropout is off: text is seldom read twice.
-
-    Lan et al. 2020 (arXiv 1909.11942), section 4.9, found masked words to be learnt better
-    without dropout.
-
-    Args:
-        encoder: What is adapted.
-        head_weights: Weights of a trained head by the names of ``MaskedWordHead``; None starts a
-            fresh one.
-    """
-
-    def __init__(self, encoder: Encoder, head_weights: Mapping[str, Tensor] | None = None) -> None:
-        super().__init__()
-        self.network = encoder.network.eval()
-        embedding = self.embedding
-        self.head = MaskedWordHead(
-            encoder.width,
-            embedding.shape[0],
-            embedding_width=embedding.shape[1],
-            eps=float(getattr(self.network.config, "layer_norm_eps", 1e-12)),
-        )
-        if head_weights is not None:
-            self.head.load_state_dict(head_weights)
-        self.loss_before: Tensor  # held-out loss of the unadapted encoder, kept with the state
-        self.register_buffer("loss_before", torch.tensor(float("nan"), dtype=torch.float64))
-
-    @property
-    def embedding(self) -> Tensor:
-        """The piece embedding. Shape ``(vocabulary, embedding)``."""
-        weight: Tensor = self.network.get_input_embeddings().weight
-        return weight
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.head.bias.device
-
-    def loss(
-        self, batch: MaskedBatch, *, frozen: bool = False, dtype: torch.dtype | None = None
-    ) -> Tensor:
-        """Return the mean cross-entropy over the chosen pieces, in float32.
-
-        Only the chosen positions are projected onto the vocabulary.
-
-        Args:
-            batch: The batch, on the model's device.
-            frozen: The encoder takes no gradient, only the head does.
-            dtype: Reduced precision, such as ``torch.bfloat16``.
-        """
-        learning = torch.is_grad_enabled() and not frozen
-        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
-            with torch.set_grad_enabled(learning), _attention(self.device):
-                states = self.network(
-                    input_ids=batch.input_ids, attention_mask=batch.attention_mask
-                ).last_hidden_state
-            embedding = self.embedding if learning else self.embedding.detach()
-            logits = self.head(states.flatten(0, 1)[batch.positions], embedding)
-        return functional.cross_entropy(logits.float(), batch.targets)
-
-
-def _attention(device: torch.device) -> AbstractContextManager[None]:
-    # The fused kernel's backward pass on a CPU is slower than plain matrix products.
-    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()

@@ -6,7 +6,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +15,18 @@ from numpy.typing import NDArray
 from torch import nn
 
 from annotator.domain import TaggedSentence
-from annotator.errors import TrainingError
+from annotator.errors import ConfigError, TrainingError
 from annotator.model.batch import plan_batches
 from annotator.model.checkpoint import checkpoint_sha256
-from annotator.model.encoder import Encoder, load_encoder, save_encoder_folder
-from annotator.model.masking import MaskedBatch, MaskedWordModel, WordMasker, WordRow
+from annotator.model.encoder import Encoder, load_encoder
+from annotator.model.masked_words import (
+    HEAD_FILE,
+    MaskedWordModel,
+    load_head_weights,
+    save_adapted,
+)
+from annotator.model.masking import MaskedBatch, WordMasker, WordRow
+from annotator.training.adapt_card import AdaptationResult, TextSource, write_card
 from annotator.training.schedule import plan_epoch
 from annotator.training.settings import AdaptationSettings, TrainingSettings
 from annotator.training.state import Position, drop_state, fingerprint, load_state, save_state
@@ -44,42 +51,6 @@ class AdaptationProgress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AdaptationResult:
-    """What a run left.
-
-    Attributes:
-        folder: The encoder.
-        weights_sha256: SHA-256 of its weights.
-        n_sentences: Sentences learnt from.
-        n_held_out: Sentences held out.
-        n_left_out: Sentences passed over: repeated, or too short.
-        n_steps: Optimiser steps.
-        n_words: Words read in them.
-        loss_before: Mean loss on hidden words of the held-out sentences; of a fresh head after it
-            was warmed up and before the encoder changed. NaN if nothing was held out.
-        loss_after: The same at the end.
-        train_s: Seconds spent in steps.
-        words_per_s: Words a second in them.
-        resumed_from: Step from which an interrupted run went on; 0 for a fresh one.
-        fresh_head: Whether the encoder came without a head for hidden words.
-    """
-
-    folder: Path
-    weights_sha256: str
-    n_sentences: int
-    n_held_out: int
-    n_left_out: int
-    n_steps: int
-    n_words: int
-    loss_before: float
-    loss_after: float
-    train_s: float
-    words_per_s: float
-    resumed_from: int
-    fresh_head: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Text:
     ids: tuple[str, ...]
     rows: list[WordRow]
@@ -97,6 +68,7 @@ def adapt(
     folder: Path,
     device: str | torch.device = "cpu",
     on_progress: Callable[[AdaptationProgress], None] | None = None,
+    sources: Sequence[TextSource] = (),
 ) -> AdaptationResult:
     """Adapt ``encoder`` to ``sentences``, labelled or not, and write it to ``folder``.
 
@@ -112,47 +84,55 @@ def adapt(
         folder: Where the encoder goes; an older encoder is replaced.
         device: Where to compute.
         on_progress: Called after each step; what it raises stops the run.
+        sources: Where the sentences come from, for the card in the folder.
 
     Raises:
+        ConfigError: if ``folder`` holds something else.
         TrainingError: if there is no text to learn from, or the loss is not finite.
         ModelError: if the encoder cannot be loaded, or knows no masked words.
     """
     device, folder = torch.device(device), Path(folder)
+    _check_folder(folder)
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(settings.seed)
         parts = load_encoder(encoder)
+        base_sha256 = _network_sha256(parts)
         masker = WordMasker(parts, share=settings.mask)
         text = _prepare(sentences, masker, settings)
-        model = MaskedWordModel(parts)
-        fresh = True
-        if fresh:
+        head_weights = load_head_weights(parts)
+        model = MaskedWordModel(parts, head_weights)
+        if head_weights is None:
             model.head.start_from_counts(_count_pieces(text.rows, model))
-        arguments = [_network_sha256(parts), settings.to_json(), device.type]
-        digest = fingerprint(sentences, (), arguments=arguments)
         run = _Run(
-            model.to(device), text, masker, settings, folder=folder, digest=digest, fresh=fresh
+            model.to(device),
+            text,
+            masker,
+            settings,
+            folder=folder,
+            digest=fingerprint(
+                sentences, (), arguments=[base_sha256, settings.to_json(), device.type]
+            ),
+            fresh_head=head_weights is None,
         )
         resumed_from = run.position.step
         run.finish(on_progress)
-        loss_after = run.evaluate()
-    save_encoder_folder(parts, folder)
+        result = run.result(encoder=encoder, base_sha256=base_sha256, resumed_from=resumed_from)
+    card = write_card(result, settings=settings, sources=sources)
+    save_adapted(model, parts, folder, card=card)
     drop_state(folder)
-    return AdaptationResult(
-        folder=folder,
-        weights_sha256=checkpoint_sha256(folder),
-        n_sentences=text.n_sentences,
-        n_held_out=text.n_held_out,
-        n_left_out=text.n_left_out,
-        n_steps=run.position.step,
-        n_words=run.position.n_words,
-        loss_before=float(model.loss_before),
-        loss_after=loss_after,
-        train_s=run.position.elapsed_s,
-        words_per_s=run.words_per_s,
-        resumed_from=resumed_from,
-        fresh_head=fresh,
-    )
+    return replace(result, weights_sha256=checkpoint_sha256(folder))
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse to replace what is not an adapted encoder, before hours are spent."""
+    is_ours = (folder / HEAD_FILE).is_file()
+    if not is_ours and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(
+            f"{folder} holds something other than an adapted encoder and would be replaced; "
+            "name a folder that is not there yet"
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _prepare(
@@ -239,15 +219,15 @@ class _Run:
         *,
         folder: Path,
         digest: str,
-        fresh: bool,
+        fresh_head: bool,
     ) -> None:
         self.model, self.text, self.masker, self.settings = model, text, masker, settings
         self.optimizer = _optimizer(model, settings)
-        self._folder, self._digest = folder, digest
+        self._folder, self._digest, self._fresh_head = folder, digest, fresh_head
         self._dtype = _pick_dtype(settings.precision, model.device)
         self._costs = np.array([len(row.ids) + masker.n_special for row in text.rows], np.int64)
         self._words = np.array([len(row.first_piece) for row in text.rows], np.int64)
-        self._head_share = settings.head_share if fresh else 0.0
+        self._head_share = settings.head_share if fresh_head else 0.0
         self._n_steps = self._count_steps()
         self._limit_s = 60.0 * (settings.minutes or 0.0)
         self._step_s = 0.0
@@ -280,6 +260,27 @@ class _Run:
                 saved_at = time.monotonic()
             if on_progress is not None:
                 on_progress(self._progress(loss))
+
+    def result(self, *, encoder: str, base_sha256: str, resumed_from: int) -> AdaptationResult:
+        """Measure the held-out loss and say what the run did; the weights are yet to be written."""
+        return AdaptationResult(
+            folder=self._folder,
+            encoder=encoder,
+            base_sha256=base_sha256,
+            weights_sha256="",
+            n_sentences=self.text.n_sentences,
+            n_held_out=self.text.n_held_out,
+            n_left_out=self.text.n_left_out,
+            n_steps=self.position.step,
+            n_words=self.position.n_words,
+            loss_before=float(self.model.loss_before),
+            loss_after=self.evaluate(),
+            train_s=self.position.elapsed_s,
+            words_per_s=self.words_per_s,
+            resumed_from=resumed_from,
+            fresh_head=self._fresh_head,
+            precision="fp32" if self._dtype is None else "bf16",
+        )
 
     @torch.no_grad()
     def evaluate(self) -> float:

@@ -144,7 +144,7 @@ class AdaptationSettings:
     min_words: int = 4
     seed: int = 0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    save_every_s: float = 60.0
+    save_every_s: float = 120.0
 
     def __post_init__(self) -> None:
         if self.steps is not None and self.minutes is not None:
