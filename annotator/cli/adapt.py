@@ -17,7 +17,7 @@ __all__ = ["register"]
 
 def adapt(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Files or folders; labels are not used.")
+        list[Path], typer.Argument(metavar="PATH", help="Files or folders; labels are not used.")
     ],
     out: Annotated[Path, typer.Option("--out", help="The folder of the new encoder.")],
     fmt: Annotated[
@@ -57,7 +57,7 @@ def adapt(
 ) -> None:
     """Adapt an encoder to your text, labelled or not, by guessing hidden words. Needs no project.
 
-    Stopped and started again with the same words, it goes on where it was.
+    Stopped and started again with the same options, it goes on where it was.
 
     Example: annotator adapt notes.jsonl --out encoders/ward --minutes 30
     """
