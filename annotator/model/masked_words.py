@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import AutoModelForMaskedLM
-from transformers.activations import ACT2FN
 
 from annotator.errors import ModelError
 from annotator.model.encoder import Encoder, quiet, save_whole_encoder
@@ -65,6 +64,8 @@ class MaskedWordHead(nn.Module):
         eps: float = 1e-12,
         activation: str = "gelu",
     ) -> None:
+        from transformers.activations import ACT2FN  # importing it makes a folder
+
         super().__init__()
         self.activation = ACT2FN[activation]
         self.dense = nn.Linear(width, embedding_width)

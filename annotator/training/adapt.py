@@ -34,6 +34,7 @@ from annotator.training.state import Position, drop_state, fingerprint, load_sta
 __all__ = ["AdaptationProgress", "AdaptationResult", "adapt"]
 
 _SMOOTHING = 0.95
+_LENGTH_NOISE = 0.02  # little, since text is plenty and padding costs time
 _MAX_ROWS = 4_096
 _HOLDOUT_STREAM = 2**32  # no epoch or step draws from it
 
@@ -304,7 +305,7 @@ class _Run:
             batch_size=_MAX_ROWS,
             max_batch_pieces=self.settings.batch_pieces,
         )
-        return plan_epoch(self._costs, plan, epoch=epoch)
+        return plan_epoch(self._costs, plan, epoch=epoch, blur=_LENGTH_NOISE)
 
     def _count_steps(self) -> int | None:
         if self.settings.minutes is not None:
