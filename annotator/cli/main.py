@@ -11,6 +11,7 @@ import typer
 
 from annotator import __version__
 from annotator.cli import (
+    adapt,
     attention,
     connect,
     database,
@@ -63,6 +64,7 @@ for _module in (
     export,
     evaluate,
     attention,
+    adapt,
     status,
     database,
 ):

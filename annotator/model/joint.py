@@ -257,7 +257,7 @@ def mean_states(flat: Tensor, *, first: Tensor, length: Tensor) -> Tensor:
     within = torch.arange(int(lengths.sum()), device=flat.device)
     pieces = within + (first.flatten() - offsets).repeat_interleave(lengths)
     mean = functional.embedding_bag(pieces, flat, offsets, mode="mean")
-    return mean.unflatten(0, first.shape)
+    return mean.view(*first.shape, -1)
 
 
 def gather_states(states: Tensor, words: Tensor) -> Tensor:

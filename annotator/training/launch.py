@@ -73,7 +73,7 @@ def train_together(
 
 
 def _follow(
-    processes: list[BaseProcess],
+    processes: Sequence[BaseProcess],
     receiver: Any,
     on_progress: Callable[[TrainingProgress], None] | None,
 ) -> TrainingResult:

@@ -222,8 +222,9 @@ class Run:
         if self.replica.n == 1:
             return losses.total
         counts = counts.new_tensor([losses.n_words, losses.n_pairs])
-        ner, relation = counts / self.replica.sum(counts.clone()).clamp(min=1.0)
-        return ner * losses.ner + ramp * relation * losses.relation
+        ner, relation = (counts / self.replica.sum(counts.clone()).clamp(min=1.0)).unbind()
+        total: Tensor = ner * losses.ner + ramp * relation * losses.relation
+        return total
 
     def _diverged(self, what: str, value: float, chosen: list[int]) -> TrainingError:
         ids = ", ".join(self.data.ids[i] for i in chosen)

@@ -80,13 +80,13 @@ class RunState:
     Attributes:
         model: The weights.
         optimizer: Their moments.
-        scaler: The scale of fp16 gradients.
+        scaler: The scale of fp16 gradients; None where there is none.
         average: Running means of the weights; empty where none are kept.
     """
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    scaler: torch.amp.GradScaler
+    scaler: torch.amp.GradScaler | None = None
     average: Sequence[Tensor] = ()
 
 
@@ -112,7 +112,7 @@ def save_state(folder: Path, state: RunState, *, position: Position, digest: str
         metadata = {
             "digest": digest,
             "position": json.dumps(asdict(position)),
-            "scaler": json.dumps(state.scaler.state_dict()),
+            "scaler": json.dumps(state.scaler.state_dict() if state.scaler else {}),
         }
         save_file({k: v.contiguous() for k, v in tensors.items()}, aside, metadata=metadata)
         with aside.open("rb") as file:
@@ -145,15 +145,16 @@ def load_state(folder: Path, state: RunState, *, digest: str) -> Position:
         return Position()
     position = Position(**json.loads(metadata["position"]))
     _restore(tensors, state)
-    state.scaler.load_state_dict(json.loads(metadata["scaler"]))
+    if state.scaler is not None:
+        state.scaler.load_state_dict(json.loads(metadata["scaler"]))
     return position
 
 
 def _restore(tensors: dict[str, Tensor], run: RunState) -> None:
     weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
     run.model.load_state_dict(weights)
-    for i, value in enumerate(run.average):
-        value.copy_(tensors[f"average.{i}"])
+    for n, mean in enumerate(run.average):
+        mean.copy_(tensors[f"average.{n}"])
     state: dict[int, dict[str, Any]] = {}
     for name, value in tensors.items():
         if name.startswith("optimizer."):
