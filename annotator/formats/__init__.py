@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from annotator.domain import Document
 from annotator.errors import InputError
-from annotator.formats import ade, bioes, brat, conll04, jsonl, text
+from annotator.formats import ade, bioes, brat, conll04, jsonl, spert, text
 from annotator.formats.corpus import (
     Corpus,
     Reader,
@@ -43,6 +43,7 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "bioes": bioes.read,
         "conll04": conll04.read,
         "jsonl": jsonl.read,
+        "spert": spert.read,
         "text": text.read,
     }
 )
