@@ -41,6 +41,7 @@ READERS: Mapping[str, Reader] = MappingProxyType(
     {
         "ade": ade.read,
         "bioes": bioes.read,
+        "brat": brat.read,
         "conll04": conll04.read,
         "jsonl": jsonl.read,
         "spert": spert.read,
