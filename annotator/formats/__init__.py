@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from annotator.domain import Document
 from annotator.errors import InputError
-from annotator.formats import ade, bioes, brat, conll04, jsonl, spert, text
+from annotator.formats import ade, bioes, brat, conll04, jsonl, miwa, spert, text
 from annotator.formats.corpus import (
     Corpus,
     Reader,
@@ -44,6 +44,7 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "brat": brat.read,
         "conll04": conll04.read,
         "jsonl": jsonl.read,
+        "miwa": miwa.read,
         "spert": spert.read,
         "text": text.read,
     }
