@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from annotator.domain import Document
 from annotator.errors import InputError
-from annotator.formats import ade, bioes, brat, conll04, jsonl, miwa, spert, text
+from annotator.formats import ade, bioes, brat, conll04, i2b2, jsonl, miwa, spert, text
 from annotator.formats.corpus import (
     Corpus,
     Reader,
@@ -43,6 +43,7 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "bioes": bioes.read,
         "brat": brat.read,
         "conll04": conll04.read,
+        "i2b2": i2b2.read,
         "jsonl": jsonl.read,
         "miwa": miwa.read,
         "spert": spert.read,

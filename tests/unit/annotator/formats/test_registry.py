@@ -9,7 +9,17 @@ from annotator.formats import READERS, WRITERS, read_corpus, write_corpus
 
 
 def test_formats_are_known_by_name() -> None:
-    assert set(READERS) == {"ade", "bioes", "brat", "conll04", "jsonl", "miwa", "spert", "text"}
+    assert set(READERS) == {
+        "ade",
+        "bioes",
+        "brat",
+        "conll04",
+        "i2b2",
+        "jsonl",
+        "miwa",
+        "spert",
+        "text",
+    }
     assert set(WRITERS) == {"bioes", "brat", "jsonl"}
 
 
