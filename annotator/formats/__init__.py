@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from annotator.domain import Document
 from annotator.errors import InputError
-from annotator.formats import ade, bioes, brat, conll04, i2b2, jsonl, miwa, spert, text
+from annotator.formats import ace, ade, bioes, brat, conll04, i2b2, jsonl, miwa, spert, text
 from annotator.formats.corpus import (
     Corpus,
     Reader,
@@ -39,6 +39,7 @@ __all__ = [
 #: Readers by the name of their format.
 READERS: Mapping[str, Reader] = MappingProxyType(
     {
+        "ace": ace.read,
         "ade": ade.read,
         "bioes": bioes.read,
         "brat": brat.read,

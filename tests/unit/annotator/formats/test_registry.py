@@ -10,6 +10,7 @@ from annotator.formats import READERS, WRITERS, read_corpus, write_corpus
 
 def test_formats_are_known_by_name() -> None:
     assert set(READERS) == {
+        "ace",
         "ade",
         "bioes",
         "brat",
