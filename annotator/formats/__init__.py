@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from annotator.domain import Document
 from annotator.errors import InputError
-from annotator.formats import ace, ade, bioes, brat, conll04, i2b2, jsonl, miwa, spert, text
+from annotator.formats import ace, ade, bioc, bioes, brat, conll04, i2b2, jsonl, miwa, spert, text
 from annotator.formats.corpus import (
     Corpus,
     Reader,
@@ -41,6 +41,7 @@ READERS: Mapping[str, Reader] = MappingProxyType(
     {
         "ace": ace.read,
         "ade": ade.read,
+        "bioc": bioc.read,
         "bioes": bioes.read,
         "brat": brat.read,
         "conll04": conll04.read,

@@ -7,7 +7,6 @@ count entities. Entities may overlap.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ from annotator.domain import Document, WordEntity, WordRelation
 from annotator.errors import InputError
 from annotator.formats.corpus import Corpus, SkippedItem
 from annotator.formats.source import find_file, read_text
+from annotator.formats.strict_json import parse_json
 from annotator.formats.words import join_words
 
 __all__ = ["read"]
@@ -62,15 +62,7 @@ def read(path: Path) -> Corpus:
 
 
 def _parse(source: Path) -> list[dict[str, Any]]:
-    text = read_text(source)
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{source.name}:{error.lineno}: not whole JSON at column {error.colno} ({error.msg})"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{source.name}: numbers too long or nesting too deep") from error
+    value = parse_json(read_text(source), place=source.name, expected="one list of sentences")
     if not isinstance(value, list):
         raise InputError(f"{source.name}: expected a list, found {type(value).__name__}")
     for i, item in enumerate(value):

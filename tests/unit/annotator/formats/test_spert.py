@@ -107,7 +107,11 @@ def test_malformed_sentence_is_refused_with_its_place(
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("[{", "in.json:1: not whole JSON"), ("{}", "expected a list"), ("[1]", "expected an object")],
+    [
+        ("[\n{", "in.json:2: not whole JSON"),
+        ("{}", "expected a list"),
+        ("[1]", "expected an object"),
+    ],
     ids=["broken", "object", "number"],
 )
 def test_file_that_is_no_list_of_sentences_is_refused(
