@@ -8,7 +8,20 @@ from types import MappingProxyType
 
 from annotator.domain import Document
 from annotator.errors import InputError
-from annotator.formats import ace, ade, bioc, bioes, brat, conll04, i2b2, jsonl, miwa, spert, text
+from annotator.formats import (
+    ace,
+    ade,
+    bioc,
+    bioes,
+    brat,
+    conll04,
+    i2b2,
+    jsonl,
+    miwa,
+    pubtator,
+    spert,
+    text,
+)
 from annotator.formats.corpus import (
     Corpus,
     Reader,
@@ -48,6 +61,7 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "i2b2": i2b2.read,
         "jsonl": jsonl.read,
         "miwa": miwa.read,
+        "pubtator": pubtator.read,
         "spert": spert.read,
         "text": text.read,
     }

@@ -19,6 +19,7 @@ def test_formats_are_known_by_name() -> None:
         "i2b2",
         "jsonl",
         "miwa",
+        "pubtator",
         "spert",
         "text",
     }
