@@ -16,6 +16,7 @@ def test_formats_are_known_by_name() -> None:
         "bioes",
         "brat",
         "conll04",
+        "conll04-corp",
         "i2b2",
         "jsonl",
         "miwa",
