@@ -11,6 +11,7 @@ from annotator.errors import InputError
 from annotator.formats import (
     ace,
     ade,
+    ade_giorgi,
     bioc,
     bioes,
     brat,
@@ -55,6 +56,7 @@ READERS: Mapping[str, Reader] = MappingProxyType(
     {
         "ace": ace.read,
         "ade": ade.read,
+        "ade-giorgi": ade_giorgi.read,
         "bioc": bioc.read,
         "bioes": bioes.read,
         "brat": brat.read,

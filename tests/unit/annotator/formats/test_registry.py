@@ -12,6 +12,7 @@ def test_formats_are_known_by_name() -> None:
     assert set(READERS) == {
         "ace",
         "ade",
+        "ade-giorgi",
         "bioc",
         "bioes",
         "brat",
