@@ -22,6 +22,7 @@ from annotator.formats import (
     miwa,
     pubtator,
     spert,
+    table,
     text,
 )
 from annotator.formats.corpus import (
@@ -62,6 +63,7 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "brat": brat.read,
         "conll04": conll04.read,
         "conll04-corp": conll04_corp.read,
+        "csv": table.read,
         "i2b2": i2b2.read,
         "jsonl": jsonl.read,
         "miwa": miwa.read,

@@ -18,6 +18,7 @@ def test_formats_are_known_by_name() -> None:
         "brat",
         "conll04",
         "conll04-corp",
+        "csv",
         "i2b2",
         "jsonl",
         "miwa",
