@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 
 from hypothesis import given, settings
@@ -10,11 +11,13 @@ from hypothesis import strategies as st
 from annotator.domain import Document, Entity, Relation
 from annotator.formats import Corpus, read_corpus, write_corpus
 from annotator.formats.brat import file_stem
+from annotator.formats.mentions import ClaimedSpan, settle_spans
 from annotator.text import align_document, segment_document
 
 ALPHABET = [*"aB1.!?() \n\t\"\\'", "\r\n", "\u0301", "😀", "é", "\u2028", "\u0085", "\0"]
 TEXTS = st.lists(st.sampled_from(ALPHABET), max_size=50).map("".join)
 NAMES = st.text(st.sampled_from([*"aZ0 -./%~", "é", "😀", "\u2028"]), min_size=1, max_size=6)
+COUNTINGS = [("utf-32-le", 4), ("utf-16-le", 2), ("utf-8", 1)]
 BRAT_TYPES = st.text(st.sampled_from([*"aZ0-.%~/", "é", "😀"]), min_size=1, max_size=4)
 SCORES = st.none() | st.floats(0, 1)
 
@@ -129,6 +132,50 @@ def test_brat_comes_back_as_it_was_where_it_can_say_it(written: list[Document]) 
         written, key=lambda document: document.id
     )
     assert (corpus.report.skipped, corpus.report.repaired) == ((), ())
+
+
+@settings(deadline=None)
+@given(brat_documents(), st.randoms())
+def test_order_of_brat_lines_changes_no_label(document: Document, random: Random) -> None:
+    with TemporaryDirectory() as folder:
+        write_corpus("brat", [document], Path(folder))
+        [labels] = Path(folder).glob("*.ann")
+        lines = labels.read_bytes().split(b"\n")
+        random.shuffle(lines)
+        labels.write_bytes(b"\n".join(lines))
+
+        found = read_corpus("brat", Path(folder)).documents[0]
+
+    assert set(found.entities) == set(document.entities)
+    assert sorted(map(repr, found.relations)) == sorted(map(repr, document.relations))
+
+
+@settings(deadline=None)
+@given(TEXTS, st.lists(st.tuples(st.integers(0, 60), st.integers(1, 9)), max_size=4))
+def test_spans_counted_in_any_way_come_to_stand_on_their_mentions(
+    text: str, places: list[tuple[int, int]]
+) -> None:
+    spans = [(start, start + size) for start, size in places if start + size <= len(text)]
+    counted = [
+        ClaimedSpan(
+            id=str(i),
+            start=len(text[:start].encode(encoding)) // width,
+            end=len(text[:end].encode(encoding)) // width,
+            mention=text[start:end],
+        )
+        for encoding, width in COUNTINGS
+        for i, (start, end) in enumerate(spans)
+    ]
+
+    settled = [
+        settle_spans(text, counted[i * len(spans) : (i + 1) * len(spans)])
+        for i in range(len(COUNTINGS))
+    ]
+
+    assert [found.misfits for found in settled] == [()] * len(COUNTINGS)
+    assert all(
+        text[span.start : span.end] == span.mention for found in settled for span in found.kept
+    )
 
 
 @settings(deadline=None)
