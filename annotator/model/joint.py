@@ -87,7 +87,12 @@ class JointModel(nn.Module):
         return self.ner.output.weight.device
 
     def encode(
-        self, batch: Batch, *, row_budget: int | None = None, dtype: torch.dtype | None = None
+        self,
+        batch: Batch,
+        *,
+        row_budget: int | None = None,
+        dtype: torch.dtype | None = None,
+        network: nn.Module | None = None,
     ) -> Tensor:
         """Return the state of each word: that of its first piece, in float32.
 
@@ -96,15 +101,17 @@ class JointModel(nn.Module):
             row_budget: Most padded pieces for the encoder at a time, so that a very long sentence
                 needs no more memory than a batch of short ones. None is no limit.
             dtype: Reduced precision for the encoder, such as ``torch.bfloat16``.
+            network: An encoder in place of the model's own, such as a copy of it in bf16.
 
         Returns:
             Shape ``(batch, words, H)``; 0 where padded.
         """
+        encoder = self.encoder if network is None else network
         n_rows, n_pieces = batch.input_ids.shape
         step = n_rows if row_budget is None else max(1, row_budget // n_pieces)
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
             parts = [
-                self.encoder(
+                encoder(
                     input_ids=batch.input_ids[i : i + step],
                     attention_mask=batch.attention_mask[i : i + step],
                 ).last_hidden_state
@@ -120,10 +127,15 @@ class JointModel(nn.Module):
         return decode(logits.detach(), word_mask=word_mask)
 
     def tag(
-        self, batch: Batch, *, row_budget: int | None = None, dtype: torch.dtype | None = None
+        self,
+        batch: Batch,
+        *,
+        row_budget: int | None = None,
+        dtype: torch.dtype | None = None,
+        network: nn.Module | None = None,
     ) -> JointOutput:
         """Run the encoder and the tag head only; the arguments are those of ``encode``."""
-        states = self.encode(batch, row_budget=row_budget, dtype=dtype)
+        states = self.encode(batch, row_budget=row_budget, dtype=dtype, network=network)
         logits = self.ner(states)
         tags = self.decode_tags(logits, word_mask=batch.word_mask)
         return JointOutput(states=states, ner_logits=logits, tags=tags)
