@@ -11,6 +11,7 @@ import typer
 
 from annotator import __version__
 from annotator.cli import (
+    bench,
     connect,
     database,
     demo,
@@ -63,6 +64,7 @@ for _module in (
     evaluate,
     status,
     database,
+    bench,
 ):
     _module.register(app)
 

@@ -2,8 +2,9 @@
 
 The name of a processor does not say whether bf16 is fast on it. So the encoder is run on a short
 built-in batch in fp32 and in bf16, and bf16 is taken only if it is clearly faster and the tags it
-leads to stay close to those of fp32. How fast a format is depends on the shape of the encoder and
-is measured once in a process; how close it is depends on the weights and is measured for each model.
+leads to stay close to those of fp32. How fast a format is depends on the shape of the encoder: that
+is measured once in a process. How close it is depends on the weights: that is measured for each
+model.
 
 int8 is not offered: what plain torch has for it, ``torch.ao.quantization``, is deprecated.
 """
@@ -30,6 +31,7 @@ __all__ = [
     "Measure",
     "Precision",
     "PrecisionTrial",
+    "Timer",
     "choose_precision",
     "measure_precision",
     "reduce_encoder",
@@ -89,6 +91,7 @@ class PrecisionTrial:
 
 
 Measure = Callable[[JointModel, nn.Module], PrecisionTrial]
+Timer = Callable[[JointModel, nn.Module, Batch], tuple[float, float]]
 
 _timings: dict[tuple[object, ...], tuple[float, float]] = {}
 _timings_lock = threading.Lock()
@@ -129,17 +132,21 @@ def choose_precision(
     return "bf16", reduced
 
 
-def measure_precision(model: JointModel, reduced: nn.Module) -> PrecisionTrial:
+def measure_precision(
+    model: JointModel, reduced: nn.Module, *, timer: Timer | None = None
+) -> PrecisionTrial:
     """Run the built-in batch through both encoders; well under two seconds.
 
     Args:
         model: The model, in evaluation mode.
         reduced: What ``reduce_encoder`` made of its encoder.
+        timer: Returns the seconds of a pass in fp32 and in bf16; None measures them, once in a
+            process for encoders of one shape on one device.
     """
     words = [sentence.split(" ") for sentence in _PROBE]
     batch = collate(model.pieces.encode(words), model.pieces).to(model.device)
     with torch.inference_mode():
-        fp32_s, bf16_s = _time_once(model, reduced, batch)
+        fp32_s, bf16_s = (timer or _time_once)(model, reduced, batch)
         if bf16_s * _MIN_GAIN > fp32_s:
             return PrecisionTrial(fp32_s=fp32_s, bf16_s=bf16_s, drift=math.nan, agreement=math.nan)
         full = _tag_probs(model, batch, None)

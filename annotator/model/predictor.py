@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from annotator.domain import TaggedSentence, WordEntity, WordRelation
 from annotator.model.analysis import BatchAnalysis, analyse, relate
@@ -23,7 +23,7 @@ from annotator.model.signals import SIGNALS
 
 __all__ = ["Predictor", "SentencePrediction"]
 
-_CPU_BUDGET = 4_096
+_CPU_BUDGET = 1_536  # more than the caches hold is slower, and pads more
 _DEVICE_BUDGET = 65_536
 
 
@@ -54,7 +54,7 @@ class Predictor:
     Args:
         model: The model; it is put into evaluation mode.
         device: Where to compute; None leaves the model where it is.
-        token_budget: Most padded pieces in a batch; None is 4,096 on a CPU, else 65,536.
+        token_budget: Most padded pieces in a batch; None is 1,536 on a CPU, else 65,536.
         precision: ``fp32``, ``bf16`` for the encoder, or ``auto``: bf16 where a short trial on
             this machine shows that it is faster and that the tags stay within a bound.
         measure: How the trial of ``auto`` is done; None is ``measure_precision``.
@@ -101,6 +101,17 @@ class Predictor:
     def precision(self) -> ChosenPrecision:
         """What the encoder computes in; what was chosen, if that was left open."""
         return self._precision
+
+    @property
+    def token_budget(self) -> int:
+        """The most padded pieces in a batch."""
+        return self._budget
+
+    @property
+    def network(self) -> nn.Module:
+        """The encoder that answers, in the chosen precision."""
+        own: nn.Module = self.model.encoder
+        return own if self._reduced is None else self._reduced
 
     @property
     def width(self) -> int:
