@@ -24,6 +24,7 @@ from annotator.training import TrainingProgress, TrainingSettings, train
 __all__ = ["ModelBenchPlan", "bench_model"]
 
 _EPOCHS = 6
+_SEED = 0
 _N_LEARNT = 160  # sentences of the epoch that is timed
 _MIN_LEARNT = 32
 _EVERY = 3  # of so many documents one is held out
@@ -92,6 +93,7 @@ def bench_model(
         "n_sentences": len(words),
         "n_labelled": len(gold),
         "n_rounds": plan.n_rounds,
+        "seed": _SEED,
         "encoder": plan.encoder,
         **machine,
     }
@@ -151,7 +153,7 @@ def _fit(
             sentences,
             schema=schema,
             encoder=plan.encoder,
-            settings=TrainingSettings(epochs=_EPOCHS, min_steps=0),
+            settings=TrainingSettings(epochs=_EPOCHS, min_steps=0, seed=_SEED),
             folder=Path(folder) / "model",
             device=plan.device,
             on_progress=advance,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -70,6 +72,7 @@ def model(
         value = bench_model(
             documents, plan, report=lambda what, done, total: advance(done, total, what)
         )
+    value["command"] = shlex.join(["annotator", *sys.argv[1:]])
     emit(value, _lines(value), as_json=as_json)
 
 

@@ -24,6 +24,7 @@ def test_bench_model_prints_its_ratios_without_a_project(
 
     assert ended.code == 0, ended.err
     found = json.loads(ended.out)
+    assert found["command"].startswith("annotator bench model --data")
     assert {"score_vs_encoder", "train_vs_encoder", "reduced_vs_fp32", "reduced_f1_change"} <= set(
         found
     )
