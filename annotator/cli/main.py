@@ -11,6 +11,7 @@ import typer
 
 from annotator import __version__
 from annotator.cli import (
+    attention,
     bench,
     connect,
     database,
@@ -62,6 +63,7 @@ for _module in (
     sync,
     export,
     evaluate,
+    attention,
     status,
     database,
     bench,

@@ -39,6 +39,11 @@ class Encoder:
         return int(self.network.config.hidden_size)
 
     @property
+    def input_width(self) -> int:
+        """The width of the embedding of a piece, before the first layer."""
+        return int(self.network.get_input_embeddings().embedding_dim)
+
+    @property
     def max_pieces(self) -> int:
         """The most word pieces, special ones included, that one window can hold."""
         positions = getattr(self.network.config, "max_position_embeddings", None)

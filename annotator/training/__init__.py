@@ -2,7 +2,8 @@
 
 from annotator.training.evaluation import Counts, Evaluation, LayerEvaluation, evaluate
 from annotator.training.gate import Decision, decide
-from annotator.training.loop import TrainingProgress, TrainingResult, train
+from annotator.training.loop import TrainingResult, train
+from annotator.training.run import TrainingProgress
 from annotator.training.settings import TrainingSettings
 
 __all__ = [
