@@ -18,6 +18,12 @@ def evaluate(
     model: Annotated[
         str | None, typer.Option("--model", help="A version [default: the active one].")
     ] = None,
+    gold_entities: Annotated[
+        bool,
+        typer.Option(
+            "--gold-entities", help="Also score the relations found among the gold entities."
+        ),
+    ] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -32,6 +38,7 @@ def evaluate(
     from annotator.services.registry import load_version
     from annotator.services.retrain import evaluate_version
     from annotator.text import align_document
+    from annotator.training import evaluate_given_entities
 
     with open_project(home) as opened:
         version = opened.version(model)
@@ -39,10 +46,13 @@ def evaluate(
         sentences = [s for d in corpus.documents for s in align_document(d).sentences]
         predictor = load_version(version, device=opened.settings.device)
         value = {**evaluate_version(predictor, sentences).to_json(), "model": version.name}
+        if gold_entities:
+            value["re_given_entities"] = evaluate_given_entities(sentences, predictor).to_json()
     lines = [f"{version.name} on {value['n_sentences']} sentences (strict)"]
-    for task, title in (("ner", "entities"), ("re", "relations")):
+    titles = {"ner": "entities", "re": "relations", "re_given_entities": "given entities"}
+    for task, title in ((task, title) for task, title in titles.items() if task in value):
         micro = value[task]["micro"]
-        lines.append(f"{title:<10} P {micro['p']:.1f}  R {micro['r']:.1f}  F1 {micro['f1']:.1f}")
+        lines.append(f"{title:<14} P {micro['p']:.1f}  R {micro['r']:.1f}  F1 {micro['f1']:.1f}")
         lines += [
             f"  {name:<18} F1 {scores['f1']:.1f}" for name, scores in value[task]["types"].items()
         ]

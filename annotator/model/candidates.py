@@ -49,6 +49,16 @@ class CandidateSet:
         """Entity type numbers, 0 where padded. Shape ``(batch, candidates)``, int64."""
         return (self.tags - 1).clamp(min=0).div(4, rounding_mode="floor")
 
+    def take(self, rows: list[int]) -> CandidateSet:
+        """Return the candidates of some sentences, in the order of ``rows``."""
+        return CandidateSet(
+            first=self.first[rows],
+            last=self.last[rows],
+            tags=self.tags[rows],
+            mask=self.mask[rows],
+            right=None if self.right is None else self.right[rows],
+        )
+
     def to(self, device: torch.device) -> CandidateSet:
         """Return the same candidates on ``device``."""
         return CandidateSet(

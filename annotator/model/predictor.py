@@ -152,24 +152,40 @@ class Predictor:
             LabelError: if an entity type is not among those of the model.
             InputError: if an entity ends past the words.
         """
-        candidates = candidates_from_entities(
-            [entities], n_words=[len(words)], config=self.model.config
-        )
-        if self.model.relation is None or len(entities) < 2:
-            return ()
+        return self.predict_relations_among([words], [entities])[0]
+
+    def predict_relations_among(
+        self, sentences: Sequence[Sequence[str]], entities: Sequence[Sequence[WordEntity]]
+    ) -> list[tuple[WordRelation, ...]]:
+        """Predict, for each sentence, the relations among its given entities.
+
+        Raises:
+            LabelError: if an entity type is not among those of the model.
+            InputError: if an entity ends past its words.
+        """
+        n_words = [len(words) for words in sentences]
+        given = candidates_from_entities(entities, n_words=n_words, config=self.model.config)
+        found: list[list[WordRelation]] = [[] for _ in sentences]
+        related = [i for i, given in enumerate(entities) if len(given) > 1]
+        if self.model.relation is None or not related:
+            return [() for _ in sentences]
         with self._lock, torch.inference_mode():
-            pieces = self.model.pieces.encode([words])
-            batch = collate(pieces, self.model.pieces).to(self.model.device)
-            states = self.model.encode(batch, row_budget=self._budget, network=self._reduced)
-            candidates = candidates.to(self.model.device)
-            scores = torch.ones_like(candidates.mask, dtype=states.dtype)
-            relations = relate(self.model, states, candidates, scores=scores)
-            return tuple(
-                self._relation(head, tail, label, score)
-                for (_, head, tail, label), score in zip(
-                    relations.index.tolist(), relations.score.tolist(), strict=True
+            pieces = self.model.pieces.encode([sentences[i] for i in related])
+            costs = [sentence.cost for sentence in pieces]
+            for chosen in plan_batches(costs, token_budget=self._budget):
+                places = [related[i] for i in chosen.tolist()]
+                batch = collate([pieces[i] for i in chosen], self.model.pieces)
+                states = self.model.encode(
+                    batch.to(self.model.device), row_budget=self._budget, network=self._reduced
                 )
-            )
+                candidates = given.take(places).to(self.model.device)
+                scores = torch.ones_like(candidates.mask, dtype=states.dtype)
+                relations = relate(self.model, states, candidates, scores=scores)
+                for (k, head, tail, label), score in zip(
+                    relations.index.tolist(), relations.score.tolist(), strict=True
+                ):
+                    found[places[k]].append(self._relation(head, tail, label, score))
+        return [tuple(links) for links in found]
 
     def _relation(self, head: int, tail: int, label: int, score: float) -> WordRelation:
         return WordRelation(type=self._classes[label], head=head, tail=tail, score=score)

@@ -2,7 +2,13 @@
 
 from annotator.training.adapt import AdaptationProgress, adapt
 from annotator.training.adapt_card import AdaptationResult, TextSource
-from annotator.training.evaluation import Counts, Evaluation, LayerEvaluation, evaluate
+from annotator.training.evaluation import (
+    Counts,
+    Evaluation,
+    LayerEvaluation,
+    evaluate,
+    evaluate_given_entities,
+)
 from annotator.training.gate import Decision, decide
 from annotator.training.loop import TrainingResult, train
 from annotator.training.run import TrainingProgress
@@ -23,5 +29,6 @@ __all__ = [
     "adapt",
     "decide",
     "evaluate",
+    "evaluate_given_entities",
     "train",
 ]

@@ -16,9 +16,16 @@ from numpy.typing import NDArray
 
 from annotator.domain import TaggedSentence, WordEntity, WordRelation
 from annotator.errors import ShapeError
-from annotator.model.predictor import SentencePrediction
+from annotator.model.predictor import Predictor, SentencePrediction
 
-__all__ = ["COLUMNS", "Counts", "Evaluation", "LayerEvaluation", "evaluate"]
+__all__ = [
+    "COLUMNS",
+    "Counts",
+    "Evaluation",
+    "LayerEvaluation",
+    "evaluate",
+    "evaluate_given_entities",
+]
 
 COLUMNS = ("ner_tp", "ner_pred", "ner_gold", "re_tp", "re_pred", "re_gold")
 
@@ -182,3 +189,25 @@ def evaluate(gold: Sequence[TaggedSentence], predicted: Sequence[SentencePredict
             ),
         )
     return Evaluation(ner=ner.result(), re=re.result(), sentence_counts=rows)
+
+
+def evaluate_given_entities(
+    gold: Sequence[TaggedSentence], predictor: Predictor
+) -> LayerEvaluation:
+    """Score the relations that a model finds among the gold entities: the relation head alone."""
+    links = predictor.predict_relations_among(
+        [sentence.words for sentence in gold], [sentence.entities for sentence in gold]
+    )
+    tally = _Tally()
+    for sentence, found in zip(gold, links, strict=True):
+        keys = _entity_keys(sentence.entities)
+        spans = [key[1:] for key in keys]
+        tally.add(
+            _relation_keys(sentence.relations, keys),
+            _relation_keys(found, keys),
+            bounds=(
+                _relation_keys(sentence.relations, spans),
+                _relation_keys(found, spans),
+            ),
+        )
+    return tally.result()

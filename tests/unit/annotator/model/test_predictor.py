@@ -123,6 +123,23 @@ def test_relations_among_given_entities_use_their_indices(
     assert relations[0].score == pytest.approx(1.0)
 
 
+def test_relations_among_given_entities_are_the_same_in_batches(
+    build_model: Callable[..., JointModel],
+) -> None:
+    predictor = Predictor(build_model(legal_pairs=False), token_budget=24)
+    predictor.model.relation.biaffine.U.data.mul_(300.0)  # type: ignore[union-attr]
+    sentences = [sentence.words for sentence in EIGHT_SENTENCES]
+    entities = [sentence.entities for sentence in EIGHT_SENTENCES]
+
+    together = predictor.predict_relations_among(sentences, entities)
+
+    alone = [predictor.predict_relations(*pair) for pair in zip(sentences, entities, strict=True)]
+    assert [[(r.type, r.head, r.tail) for r in links] for links in together] == [
+        [(r.type, r.head, r.tail) for r in links] for links in alone
+    ]
+    assert sum(map(len, together)) > 0
+
+
 def test_given_entity_of_an_unknown_type_is_refused(predictor: Predictor) -> None:
     with pytest.raises(LabelError, match="Gene"):
         predictor.predict_relations(["x"], [WordEntity(type="Gene", first=0, last=0)])

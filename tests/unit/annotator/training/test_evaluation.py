@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-from tiny_bert import make_tagged
+from tiny_bert import EIGHT_SENTENCES, make_tagged
 
 from annotator.domain import TaggedSentence
 from annotator.errors import ShapeError
-from annotator.model import SentencePrediction
-from annotator.training import evaluate
+from annotator.model import Predictor, SentencePrediction
+from annotator.training import Counts, evaluate, evaluate_given_entities
 
 GOLD = make_tagged(
     "aspirin induced severe rash and fever",
@@ -92,3 +94,11 @@ def test_nothing_at_all_scores_zero() -> None:
 def test_missing_prediction_is_an_error() -> None:
     with pytest.raises(ShapeError, match="1 gold sentences but 0"):
         evaluate([GOLD], [])
+
+
+def test_relations_among_gold_entities_are_scored_apart(tiny_model: Path) -> None:
+    predictor = Predictor.load(tiny_model, device="cpu")
+
+    scores = evaluate_given_entities(EIGHT_SENTENCES, predictor)
+
+    assert scores.micro == Counts(tp=5, n_pred=5, n_gold=5)
