@@ -15,6 +15,7 @@ from annotator.cli import (
     database,
     demo,
     evaluate,
+    experiment,
     export,
     import_,
     init,
@@ -61,6 +62,7 @@ for _module in (
     sync,
     export,
     evaluate,
+    experiment,
     status,
     database,
 ):
