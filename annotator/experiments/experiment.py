@@ -13,10 +13,10 @@ from annotator.errors import ConfigError
 from annotator.experiments.options import Choice
 from annotator.experiments.plan import Plan, PlannedRun, plan_runs
 from annotator.experiments.pool import Report, do_runs, threads_each
-from annotator.experiments.protocols import Benchmark
-from annotator.experiments.record import write_atomically
-from annotator.experiments.run import finished_run, versions
-from annotator.experiments.summary import joint_f1, summarise, table
+from annotator.experiments.protocols import Benchmark, Headline
+from annotator.experiments.record import hold_folder, write_atomically
+from annotator.experiments.run import finished_run, forget_run, versions
+from annotator.experiments.summary import summarise, table
 
 __all__ = ["Bench", "run_experiment"]
 
@@ -29,14 +29,18 @@ class Bench:
         out: The folder of results.
         n_workers: Runs at a time.
         keep_models: Whether checkpoints stay after scoring.
+        fresh: Whether results that are there are done again.
+        grid_seeds: Seeds of each choice in a grid search.
         command: What was asked, for the record.
         on_progress: Told after each step or so.
-        on_result: Told of each run and whether its result was there before.
+        on_result: Told of each run, its result, and whether that was there before.
     """
 
     out: Path
     n_workers: int = 1
     keep_models: bool = False
+    fresh: bool = False
+    grid_seeds: int = 1
     command: str = ""
     on_progress: Callable[[Report], None] = lambda _report: None
     on_result: Callable[[PlannedRun, dict[str, Any], bool], None] = lambda _run, _result, _old: None
@@ -44,11 +48,15 @@ class Bench:
     def __post_init__(self) -> None:
         if self.n_workers < 1:
             raise ConfigError(f"--workers must be at least 1, found {self.n_workers}")
+        if self.grid_seeds < 1:
+            raise ConfigError(f"--grid-seeds must be at least 1, found {self.grid_seeds}")
 
     def results(self, runs: Sequence[PlannedRun]) -> list[dict[str, Any]]:
         """Return the results of ``runs`` in their order; those found on disk are not redone."""
         found: dict[str, dict[str, Any]] = {}
         for run in runs:
+            if self.fresh:
+                forget_run(self.out, run)
             result = finished_run(self.out, run)
             if result is not None:
                 found[run.fingerprint] = result
@@ -58,8 +66,9 @@ class Bench:
             found[run.fingerprint] = result
             self.on_result(run, result, False)
 
+        left = {run.fingerprint: run for run in runs if run.fingerprint not in found}
         do_runs(
-            [run for run in runs if run.fingerprint not in found],
+            list(left.values()),
             out=self.out,
             keep_models=self.keep_models,
             n_workers=self.n_workers,
@@ -74,18 +83,35 @@ def run_experiment(
 ) -> dict[str, Any]:
     """Run ``plan`` on ``benchmark`` and write ``results.json`` and ``results.md``.
 
-    With a ``grid`` each choice is first scored on the dev part, with the first seed, draw and
+    With a ``grid`` each choice is first scored on the dev part, with the first seeds, draw and
     fold; the one with the best mean of entity and relation F1 is then run.
+
+    Raises:
+        ConflictError: if another experiment is at work in the folder.
 
     Returns:
         What ``results.json`` holds.
     """
-    searched: list[dict[str, Any]] = []
-    if grid:
-        best, searched = _search(benchmark, plan, grid, bench)
-        plan = replace(plan, options=plan.options.replace(best))
-    results = bench.results(plan_runs(benchmark, plan))
-    value = {
+    with hold_folder(bench.out):
+        searched: list[dict[str, Any]] = []
+        if grid:
+            best, searched = _search(benchmark, plan, grid, bench)
+            plan = replace(plan, options=plan.options.with_choice(best))
+        results = bench.results(plan_runs(benchmark, plan))
+        value = _describe(benchmark, plan, results, searched, bench)
+        write_atomically(bench.out / "results.json", json.dumps(value, indent=1) + "\n")
+        write_atomically(bench.out / "results.md", table(value))
+    return value
+
+
+def _describe(
+    benchmark: Benchmark,
+    plan: Plan,
+    results: list[dict[str, Any]],
+    searched: list[dict[str, Any]],
+    bench: Bench,
+) -> dict[str, Any]:
+    return {
         "protocol": benchmark.name,
         "headline": benchmark.headline,
         "on": plan.on,
@@ -94,6 +120,7 @@ def run_experiment(
         "grid": searched,
         "encoder": plan.encoder,
         "device": plan.device,
+        "options": {**plan.options.training, **plan.options.model},
         "seeds": list(plan.seeds),
         "left_out": dict(benchmark.left_out),
         "versions": versions(),
@@ -102,32 +129,40 @@ def run_experiment(
         "command": bench.command,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    write_atomically(bench.out / "results.json", json.dumps(value, indent=1) + "\n")
-    write_atomically(bench.out / "results.md", table(value))
-    return value
 
 
 def _search(
     benchmark: Benchmark, plan: Plan, grid: Sequence[Choice], bench: Bench
 ) -> tuple[Choice, list[dict[str, Any]]]:
-    first = benchmark.folds[0].index if plan.folds is None else plan.folds[0]
+    first = benchmark.folds[0].index if plan.folds is None else min(plan.folds)
     small = replace(
-        plan, on="dev", seeds=plan.seeds[:1], draws=1, folds=None if first is None else (first,)
+        plan,
+        on="dev",
+        seeds=tuple(range(plan.seeds[0], plan.seeds[0] + bench.grid_seeds)),
+        draws=1,
+        folds=None if first is None else (first,),
     )
-    plans = [replace(small, options=plan.options.replace(choice)) for choice in grid]
-    runs = [run for one in plans for run in plan_runs(benchmark, one)]
-    scored = bench.results(runs)
-    joint = [joint_f1(result, headline=benchmark.headline) for result in scored]
-    best = joint.index(max(joint))
+    plans = [replace(small, options=plan.options.with_choice(choice)) for choice in grid]
+    scored = bench.results([run for one in plans for run in plan_runs(benchmark, one)])
     rows = [
-        {
-            "choice": dict(choice),
-            "ner_f1": result["ner"][benchmark.headline]["f1"],
-            "re_f1": result["re"][benchmark.headline]["f1"],
-            "joint_f1": round(joint[i], 4),
-            "train_s": result["train_s"],
-            "chosen": i == best,
-        }
-        for i, (choice, result) in enumerate(zip(grid, scored, strict=True))
+        _row(
+            choice, scored[i * bench.grid_seeds :][: bench.grid_seeds], headline=benchmark.headline
+        )
+        for i, choice in enumerate(grid)
     ]
+    best = max(range(len(rows)), key=lambda i: rows[i]["joint_f1"])
+    rows[best]["chosen"] = True
     return grid[best], rows
+
+
+def _row(choice: Choice, results: list[dict[str, Any]], *, headline: Headline) -> dict[str, Any]:
+    summary = summarise(results, headline=headline)
+    ner, re = summary["mean"]["ner_f1"], summary["mean"]["re_f1"]
+    return {
+        "choice": dict(choice),
+        "ner_f1": ner,
+        "re_f1": re,
+        "joint_f1": round((ner + re) / 2, 4),
+        "train_s": summary["train_s"],
+        "chosen": False,
+    }

@@ -34,7 +34,7 @@ class Options:
     training: Mapping[str, Any] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
 
-    def replace(self, choice: Choice) -> Options:
+    def with_choice(self, choice: Choice) -> Options:
         """Return these options with ``choice`` put over them."""
         given = Options.of(choice)
         return Options(
@@ -80,8 +80,10 @@ def parse_options(pairs: Sequence[str]) -> Options:
     return Options.of(values)
 
 
-def parse_grid(axes: Sequence[str]) -> list[Choice]:
+def parse_grid(axes: Sequence[str], *, options: Options) -> list[Choice]:
     """Read ``key=v1,v2`` axes; return every combination, none if there is no axis.
+
+    ``options`` are those that are fixed already.
 
     Raises:
         ConfigError: as ``parse_options``.
@@ -89,6 +91,8 @@ def parse_grid(axes: Sequence[str]) -> list[Choice]:
     values: dict[str, list[Any]] = {}
     for axis in axes:
         key, text = _cut(axis, "--grid")
+        if key in {**options.training, **options.model}:
+            raise ConfigError(f"{key} is both in --set and in --grid: give one of them")
         if key in values:
             raise ConfigError(f"--grid {key} is given twice; write --grid {key}=v1,v2")
         values[key] = [_parse(key, one) for one in text.split(",")]

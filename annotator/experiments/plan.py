@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import compress
 from typing import Any, Literal
 
@@ -101,7 +101,7 @@ class PlannedRun:
     device: str
     settings: TrainingSettings
     options: Options
-    fingerprint: str = ""
+    fingerprint: str
 
     @property
     def key(self) -> str:
@@ -128,30 +128,32 @@ def plan_runs(benchmark: Benchmark, plan: Plan) -> list[PlannedRun]:
         InputError: if a part has no sentence, or too few for a draw.
     """
     runs = []
+    settings = [plan.options.settings(seed=seed) for seed in plan.seeds]
     for fold in _choose_folds(benchmark, plan.folds):
         train, scored = _parts(benchmark, fold, on=plan.on)
         schema = learn_schema(train)
-        ModelConfig(schema=schema, encoder=plan.encoder, **plan.options.model)
+        config = ModelConfig(schema=schema, encoder=plan.encoder, **plan.options.model)
         for number, drawn in _draws(train, plan):
             kept, held = _hold_out(benchmark, fold, drawn, plan=plan)
+            parts = _digest(kept), _digest(held), _digest(scored)
+            place = (benchmark.name, fold.index, number, plan.on, plan.device.partition(":")[0])
             runs += [
-                _seal(
-                    PlannedRun(
-                        name=benchmark.name,
-                        fold=fold.index,
-                        draw=number,
-                        on=plan.on,
-                        train=kept,
-                        held=held,
-                        scored=scored,
-                        schema=schema,
-                        encoder=plan.encoder,
-                        device=plan.device,
-                        settings=plan.options.settings(seed=seed),
-                        options=plan.options,
-                    )
+                PlannedRun(
+                    name=benchmark.name,
+                    fold=fold.index,
+                    draw=number,
+                    on=plan.on,
+                    train=kept,
+                    held=held,
+                    scored=scored,
+                    schema=schema,
+                    encoder=plan.encoder,
+                    device=plan.device,
+                    settings=chosen,
+                    options=plan.options,
+                    fingerprint=_fingerprint(place, parts, config.to_json(), chosen.to_json()),
                 )
-                for seed in plan.seeds
+                for chosen in settings
             ]
     return runs
 
@@ -209,27 +211,14 @@ def _hold_out(
     return tuple(compress(train, (not out for out in held))), tuple(compress(train, held))
 
 
-def _seal(run: PlannedRun) -> PlannedRun:
-    config = ModelConfig(schema=run.schema, encoder=run.encoder, **run.options.model)
-    values: list[Any] = [
-        run.name,
-        run.fold,
-        run.draw,
-        run.on,
-        config.to_json(),
-        run.settings.to_json(),
-        run.device.partition(":")[0],
-    ]
-    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
-    for part in (run.train, run.held, run.scored):
-        digest.update(_digest(part))
-    return replace(run, fingerprint=digest.hexdigest())
+def _fingerprint(*values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def _digest(sentences: Iterable[TaggedSentence]) -> bytes:
+def _digest(sentences: Iterable[TaggedSentence]) -> str:
     digest = hashlib.sha256()
     for sentence in sentences:
         entities = [(e.type, e.first, e.last) for e in sentence.entities]
         relations = [(r.type, r.head, r.tail) for r in sentence.relations]
         digest.update(json.dumps([sentence.words, entities, relations]).encode())
-    return digest.digest()
+    return digest.hexdigest()

@@ -88,7 +88,22 @@ def read_benchmark(name: str, sources: Sources) -> Benchmark:
     """
     if name not in PROTOCOLS:
         raise ConfigError(f"no experiment {name!r}; there are {', '.join(PROTOCOLS)}")
+    _refuse_what_is_not_read(name, sources)
     return PROTOCOLS[name](sources)
+
+
+def _refuse_what_is_not_read(name: str, sources: Sources) -> None:
+    """Refuse sources that the protocol would pass over in silence."""
+    files = (sources.train, sources.dev, sources.test, sources.n_folds)
+    if name != "jsonl" and any(given is not None for given in files):
+        raise ConfigError(
+            f"the experiment {name} cuts its corpus itself: give --data DIR alone; --train, --dev, "
+            "--test and a number of folds are for jsonl"
+        )
+    if name != "ade" and sources.group != "sentence":
+        raise ConfigError(f"--group pmid is for ade; {name} never cuts through a document")
+    if name in ("ade", "ade-mixed") and sources.format is not None:
+        raise ConfigError(f"the experiment {name} reads the files of the ADE corpus; no --format")
 
 
 def _folder(sources: Sources, name: str) -> Path:
@@ -240,7 +255,8 @@ def _ace05(sources: Sources) -> Benchmark:
 def _jsonl(sources: Sources) -> Benchmark:
     """Files of the user's own: train and test, or one file in folds by document."""
     reader = sources.format or "jsonl"
-    if sources.data is not None and sources.n_folds and not (sources.train or sources.test):
+    files = (sources.train, sources.dev, sources.test)
+    if sources.data is not None and sources.n_folds is not None and not any(files):
         part = read_part(reader, sources.data)
         places = _by_document(part.sentences, n_folds=sources.n_folds)
         return Benchmark(
@@ -248,7 +264,7 @@ def _jsonl(sources: Sources) -> Benchmark:
             folds=tuple(_cross_validate(part.sentences, places)),
             left_out=part.left_out,
         )
-    if sources.train is None or sources.test is None or sources.data is not None:
+    if not (sources.train and sources.test) or sources.data or sources.n_folds is not None:
         raise ConfigError(
             "the experiment jsonl needs --train FILE and --test FILE, or --data FILE and --folds K"
         )

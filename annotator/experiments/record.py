@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["load_run", "save_run", "write_atomically"]
+from annotator.errors import ConflictError
+
+__all__ = ["hold_folder", "load_run", "save_run", "write_atomically"]
+
+
+@contextmanager
+def hold_folder(folder: Path) -> Iterator[None]:
+    """Keep other experiments out of ``folder``; the end of the process lets go of it.
+
+    Raises:
+        ConflictError: if another one is at work there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConflictError(
+                f"another experiment is at work in {folder}: wait for it, or give another --out"
+            ) from error
+        yield
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import shutil
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,16 @@ import numpy
 import torch
 import transformers
 
-from annotator import __version__
+import annotator
 from annotator.experiments.plan import PlannedRun
 from annotator.experiments.record import load_run, save_run
 from annotator.experiments.scoring import false_alarms, measure_calibration
 from annotator.model import Calibration, Predictor
 from annotator.training import TrainingProgress, TrainingResult, evaluate, train
 
-__all__ = ["do_run", "finished_run", "run_path", "versions"]
+__all__ = ["do_run", "finished_run", "forget_run", "run_path", "versions"]
+
+_ROOMS = ("domain", "formats", "model", "text", "training")  # what results follow from
 
 
 def run_path(out: Path, run: PlannedRun) -> Path:
@@ -34,10 +38,33 @@ def finished_run(out: Path, run: PlannedRun) -> dict[str, Any] | None:
     return load_run(run_path(out, run), fingerprint=run.fingerprint)
 
 
+def forget_run(out: Path, run: PlannedRun) -> None:
+    """Remove the result of ``run`` and what an interrupted one left."""
+    run_path(out, run).unlink(missing_ok=True)
+    for path in (out / "models").glob(f"{run.key}*"):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+@lru_cache(maxsize=1)
+def _code_digest() -> str:
+    """Return a short SHA-256 of the program's files that results follow from."""
+    digest = hashlib.sha256()
+    root = Path(annotator.__file__).parent
+    for room in _ROOMS:
+        for path in sorted((root / room).rglob("*.py")):
+            digest.update(path.relative_to(root).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
 def versions() -> dict[str, str]:
-    """Return the versions of what results depend on."""
+    """Return the versions of what results depend on; ``code`` is a digest of the program."""
     return {
-        "annotator": __version__,
+        "annotator": annotator.__version__,
+        "code": _code_digest(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,

@@ -8,14 +8,9 @@ from typing import Any
 
 from annotator.experiments.protocols import Headline
 
-__all__ = ["joint_f1", "summarise", "table"]
+__all__ = ["summarise", "table"]
 
 _LAYERS = ("ner", "re")
-
-
-def joint_f1(run: Mapping[str, Any], *, headline: Headline) -> float:
-    """Return the mean of entity and relation F1, by which choices are made."""
-    return statistics.fmean(run[layer][headline]["f1"] for layer in _LAYERS)
 
 
 def summarise(runs: Sequence[Mapping[str, Any]], *, headline: Headline) -> dict[str, Any]:

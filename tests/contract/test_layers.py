@@ -43,6 +43,7 @@ def test_rooms_import_downwards_only(repository: Path) -> None:
         ("annotator.model", {"flask", "sqlalchemy", "label_studio_sdk"}),
         ("annotator.training", {"flask", "sqlalchemy", "label_studio_sdk"}),
         ("annotator.active", {"flask", "sqlalchemy", "label_studio_sdk"}),
+        ("annotator.experiments", {"flask", "sqlalchemy", "label_studio_sdk"}),
         ("annotator.cli.main", {"torch", "flask", "label_studio_sdk", "transformers"}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
