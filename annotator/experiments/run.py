@@ -39,13 +39,19 @@ def finished_run(out: Path, run: PlannedRun) -> dict[str, Any] | None:
 
 
 def forget_run(out: Path, run: PlannedRun) -> None:
-    """Remove the result of ``run`` and what an interrupted one left."""
+    """Remove the result of ``run``, its checkpoint, and what an interrupted one left."""
     run_path(out, run).unlink(missing_ok=True)
-    for path in (out / "models").glob(f"{run.key}*"):
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+    _remove(out, f"{run.key}*")
+    _remove(out, f".{run.key}*")
+
+
+def _remove(out: Path, pattern: str) -> None:
+    for room in ("runs", "models"):
+        for path in (out / room).glob(pattern):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 @lru_cache(maxsize=1)
@@ -81,6 +87,7 @@ def do_run(
 ) -> dict[str, Any]:
     """Train and score one model, or go on where a killed process stopped, and save the result."""
     folder = out / "models" / run.key
+    _remove(out, f".{run.key}*")  # files that a killed process was writing aside
     trained = train(
         run.train,
         schema=run.schema,

@@ -19,6 +19,7 @@ from annotator.experiments import (
     Plan,
     Sources,
     parse_options,
+    plan_runs,
     read_benchmark,
     run_experiment,
 )
@@ -128,6 +129,21 @@ def test_a_damaged_file_of_a_run_is_done_again(
 
     assert ledger.told == [("jsonl seed 0", False)]
     assert scores(again) == scores(first)
+
+
+def test_what_a_killed_process_was_writing_aside_is_swept_up(
+    tmp_path: Path, benchmark: Benchmark, plan: Plan
+) -> None:
+    (run,) = plan_runs(benchmark, plan)
+    litter = [tmp_path / f"models/.{run.key}.partial.0a1b", tmp_path / f"runs/.{run.key}.json.0a1b"]
+    litter[0].mkdir(parents=True)
+    litter[1].parent.mkdir()
+    litter[1].touch()
+
+    run_experiment(benchmark, plan, grid=[], bench=Bench(out=tmp_path))
+
+    assert not list((tmp_path / "models").iterdir())
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [f"{run.key}.json"]
 
 
 def test_a_fresh_experiment_does_all_again(
