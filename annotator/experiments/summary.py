@@ -22,7 +22,7 @@ def summarise(runs: Sequence[Mapping[str, Any]], *, headline: Headline) -> dict[
     replicates: dict[tuple[Any, Any], list[Mapping[str, Any]]] = {}
     for run in runs:
         replicates.setdefault((run["seed"], run["draw"]), []).append(run)
-    over_folds = len(replicates) == 1
+    over_folds = len(replicates) == 1 and len(runs) > 1
     groups = [[run] for run in runs] if over_folds else list(replicates.values())
     mean, std = {}, {}
     for name, read in _figures(runs, headline).items():

@@ -137,7 +137,7 @@ def test_a_person_reads_means_and_where_there_is_more(
     ended = annotator("experiment", "conll04", "--data", conll04, "--encoder", tiny_encoder, *words)
 
     assert ended.code == 0, ended.err
-    assert "conll04, runs: 1, on test (strict, micro; ± over folds)" in ended.out
+    assert "conll04, runs: 1, on test (strict, micro; ± over seeds and draws)" in ended.out
     assert "chosen: dropout=" in ended.out
     assert "more in o/results.md" in ended.out
     assert ended.err.count("conll04 seed 0: entities F1") == 3
