@@ -74,3 +74,29 @@ def write_conll04(folder: Path) -> Path:
         ]
         (folder / f"{name}.txt").write_text("".join(blocks), encoding="utf-8")
     return folder
+
+
+def write_i2b2(folder: Path, *, n_records: int = 10) -> Path:
+    """Write records of two lines, each with a treatment that causes a problem in the first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for n in range(n_records):
+        drug, effect = _DRUGS[n % len(_DRUGS)], _EFFECTS[n % len(_EFFECTS)]
+        lines = f"{drug} caused {effect} .\nRecord {n} ends .\n"
+        concepts = f'c="{drug}" 1:0 1:0||t="treatment"\nc="{effect}" 1:2 1:2||t="problem"\n'
+        relation = f'c="{drug}" 1:0 1:0||r="TrCP"||c="{effect}" 1:2 1:2\n'
+        (folder / f"record-{n}.txt").write_text(lines, encoding="utf-8")
+        (folder / f"record-{n}.con").write_text(concepts, encoding="utf-8")
+        (folder / f"record-{n}.rel").write_text(relation, encoding="utf-8")
+    return folder
+
+
+def write_miwa(folder: Path) -> Path:
+    """Write four, one and two documents of one sentence into train, dev and test."""
+    for split, numbers in (("train", range(4)), ("dev", range(4, 5)), ("test", range(5, 7))):
+        (folder / split).mkdir(parents=True)
+        for n in numbers:
+            text = f"Mary of Paris saw {n} .\n"
+            labels = "T1\tPER 0 4\tMary\nT2\tGPE 8 13\tParis\nR1\tGEN-AFF Arg1:T1 Arg2:T2\n"
+            (folder / split / f"doc-{n}.split.txt").write_text(text, encoding="utf-8")
+            (folder / split / f"doc-{n}.split.ann").write_text(labels, encoding="utf-8")
+    return folder

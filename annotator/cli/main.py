@@ -11,6 +11,9 @@ import typer
 
 from annotator import __version__
 from annotator.cli import (
+    adapt,
+    attention,
+    bench,
     connect,
     database,
     demo,
@@ -63,8 +66,11 @@ for _module in (
     export,
     evaluate,
     experiment,
+    attention,
+    adapt,
     status,
     database,
+    bench,
 ):
     _module.register(app)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from annotator.domain import Document, Entity, LabelSchema, TaggedSentence
 from annotator.errors import InputError
-from annotator.formats import read_corpus
+from annotator.formats import Corpus, read_corpus
 from annotator.text import align_document
 
 __all__ = ["Part", "align", "learn_schema", "pin_sentence", "read_fold_table", "read_part"]
@@ -23,7 +23,8 @@ class Part:
     Attributes:
         sentences: The sentences; those without words are left out.
         splits: What ``meta["split"]`` of the document of each sentence says; "" where nothing.
-        left_out: Labels that sentences of words cannot express, by kind.
+        left_out: Labels that sentences of words cannot express, by kind, and
+            ``skipped_on_reading`` for what the reader could not use.
     """
 
     sentences: tuple[TaggedSentence, ...]
@@ -37,24 +38,24 @@ def read_part(name: str, path: Path) -> Part:
     Raises:
         InputError: if it cannot be read or holds no sentence.
     """
-    part = align(read_corpus(name, path).documents)
+    part = align(read_corpus(name, path))
     if not part.sentences:
         raise InputError(f"{path} holds no sentence; give a file with text")
     return part
 
 
-def align(documents: Iterable[Document]) -> Part:
-    """Cut ``documents`` into sentences of words."""
+def align(corpus: Corpus) -> Part:
+    """Cut the documents of ``corpus`` into sentences of words."""
     sentences: list[TaggedSentence] = []
     splits: list[str] = []
-    left_out: Counter[str] = Counter()
-    for document in documents:
+    left_out = Counter(skipped_on_reading=len(corpus.report.skipped))
+    for document in corpus.documents:
         alignment = align_document(document)
         found = [sentence for sentence in alignment.sentences if sentence.words]
         sentences += found
         splits += [str(document.meta.get("split") or "")] * len(found)
         left_out.update(issue.kind for issue in alignment.issues)
-    return Part(sentences=tuple(sentences), splits=tuple(splits), left_out=left_out)
+    return Part(sentences=tuple(sentences), splits=tuple(splits), left_out=+left_out)
 
 
 def pin_sentence(document: Document) -> Document:

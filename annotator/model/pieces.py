@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from annotator.errors import ModelError
 from annotator.model.encoder import Encoder
+from annotator.model.shapes import word_shapes
 
 __all__ = ["PieceSentence", "PieceTokenizer", "Windows", "cut_windows"]
 
@@ -43,12 +44,15 @@ class PieceSentence:
     Attributes:
         ids: Piece ids. Shape ``(pieces,)``.
         first_piece: Where each word begins in ``ids``. Shape ``(words,)``.
+        shapes: Shape class of the word that each piece belongs to, see ``annotator.model.shapes``.
+            Shape ``(pieces,)``.
         windows: How it is cut for the encoder; one window where it fits.
         cost: Pieces that the encoder reads, special ones and overlaps included.
     """
 
     ids: IntArray
     first_piece: IntArray
+    shapes: IntArray
     windows: Windows
     cost: int
 
@@ -92,6 +96,19 @@ def _last_edge(edges: IntArray, limit: int) -> int:
     return int(edges[np.searchsorted(edges, limit, side="right") - 1])
 
 
+def _first_pieces(word_of: IntArray) -> IntArray:
+    """Return where each word that has pieces begins; ``word_of`` does not fall."""
+    begins = np.ones(len(word_of), dtype=np.bool_)
+    np.not_equal(word_of[1:], word_of[:-1], out=begins[1:])
+    return np.flatnonzero(begins).astype(np.int64)
+
+
+def _without_lone_surrogates(words: Sequence[str]) -> Sequence[str]:
+    if not _LONE_SURROGATE.search("".join(words)):
+        return words
+    return [_LONE_SURROGATE.sub("\ufffd", word) for word in words]
+
+
 class PieceTokenizer:
     """Turns words into pieces with the fast tokenizer of an encoder.
 
@@ -128,31 +145,38 @@ class PieceTokenizer:
     def encode(self, sentences: Sequence[Sequence[str]]) -> list[PieceSentence]:
         """Tokenise each sentence, given as words; the order is kept."""
         encodings = self._backend.encode_batch(
-            [[_LONE_SURROGATE.sub("\ufffd", word) for word in words] for words in sentences],
+            [_without_lone_surrogates(words) for words in sentences],
             is_pretokenized=True,
             add_special_tokens=False,
         )
         return [
-            self._encode_one(encoding, len(words))
+            self._encode_one(encoding, words)
             for encoding, words in zip(encodings, sentences, strict=True)
         ]
 
-    def _encode_one(self, encoding: Any, n_words: int) -> PieceSentence:
+    def _encode_one(self, encoding: Any, words: Sequence[str]) -> PieceSentence:
+        n_words = len(words)
         ids: IntArray = np.array(encoding.ids, dtype=np.int64)
         word_of: IntArray = np.array(encoding.word_ids, dtype=np.int64)
-        missing: IntArray = np.setdiff1d(np.arange(n_words), word_of)
-        if missing.size:
+        first = _first_pieces(word_of)
+        if len(first) < n_words:  # a word yields no piece
+            missing: IntArray = np.setdiff1d(np.arange(n_words), word_of)
             where = np.searchsorted(word_of, missing)
             ids = np.insert(ids, where, self.unknown_id)
             word_of = np.insert(word_of, where, missing)
-        first: IntArray = np.searchsorted(word_of, np.arange(n_words)).astype(np.int64)
-        rank = np.arange(len(ids)) - first[word_of] if len(ids) else ids
+            first = _first_pieces(word_of)
         longest = min(_MAX_PIECES_PER_WORD, self.capacity // 2)
-        if rank.size and rank.max() >= longest:
-            kept = rank < longest
+        if len(ids) > longest and np.diff(first, append=len(ids)).max() > longest:
+            kept = np.arange(len(ids)) - first[word_of] < longest
             ids, word_of = ids[kept], word_of[kept]
-            first = np.searchsorted(word_of, np.arange(n_words)).astype(np.int64)
+            first = _first_pieces(word_of)
         windows = cut_windows(first, len(ids), capacity=self.capacity)
         special = len(self.prefix) + len(self.suffix)
         cost = int((windows.end - windows.start).sum()) + special * len(windows.start)
-        return PieceSentence(ids=ids, first_piece=first, windows=windows, cost=cost)
+        return PieceSentence(
+            ids=ids,
+            first_piece=first,
+            shapes=word_shapes(words)[word_of],
+            windows=windows,
+            cost=cost,
+        )

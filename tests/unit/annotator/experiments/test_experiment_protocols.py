@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_corpora import make_record, write_ade, write_conll04, write_notes
+from small_corpora import (
+    make_record,
+    write_ade,
+    write_conll04,
+    write_i2b2,
+    write_miwa,
+    write_notes,
+)
 
 from annotator.domain import TaggedSentence
 from annotator.errors import ConfigError, InputError
@@ -90,6 +97,14 @@ def test_a_drug_inside_an_effect_is_left_out_with_its_relation_and_counted(ade: 
     assert benchmark.left_out == {"overlap": 1, "relation_lost_entity": 1}
 
 
+def test_what_the_reader_could_not_use_is_counted(ade: Path) -> None:
+    relations = ade / "DRUG-AE.rel"
+    lines = relations.read_text().splitlines()
+    relations.write_text("\n".join([*lines, lines[-1]]) + "\n")
+
+    assert read_benchmark("ade", Sources(data=ade)).left_out["skipped_on_reading"] == 1
+
+
 @pytest.mark.parametrize("name", ["ade", "ade-mixed"])
 def test_ade_by_abstract_has_no_abstract_on_two_sides(ade: Path, name: str) -> None:
     group = {"ade": "pmid", "ade-mixed": "sentence"}[name]
@@ -132,16 +147,20 @@ def test_every_sentence_is_tested_once(notes: Path) -> None:
     assert len(tested) == len(set(tested)) == 80
 
 
-def test_ace05_is_cut_as_its_documents_say(tmp_path: Path) -> None:
-    splits = ["train", "dev", "test", "train"]
-    records = [make_record(n, split=split) for n, split in enumerate(splits)]
-    path = write_notes(tmp_path / "ace.jsonl", *records)
+def test_i2b2_records_are_read_and_stay_whole(tmp_path: Path) -> None:
+    benchmark = read_benchmark("i2b2", Sources(data=write_i2b2(tmp_path / "i2b2")))
 
-    benchmark = read_benchmark("ace05", Sources(data=path, format="jsonl"))
+    assert [(len(f.train), len(f.dev), len(f.test)) for f in benchmark.folds] == [(14, 2, 4)] * 5
+    assert [shared_groups(fold) for fold in benchmark.folds] == [set()] * 5
+    assert sum(len(s.relations) for fold in benchmark.folds for s in fold.test) == 10
+
+
+def test_ace05_is_cut_as_its_folders_say(tmp_path: Path) -> None:
+    benchmark = read_benchmark("ace05", Sources(data=write_miwa(tmp_path / "ace05")))
 
     (fold,) = benchmark.folds
-    assert groups(fold.train) == {"note-0", "note-3"}
-    assert (groups(fold.dev), groups(fold.test)) == ({"note-1"}, {"note-2"})
+    assert groups(fold.train) == {"doc-0", "doc-1", "doc-2", "doc-3"}
+    assert (groups(fold.dev), groups(fold.test)) == ({"doc-4"}, {"doc-5", "doc-6"})
     assert not benchmark.trains_on_dev
 
 

@@ -208,7 +208,7 @@ def test_what_else_was_measured_is_told() -> None:
 
     assert "4.00 entities, 1.00 relations, 3.00 sentences with at least one prediction." in page
     assert "entities 0.2000 and 0.0200, relations 0.3000 and 0.0300." in page
-    assert "left out: overlap 120." in page
+    assert "neither trained on nor scored: overlap 120." in page
 
 
 # ---- calibration and false alarms ----------------------------------------------------------
