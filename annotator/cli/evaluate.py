@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from annotator.cli.project import HomeOption, JsonOption, emit, open_project
+from annotator.cli.project import READABLE_FORMATS, HomeOption, JsonOption, emit, open_project
 
 __all__ = ["register"]
 
 
 def evaluate(
     data: Annotated[Path, typer.Option("--data", help="Gold documents.")],
-    fmt: Annotated[str, typer.Option("--format", help="jsonl, bioes, ade or conll04.")] = "jsonl",
+    fmt: Annotated[str, typer.Option("--format", help=READABLE_FORMATS)] = "jsonl",
     model: Annotated[
         str | None, typer.Option("--model", help="A version [default: the active one].")
     ] = None,

@@ -7,15 +7,20 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from annotator.cli.project import HomeOption, JsonOption, emit, open_project, progress_bar
+from annotator.cli.project import (
+    READABLE_FORMATS,
+    HomeOption,
+    JsonOption,
+    emit,
+    open_project,
+    progress_bar,
+)
 
 __all__ = ["register"]
 
 
 def import_(
-    fmt: Annotated[
-        str, typer.Argument(metavar="FORMAT", help="jsonl, bioes, ade, conll04 or text.")
-    ],
+    fmt: Annotated[str, typer.Argument(metavar="FORMAT", help=READABLE_FORMATS)],
     path: Annotated[Path, typer.Argument(help="A file, or a folder where the format has one.")],
     role: Annotated[
         Literal["gold", "pool", "holdout"],

@@ -11,6 +11,8 @@ import typer
 
 from annotator import __version__
 from annotator.cli import (
+    adapt,
+    attention,
     connect,
     database,
     demo,
@@ -61,6 +63,8 @@ for _module in (
     sync,
     export,
     evaluate,
+    attention,
+    adapt,
     status,
     database,
 ):

@@ -9,16 +9,14 @@ from typing import Annotated
 
 import typer
 
-from annotator.cli.project import HomeOption, open_project, progress_bar
+from annotator.cli.project import READABLE_FORMATS, HomeOption, open_project, progress_bar
 
 __all__ = ["register"]
 
 
 def predict(
     path: Annotated[Path, typer.Argument(help="A file of documents.")],
-    fmt: Annotated[
-        str, typer.Option("--format", help="jsonl, bioes, ade, conll04 or text.")
-    ] = "jsonl",
+    fmt: Annotated[str, typer.Option("--format", help=READABLE_FORMATS)] = "jsonl",
     model: Annotated[
         str | None, typer.Option("--model", help="A version [default: the active one].")
     ] = None,

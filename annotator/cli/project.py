@@ -14,12 +14,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from annotator.errors import ConfigError, NotFoundError
+from annotator.formats import READERS
 from annotator.settings import Settings, load_settings
 from annotator.store.database import Database
 from annotator.store.projects import Project, get_project
 from annotator.store.versions import ModelVersion, active_version, get_version
 
 __all__ = [
+    "READABLE_FORMATS",
     "HomeOption",
     "JsonOption",
     "OpenProject",
@@ -29,6 +31,9 @@ __all__ = [
     "open_studio",
     "progress_bar",
 ]
+
+#: The formats that can be read, as a sentence of help.
+READABLE_FORMATS = f"One of {', '.join(READERS)}."
 
 HomeOption = Annotated[
     Path | None,

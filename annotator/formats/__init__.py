@@ -8,7 +8,23 @@ from types import MappingProxyType
 
 from annotator.domain import Document
 from annotator.errors import InputError
-from annotator.formats import ade, bioes, brat, conll04, jsonl, text
+from annotator.formats import (
+    ace,
+    ade,
+    ade_giorgi,
+    bioc,
+    bioes,
+    brat,
+    conll04,
+    conll04_corp,
+    i2b2,
+    jsonl,
+    miwa,
+    pubtator,
+    spert,
+    table,
+    text,
+)
 from annotator.formats.corpus import (
     Corpus,
     Reader,
@@ -39,10 +55,20 @@ __all__ = [
 #: Readers by the name of their format.
 READERS: Mapping[str, Reader] = MappingProxyType(
     {
+        "ace": ace.read,
         "ade": ade.read,
+        "ade-giorgi": ade_giorgi.read,
+        "bioc": bioc.read,
         "bioes": bioes.read,
+        "brat": brat.read,
         "conll04": conll04.read,
+        "conll04-corp": conll04_corp.read,
+        "csv": table.read,
+        "i2b2": i2b2.read,
         "jsonl": jsonl.read,
+        "miwa": miwa.read,
+        "pubtator": pubtator.read,
+        "spert": spert.read,
         "text": text.read,
     }
 )

@@ -46,10 +46,16 @@ def read(path: Path) -> Corpus:
     exactly one shift makes every mention match.
 
     Raises:
-        InputError: naming ``file:line``, if a line does not have its fields.
+        InputError: naming ``file:line``, if a line does not have its fields; if the file is
+            ``DRUG-DOSE.rel``, which looks alike and holds dosages.
         OffsetError: if no shift or more than one makes the mentions of a sentence match.
     """
     source = find_file(path, "DRUG-AE.rel")
+    if source.name.upper() == "DRUG-DOSE.REL":
+        raise InputError(
+            f"{source.name} holds dosages, which would be read as adverse effects; "
+            "give DRUG-AE.rel or ADE-NEG.txt"
+        )
     return _read_negatives(source) if source.suffix == ".txt" else _read_relations(source)
 
 

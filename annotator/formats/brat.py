@@ -11,14 +11,18 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote
+from typing import Any
+from urllib.parse import quote, unquote
 
 from annotator.domain import Document, Entity, LabelSchema, Relation
-from annotator.formats.corpus import WriteReport
+from annotator.errors import InputError
+from annotator.formats.brat_ann import read_labels
+from annotator.formats.corpus import Corpus, ReadLog, WriteReport
 from annotator.formats.output import OutputFolder
+from annotator.formats.source import find_files, read_text, split_named_by
 from annotator.text import AlignmentIssue, IssueKind, segment_document
 
-__all__ = ["file_stem", "write"]
+__all__ = ["file_stem", "read", "write"]
 
 _LINE_BREAKS = re.compile(r"[\r\n]+")
 _TYPE = re.compile(r"[^\s:;,<>|]+")
@@ -33,6 +37,59 @@ class _Totals:
     n_relations: int = 0
     issues: list[AlignmentIssue] = field(default_factory=list)
     schema: LabelSchema = field(default_factory=lambda: LabelSchema(entity_types=()))
+
+
+def read(path: Path) -> Corpus:
+    """Read ``X.txt`` and ``X.ann`` of one document (either is given), or all at and below a folder.
+
+    The id is the name of the file, decoded where ``file_stem`` made it; ``meta["split"]`` is
+    train, dev or test where a folder says so. Entities keep their ids. A file without its partner
+    is skipped. See ``read_labels`` for what is taken of the annotations.
+
+    Raises:
+        InputError: naming ``file:line``, if a line is not as brat writes it; if there is no
+            annotation file, or two documents have one id.
+    """
+    root = path if path.is_dir() else path.parent
+    sources = find_files(path if path.is_dir() else path.with_suffix(".ann"), ".ann")
+    log = ReadLog()
+    documents: dict[str, Document] = {}
+    for source in sources:
+        text_file = source.with_suffix(".txt")
+        if not text_file.is_file():
+            log.skip(source.name, f"there is no {text_file.name} beside it")
+            continue
+        document = _read_document(text_file, source, root, log)
+        if document.id in documents:
+            raise InputError(
+                f"{source.relative_to(root)}: another document below this folder is named so too; "
+                "rename one, or read one folder at a time"
+            )
+        documents[document.id] = document
+    for file in sorted(root.rglob("*.txt")) if path.is_dir() else ():
+        if not file.with_suffix(".ann").is_file():
+            log.skip(file.name, "there is no .ann file beside it; read it as text")
+    return Corpus.build("brat", documents.values(), skipped=log.skipped, repaired=log.repaired)
+
+
+def _read_document(text_file: Path, source: Path, root: Path, log: ReadLog) -> Document:
+    text = read_text(text_file)
+    entities, relations = read_labels(source, text, log)
+    split = split_named_by(source, root=root)
+    meta: dict[str, Any] = {} if split is None else {"split": split}
+    return Document(
+        id=_document_id(source.stem), text=text, entities=entities, relations=relations, meta=meta
+    )
+
+
+def _document_id(stem: str) -> str:
+    """Return the id that ``file_stem`` made ``stem`` of, or ``stem`` if it never would have."""
+    try:
+        found = unquote(stem, errors="surrogatepass")
+    except UnicodeDecodeError:
+        return stem
+    made = {file_stem(found), file_stem(found, keep_capitals=False)}
+    return found if stem in made else stem
 
 
 def write(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from annotator.domain import Document
 from annotator.text import AlignmentIssue
 
-__all__ = ["Corpus", "ReadReport", "Reader", "SkippedItem", "WriteReport", "Writer"]
+__all__ = ["Corpus", "ReadLog", "ReadReport", "Reader", "SkippedItem", "WriteReport", "Writer"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +22,22 @@ class SkippedItem:
 
     place: str
     reason: str
+
+
+@dataclass(slots=True, kw_only=True)
+class ReadLog:
+    """What a reader notes down while it reads."""
+
+    skipped: list[SkippedItem] = field(default_factory=list)
+    repaired: list[SkippedItem] = field(default_factory=list)
+
+    def skip(self, place: str, reason: str) -> None:
+        """Note that something was left out."""
+        self.skipped.append(SkippedItem(place=place, reason=reason))
+
+    def repair(self, place: str, reason: str) -> None:
+        """Note that something was taken, but changed."""
+        self.repaired.append(SkippedItem(place=place, reason=reason))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

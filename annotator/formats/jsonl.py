@@ -8,10 +8,9 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from annotator.domain import Document, Entity, Relation
 from annotator.errors import InputError
@@ -19,6 +18,7 @@ from annotator.formats.corpus import Corpus, SkippedItem, WriteReport
 from annotator.formats.mentions import ClaimedSpan, reconcile_spans
 from annotator.formats.output import OutputFolder
 from annotator.formats.source import find_file, read_lines
+from annotator.formats.strict_json import parse_json
 from annotator.text import segment_document
 
 __all__ = ["document_from_json", "document_to_json", "parse_object", "read", "write"]
@@ -173,34 +173,7 @@ def parse_object(line: str, *, place: str) -> dict[str, Any]:
     Raises:
         InputError: naming ``place`` and, for broken JSON, the column.
     """
-    try:
-        value = json.loads(line, parse_constant=_refuse_constant, parse_float=_finite)
-        if "\\u" in line:
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{place}: not whole JSON at column {error.colno} ({error.msg}); "
-            "expected one complete object a line"
-        ) from error
-    except UnicodeEncodeError as error:
-        raise InputError(f"{place}: a string holds a lone surrogate, which is not text") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"{place}: expected finite numbers of sensible length and nesting; "
-            "NaN and Infinity are not JSON"
-        ) from error
-    return _object(value, place)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if not math.isfinite(number):
-        raise ValueError("a number is out of range")
-    return number
+    return _object(parse_json(line, place=place, expected="one complete object a line"), place)
 
 
 def _dump(document: Document) -> str:

@@ -1,17 +1,22 @@
 r"""Offsets from outside: which counting makes every mention match, and the way back.
 
-Programs disagree on what an offset counts: code points, UTF-16 units (JavaScript, Java), or
-either of them after ``\r\n`` was read as ``\n``. One document is counted one way throughout.
+Programs disagree on what an offset counts: code points, UTF-16 units (JavaScript, Java), UTF-8
+bytes (C), or code points or units after ``\r\n`` was read as ``\n``. One document is counted one
+way throughout.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from annotator.errors import OffsetError
 
-__all__ = ["ClaimedSpan", "reconcile_spans"]
+__all__ = ["ClaimedSpan", "SettledSpans", "reconcile_spans", "same_words", "settle_spans"]
+
+_BLANKS = re.compile(r"\s+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,17 +30,30 @@ class ClaimedSpan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SettledSpans:
+    """What became of the spans of one text.
+
+    ``kept`` are in code points; ``counting`` names what they had been counted in if it was
+    something else; ``misfits`` are as they came and not on their mention in that counting.
+    """
+
+    kept: tuple[ClaimedSpan, ...]
+    misfits: tuple[ClaimedSpan, ...]
+    counting: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Counting:
     name: str
-    utf16: bool
-    crlf_as_one: bool
+    unit: Literal["code point", "utf-16", "utf-8"]
+    crlf_as_one: bool = False
 
 
-_CODE_POINTS = _Counting(name="code points", utf16=False, crlf_as_one=False)
 _OTHERS = (
-    _Counting(name="UTF-16 units", utf16=True, crlf_as_one=False),
-    _Counting(name="code points with CR LF as one", utf16=False, crlf_as_one=True),
-    _Counting(name="UTF-16 units with CR LF as one", utf16=True, crlf_as_one=True),
+    _Counting(name="UTF-16 units", unit="utf-16"),
+    _Counting(name="code points with CR LF as one", unit="code point", crlf_as_one=True),
+    _Counting(name="UTF-16 units with CR LF as one", unit="utf-16", crlf_as_one=True),
+    _Counting(name="UTF-8 bytes", unit="utf-8"),
 )
 
 
@@ -65,6 +83,72 @@ def reconcile_spans(
     raise OffsetError(_complaint(text, misfit))
 
 
+def settle_spans(
+    text: str,
+    spans: Sequence[ClaimedSpan],
+    *,
+    same: Callable[[str, str], bool] = str.__eq__,
+) -> SettledSpans:
+    """Bring what can be brought to code points, and tell what cannot.
+
+    For files that nobody will correct: the counting that puts most mentions on their place is
+    taken for all (code points, if none is better), and only spans that fit it are kept.
+
+    Args:
+        text: The text.
+        spans: The spans as they came; those without a mention need only lie inside the text.
+        same: Whether a slice of the text is the mention (first the slice, then the mention).
+    """
+    best = _settle(text, spans, None, same)
+    for counting in _OTHERS:
+        if not best.misfits:
+            break
+        found = _settle(text, spans, counting, same)
+        if _n_proven(found) > _n_proven(best):
+            best = found
+    return best
+
+
+def same_words(found: str, mention: str) -> bool:
+    """Compare a slice with a mention, any run of white space being as good as another."""
+    return _BLANKS.sub(" ", found) == _BLANKS.sub(" ", mention)
+
+
+def _settle(
+    text: str,
+    spans: Sequence[ClaimedSpan],
+    counting: _Counting | None,
+    same: Callable[[str, str], bool],
+) -> SettledSpans:
+    places = None if counting is None else _places(text, counting)
+    kept: list[ClaimedSpan] = []
+    misfits: list[ClaimedSpan] = []
+    for span in spans:
+        moved = span if places is None else _move(span, places)
+        if moved is not None and _lies_on(text, moved, same):
+            kept.append(moved)
+        else:
+            misfits.append(span)
+    name = None if counting is None else counting.name
+    return SettledSpans(kept=tuple(kept), misfits=tuple(misfits), counting=name)
+
+
+def _n_proven(settled: SettledSpans) -> int:
+    return sum(span.mention is not None for span in settled.kept)
+
+
+def _lies_on(text: str, span: ClaimedSpan, same: Callable[[str, str], bool]) -> bool:
+    if not 0 <= span.start < span.end <= len(text):
+        return False
+    return span.mention is None or same(text[span.start : span.end], span.mention)
+
+
+def _move(span: ClaimedSpan, places: dict[int, int]) -> ClaimedSpan | None:
+    if span.start not in places or span.end not in places:
+        return None
+    return replace(span, start=places[span.start], end=places[span.end])
+
+
 def _fits(text: str, span: ClaimedSpan, *, newlines_alike: bool = False) -> bool:
     if not 0 <= span.start < span.end <= len(text):
         return False
@@ -84,10 +168,8 @@ def _convert(
     places = _places(text, counting)
     converted = []
     for span in spans:
-        if span.start not in places or span.end not in places:
-            return None
-        moved = replace(span, start=places[span.start], end=places[span.end])
-        if not _fits(text, moved, newlines_alike=counting.crlf_as_one):
+        moved = _move(span, places)
+        if moved is None or not _fits(text, moved, newlines_alike=counting.crlf_as_one):
             return None
         converted.append(moved)
     return tuple(converted)
@@ -101,9 +183,15 @@ def _places(text: str, counting: _Counting) -> dict[int, int]:
         places.setdefault(count, i)
         if counting.crlf_as_one and text.startswith("\r\n", i):
             continue
-        count += 2 if counting.utf16 and ord(char) > 0xFFFF else 1
+        count += _size(char, counting.unit)
     places.setdefault(count, len(text))
     return places
+
+
+def _size(char: str, unit: Literal["code point", "utf-16", "utf-8"]) -> int:
+    if unit == "utf-8":
+        return len(char.encode("utf-8", "surrogatepass"))
+    return 2 if unit == "utf-16" and ord(char) > 0xFFFF else 1
 
 
 def _complaint(text: str, span: ClaimedSpan) -> str:
@@ -113,6 +201,6 @@ def _complaint(text: str, span: ClaimedSpan) -> str:
         return f"entity {span.id} ends at {span.end}, past the text (length {len(text)})"
     return (
         f"entity {span.id} at {span.start}..{span.end} does not hold the mention that came along "
-        f"({len(span.mention or '')} code points), neither in code points nor in UTF-16 units, "
-        "nor with CR LF as one; correct the offsets or the mention"
+        f"({len(span.mention or '')} code points), neither in code points, UTF-16 units nor "
+        "UTF-8 bytes, nor with CR LF as one; correct the offsets or the mention"
     )

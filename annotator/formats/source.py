@@ -9,7 +9,9 @@ from pathlib import Path
 
 from annotator.errors import InputError
 
-__all__ = ["find_file", "read_lines", "read_text"]
+__all__ = ["find_file", "find_files", "read_lines", "read_text", "split_named_by"]
+
+_SPLITS = ("train", "dev", "test")
 
 
 def find_file(path: Path, name: str) -> Path:
@@ -22,6 +24,37 @@ def find_file(path: Path, name: str) -> Path:
     if not found.is_file():
         raise InputError(f"there is no file {found}; give a file, or a folder that holds {name}")
     return found
+
+
+def find_files(path: Path, *suffixes: str) -> list[Path]:
+    """Return ``path`` if it is a file, or all files below it whose names end so, in order.
+
+    Capitals do not matter. Hidden files and what lies in hidden folders are not looked at.
+
+    Raises:
+        InputError: if there is none.
+    """
+    if path.is_file():
+        return [path]
+    found = [
+        file
+        for file in sorted(path.rglob("*"))
+        if file.name.lower().endswith(suffixes)
+        and file.is_file()
+        and not any(part.startswith(".") for part in file.relative_to(path).parts)
+    ]
+    if not found:
+        raise InputError(f"there is no file at or below {path} that ends in {', '.join(suffixes)}")
+    return found
+
+
+def split_named_by(file: Path, *, root: Path) -> str | None:
+    """Return ``train``, ``dev`` or ``test`` if a folder from ``root`` down to ``file`` is so named.
+
+    ``root`` counts as well: it may be the folder of one split. The innermost folder wins.
+    """
+    folders = [*reversed(file.parent.relative_to(root).parts), root.resolve().name]
+    return next((name for name in folders if name in _SPLITS), None)
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -49,14 +82,16 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def read_text(path: Path) -> str:
-    """Return the whole file, line ends and all.
+    """Return the whole file, line ends and all; one named ``*.gz`` is unpacked.
 
     Raises:
-        InputError: if the file is absent, not UTF-8, or holds null bytes.
+        InputError: if the file is absent, damaged, not UTF-8, or holds null bytes.
     """
     try:
         raw = path.read_bytes()
-    except OSError as error:
+        if path.suffix == ".gz":
+            raw = gzip.decompress(raw)
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"cannot read {path}: {error}") from error
     null = raw.find(b"\0")
     if null >= 0:

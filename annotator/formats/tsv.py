@@ -31,13 +31,17 @@ class Link:
 
 @dataclass(slots=True, kw_only=True)
 class Block:
-    """One sentence of the file as written. ``number`` is its id, ``line`` its first line."""
+    """One sentence of the file as written. ``number`` is its id, ``line`` its first line.
+
+    ``parts_of_speech`` is the fifth column, ``O`` in files that have none.
+    """
 
     number: str
     file: str
     line: int
     words: list[str] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
+    parts_of_speech: list[str] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
 
 
@@ -128,6 +132,7 @@ def _add_token(block: Block, columns: list[str], place: str) -> None:
         raise InputError(f"{place}: a token must not be empty nor hold white space")
     block.words.append(word)
     block.tags.append(tag)
+    block.parts_of_speech.append(columns[4])
 
 
 def _parse_link(columns: list[str], n_words: int, place: str) -> Link:

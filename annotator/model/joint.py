@@ -22,7 +22,7 @@ from annotator.model.candidates import (
 from annotator.model.config import ModelConfig
 from annotator.model.decoding import decode_argmax, decode_constrained, find_spans
 from annotator.model.encoder import Encoder
-from annotator.model.heads import NerHead, RelationHead
+from annotator.model.heads import NerHead, RelationHead, ShapeEmbedding
 from annotator.model.pieces import PieceTokenizer
 
 __all__ = ["JointModel", "JointOutput", "Losses"]
@@ -59,6 +59,8 @@ class Losses:
     ner: Tensor
     relation: Tensor
     total: Tensor
+    n_words: int
+    n_pairs: int
 
 
 class JointModel(nn.Module):
@@ -73,6 +75,7 @@ class JointModel(nn.Module):
         self.encoder = encoder.network
         self.encoder_parts = encoder
         self.pieces = PieceTokenizer(encoder, max_pieces=config.max_pieces)
+        self.shape = ShapeEmbedding(encoder.input_width) if config.word_shape else None
         self.ner = NerHead(encoder.width, config)
         self.relation = (
             RelationHead(encoder.width, config) if config.schema.relation_types else None
@@ -89,7 +92,7 @@ class JointModel(nn.Module):
     def encode(
         self, batch: Batch, *, row_budget: int | None = None, dtype: torch.dtype | None = None
     ) -> Tensor:
-        """Return the state of each word: that of its first piece, in float32.
+        """Return the state of each word, in float32: of its first piece, or the mean over all.
 
         Args:
             batch: The batch, on the model's device.
@@ -103,16 +106,21 @@ class JointModel(nn.Module):
         n_rows, n_pieces = batch.input_ids.shape
         step = n_rows if row_budget is None else max(1, row_budget // n_pieces)
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
-            parts = [
-                self.encoder(
-                    input_ids=batch.input_ids[i : i + step],
-                    attention_mask=batch.attention_mask[i : i + step],
-                ).last_hidden_state
-                for i in range(0, n_rows, step)
-            ]
+            parts = [self._encode_rows(batch, slice(i, i + step)) for i in range(0, n_rows, step)]
         flat = (parts[0] if len(parts) == 1 else torch.cat(parts)).flatten(0, 1)
+        if self.config.pooling == "mean":
+            return mean_states(flat.float(), first=batch.word_piece, length=batch.word_length)
         states = functional.embedding(batch.word_piece, flat).float()
         return states * batch.word_mask[..., None]
+
+    def _encode_rows(self, batch: Batch, rows: slice) -> Tensor:
+        ids, mask = batch.input_ids[rows], batch.attention_mask[rows]
+        if self.shape is None:
+            states: Tensor = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+            return states
+        embedded = self.encoder.get_input_embeddings()(ids) + self.shape(batch.shapes[rows])
+        states = self.encoder(inputs_embeds=embedded, attention_mask=mask).last_hidden_state
+        return states
 
     def decode_tags(self, logits: Tensor, *, word_mask: Tensor) -> Tensor:
         """Decode tag scores as the configuration says. Shapes as in ``decode_constrained``."""
@@ -207,10 +215,17 @@ class JointModel(nn.Module):
             output.ner_logits.flatten(0, 1), batch.tags.flatten(), ignore_index=IGNORED_TAG
         )
         pairs = self.labelled_pairs(output, batch)
+        n_pairs = 0 if pairs is None else pairs[1].numel()
         relation = ner.new_zeros(())
-        if pairs is not None and pairs[1].numel():
+        if pairs is not None and n_pairs:
             relation = functional.cross_entropy(*pairs)
-        return Losses(ner=ner, relation=relation, total=ner + relation_weight * relation)
+        return Losses(
+            ner=ner,
+            relation=relation,
+            total=ner + relation_weight * relation,
+            n_words=int((batch.tags != IGNORED_TAG).sum()),
+            n_pairs=n_pairs,
+        )
 
     def labelled_pairs(self, output: JointOutput, batch: Batch) -> tuple[Tensor, Tensor] | None:
         """Return scores ``(pairs, R + 1)`` and classes ``(pairs,)`` of all candidate pairs.
@@ -224,6 +239,25 @@ class JointModel(nn.Module):
         legal = self.legal[types[:, :, None], types[:, None, :]]
         labels = labels * legal.gather(3, labels[..., None]).squeeze(3)
         return output.pair_logits[output.pair_mask], labels[output.pair_mask]
+
+
+def mean_states(flat: Tensor, *, first: Tensor, length: Tensor) -> Tensor:
+    """Average the states of the pieces of each word.
+
+    Args:
+        flat: Piece states. Shape ``(rows * pieces, H)``.
+        first: Where the first piece of each word stands in ``flat``. Shape ``(batch, words)``.
+        length: Number of pieces of each word, 0 where padded. Shape ``(batch, words)``.
+
+    Returns:
+        Shape ``(batch, words, H)``; 0 where padded.
+    """
+    lengths = length.flatten()
+    offsets = lengths.cumsum(0) - lengths
+    within = torch.arange(int(lengths.sum()), device=flat.device)
+    pieces = within + (first.flatten() - offsets).repeat_interleave(lengths)
+    mean = functional.embedding_bag(pieces, flat, offsets, mode="mean")
+    return mean.view(*first.shape, -1)
 
 
 def gather_states(states: Tensor, words: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from annotator.errors import ModelError
 from annotator.model.encoder import Encoder
+from annotator.model.shapes import word_shapes
 
 __all__ = ["PieceSentence", "PieceTokenizer", "Windows", "cut_windows"]
 
@@ -43,12 +44,15 @@ class PieceSentence:
     Attributes:
         ids: Piece ids. Shape ``(pieces,)``.
         first_piece: Where each word begins in ``ids``. Shape ``(words,)``.
+        shapes: Shape class of the word that each piece belongs to, see ``annotator.model.shapes``.
+            Shape ``(pieces,)``.
         windows: How it is cut for the encoder; one window where it fits.
         cost: Pieces that the encoder reads, special ones and overlaps included.
     """
 
     ids: IntArray
     first_piece: IntArray
+    shapes: IntArray
     windows: Windows
     cost: int
 
@@ -140,11 +144,12 @@ class PieceTokenizer:
             add_special_tokens=False,
         )
         return [
-            self._encode_one(encoding, len(words))
+            self._encode_one(encoding, words)
             for encoding, words in zip(encodings, sentences, strict=True)
         ]
 
-    def _encode_one(self, encoding: Any, n_words: int) -> PieceSentence:
+    def _encode_one(self, encoding: Any, words: Sequence[str]) -> PieceSentence:
+        n_words = len(words)
         ids: IntArray = np.array(encoding.ids, dtype=np.int64)
         word_of: IntArray = np.array(encoding.word_ids, dtype=np.int64)
         ids[np.isin(ids, self._special)] = self.unknown_id
@@ -163,4 +168,10 @@ class PieceTokenizer:
         windows = cut_windows(first, len(ids), capacity=self.capacity)
         special = len(self.prefix) + len(self.suffix)
         cost = int((windows.end - windows.start).sum()) + special * len(windows.start)
-        return PieceSentence(ids=ids, first_piece=first, windows=windows, cost=cost)
+        return PieceSentence(
+            ids=ids,
+            first_piece=first,
+            shapes=word_shapes(words)[word_of],
+            windows=windows,
+            cost=cost,
+        )

@@ -1,18 +1,26 @@
-"""Training runs, evaluation, and the gate before a model is promoted."""
+"""Training runs, evaluation, the gate before a model is promoted, and adapting an encoder."""
 
+from annotator.training.adapt import AdaptationProgress, adapt
+from annotator.training.adapt_card import AdaptationResult, TextSource
 from annotator.training.evaluation import Counts, Evaluation, LayerEvaluation, evaluate
 from annotator.training.gate import Decision, decide
-from annotator.training.loop import TrainingProgress, TrainingResult, train
-from annotator.training.settings import TrainingSettings
+from annotator.training.loop import TrainingResult, train
+from annotator.training.run import TrainingProgress
+from annotator.training.settings import AdaptationSettings, TrainingSettings
 
 __all__ = [
+    "AdaptationProgress",
+    "AdaptationResult",
+    "AdaptationSettings",
     "Counts",
     "Decision",
     "Evaluation",
     "LayerEvaluation",
+    "TextSource",
     "TrainingProgress",
     "TrainingResult",
     "TrainingSettings",
+    "adapt",
     "decide",
     "evaluate",
     "train",

@@ -47,19 +47,24 @@ class Schedule:
 
 
 def plan_epoch(
-    costs: NDArray[np.int64], settings: TrainingSettings, *, epoch: int
+    costs: NDArray[np.int64],
+    settings: TrainingSettings,
+    *,
+    epoch: int,
+    blur: float = _LENGTH_NOISE,
 ) -> list[NDArray[np.int64]]:
     """Cut one epoch into batches of like length, in an order that seed and epoch decide.
 
-    Lengths are blurred by up to 15 % before sorting, so that batches differ between epochs.
+    Lengths are blurred before sorting, so that batches differ between epochs.
 
     Args:
         costs: Word pieces of each sentence. Shape ``(sentences,)``.
         settings: Batch size, budget and seed.
         epoch: Number of the epoch, from 0.
+        blur: By how much; the more, the more padding there is.
     """
     rng = np.random.default_rng([settings.seed, epoch])
-    noise = rng.uniform(-_LENGTH_NOISE, _LENGTH_NOISE, size=len(costs))
+    noise = rng.uniform(-blur, blur, size=len(costs))
     order = np.argsort(costs * np.exp(noise), kind="stable").astype(np.int64)
     batches = cut_batches(
         order, costs, token_budget=settings.max_batch_pieces, batch_size=settings.batch_size

@@ -19,7 +19,15 @@ from torch import Tensor, nn
 from annotator.domain import TaggedSentence
 from annotator.errors import TrainingError
 
-__all__ = ["Position", "drop_state", "fingerprint", "load_state", "save_state", "state_path"]
+__all__ = [
+    "Position",
+    "RunState",
+    "drop_state",
+    "fingerprint",
+    "load_state",
+    "save_state",
+    "state_path",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,32 +73,47 @@ def _rng_states(device: torch.device) -> dict[str, Tensor]:
     return states
 
 
-def save_state(
-    folder: Path,
-    *,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    position: Position,
-    digest: str,
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunState:
+    """All that changes from step to step.
+
+    Attributes:
+        model: The weights.
+        optimizer: Their moments.
+        scaler: The scale of fp16 gradients; None where there is none.
+        average: Running means of the weights; empty where none are kept.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler | None = None
+    average: Sequence[Tensor] = ()
+
+
+def save_state(folder: Path, state: RunState, *, position: Position, digest: str) -> None:
     """Write weights, optimiser, generators and position, flushed to disk, over an older state.
 
     Raises:
         TrainingError: if the file cannot be written.
     """
-    weights = {f"model.{name}": value.cpu() for name, value in model.state_dict().items()}
+    weights = {f"model.{name}": value.cpu() for name, value in state.model.state_dict().items()}
     moments = {
         f"optimizer.{i}.{key}": value.cpu()
-        for i, entry in optimizer.state_dict()["state"].items()
+        for i, entry in state.optimizer.state_dict()["state"].items()
         for key, value in entry.items()
     }
-    device = next(model.parameters()).device
-    tensors = {**weights, **moments, **_rng_states(device)}
+    means = {f"average.{i}": value.cpu() for i, value in enumerate(state.average)}
+    device = next(state.model.parameters()).device
+    tensors = {**weights, **moments, **means, **_rng_states(device)}
     path = state_path(folder)
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        metadata = {"digest": digest, "position": json.dumps(asdict(position))}
+        metadata = {
+            "digest": digest,
+            "position": json.dumps(asdict(position)),
+            "scaler": json.dumps(state.scaler.state_dict() if state.scaler else {}),
+        }
         save_file({k: v.contiguous() for k, v in tensors.items()}, aside, metadata=metadata)
         with aside.open("rb") as file:
             os.fsync(file.fileno())
@@ -104,9 +127,7 @@ def save_state(
         aside.unlink(missing_ok=True)
 
 
-def load_state(
-    folder: Path, *, model: nn.Module, optimizer: torch.optim.Optimizer, digest: str
-) -> Position:
+def load_state(folder: Path, state: RunState, *, digest: str) -> Position:
     """Restore the state of an interrupted run with the same ``digest``.
 
     A state of other data or settings, or a damaged one, is as good as none: the run starts anew.
@@ -123,23 +144,25 @@ def load_state(
     except SafetensorError:
         return Position()
     position = Position(**json.loads(metadata["position"]))
-    _restore(tensors, model=model, optimizer=optimizer)
+    _restore(tensors, state)
+    if state.scaler is not None:
+        state.scaler.load_state_dict(json.loads(metadata["scaler"]))
     return position
 
 
-def _restore(
-    tensors: dict[str, Tensor], *, model: nn.Module, optimizer: torch.optim.Optimizer
-) -> None:
+def _restore(tensors: dict[str, Tensor], run: RunState) -> None:
     weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
-    model.load_state_dict(weights)
+    run.model.load_state_dict(weights)
+    for n, mean in enumerate(run.average):
+        mean.copy_(tensors[f"average.{n}"])
     state: dict[int, dict[str, Any]] = {}
     for name, value in tensors.items():
         if name.startswith("optimizer."):
             _, i, key = name.split(".", 2)
             state.setdefault(int(i), {})[key] = value
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    run.optimizer.load_state_dict({**run.optimizer.state_dict(), "state": state})
     torch.set_rng_state(tensors["rng.cpu"])
-    device = next(model.parameters()).device
+    device = next(run.model.parameters()).device
     if device.type == "cuda" and "rng.cuda" in tensors:
         torch.cuda.set_rng_state(tensors["rng.cuda"], device)
 

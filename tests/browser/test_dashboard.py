@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 from backend_world import PASSWORD, World, open_world
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
-from services_here import missing
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from annotator.domain import Document, Entity
 from annotator.services.ingest import ingest_documents
@@ -25,17 +24,7 @@ from ml_backend.server import BackendServer
 
 pytestmark = pytest.mark.slow
 
-CHROMIUM = "/usr/bin/chromium"
 SECRET_TEXT = "Zebrastripes after aspirin."
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 def fill(world: World) -> None:
@@ -122,18 +111,6 @@ def serve(world: World) -> Iterator[BackendServer]:
     finally:
         server.stop()
         thread.join(20)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not Path(CHROMIUM).exists():
-        missing("chromium is not installed")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(
-            executable_path=CHROMIUM, headless=True, args=list(FLAGS)
-        )
-        yield opened
-        opened.close()
 
 
 class Watched:

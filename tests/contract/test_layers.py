@@ -42,6 +42,7 @@ def test_rooms_import_downwards_only(repository: Path) -> None:
         ("db", {"torch", "flask", "label_studio_sdk", "annotator"}),
         ("annotator.model", {"flask", "sqlalchemy", "label_studio_sdk"}),
         ("annotator.training", {"flask", "sqlalchemy", "label_studio_sdk"}),
+        ("annotator.views", {"flask", "sqlalchemy", "label_studio_sdk", "matplotlib"}),
         ("annotator.active", {"flask", "sqlalchemy", "label_studio_sdk"}),
         ("annotator.cli.main", {"torch", "flask", "label_studio_sdk", "transformers"}),
     ],

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from command_line import GOLD, Outcome, Run, dump, write_lines
 
+from annotator.formats import READERS
+
 # A superuser may write everywhere; without this capability it is like anybody else.
 AS_ANYBODY = ["setpriv", "--bounding-set", "-dac_override"] if os.geteuid() == 0 else []
 needs_anybody = pytest.mark.skipif(
@@ -88,7 +90,7 @@ def test_a_known_document_id_with_another_text_is_refused_and_the_old_text_stays
     ("arguments", "named"),
     [
         pytest.param(("import", "jsonl", "gone.jsonl"), "gone.jsonl", id="no such file"),
-        pytest.param(("import", "docx", "x"), "ade, bioes, conll04, jsonl, text", id="reader"),
+        pytest.param(("import", "docx", "x"), ", ".join(READERS), id="reader"),
         pytest.param(
             ("export", "--format", "xml", "--out", "."), "bioes, brat, jsonl", id="writer"
         ),

@@ -109,6 +109,7 @@ def test_the_wheel_holds_the_packages_their_data_and_the_licence_and_nothing_els
     assert "annotator/_resources/static/index.html" in names
     assert "annotator/_resources/migrations/env.py" in names
     assert "annotator/sample/notes.jsonl" in names
+    assert {"annotator/views/page.css", "annotator/views/page.js"} <= set(names)
     assert "annotator-0.1.0.dist-info/licenses/LICENSE" in names
     assert [name for name in names if name.endswith((".pyc", ".db", ".so"))] == []
 

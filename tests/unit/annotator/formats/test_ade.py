@@ -9,6 +9,7 @@ import pytest
 from annotator.domain import Relation
 from annotator.errors import InputError
 from annotator.formats import Corpus, read_corpus
+from annotator.text import align_document
 
 
 def _read(folder: Path, *lines: str) -> Corpus:
@@ -72,6 +73,14 @@ def test_malformed_negative_is_refused_with_its_place(tmp_path: Path) -> None:
         read_corpus("ade", path)
 
 
+def test_dosages_are_not_taken_for_effects(tmp_path: Path) -> None:
+    path = tmp_path / "DRUG-DOSE.rel"
+    path.write_text("7|1 mg of A|1 mg|10|14|A|18|19\n", encoding="utf-8")
+
+    with pytest.raises(InputError, match="dosages"):
+        read_corpus("ade", path)
+
+
 def test_real_corpus_has_the_published_counts(shared_data: Path) -> None:
     corpus = read_corpus("ade", shared_data / "ade")
 
@@ -88,3 +97,41 @@ def test_ids_are_those_of_the_spert_conversion(shared_data: Path) -> None:
     assert {f"ade-{s['orig_id']}": "".join(s["tokens"]).replace(" ", "") for s in spert} == {
         document.id: document.text.replace(" ", "") for document in corpus.documents
     }
+
+
+def test_overlaps_of_the_real_corpus_are_drugs_inside_their_effects(shared_data: Path) -> None:
+    documents = read_corpus("ade", shared_data / "ade").documents
+
+    inside = [
+        (document.id, drug.end - drug.start < effect.end - effect.start)
+        for document in documents
+        for ids in [{entity.id: entity for entity in document.entities}]
+        for relation in document.relations
+        for effect, drug in [(ids[relation.head], ids[relation.tail])]
+        if drug.start < effect.end and effect.start < drug.end
+    ]
+
+    assert (len(inside), len(set(inside))) == (120, 119)
+    assert all(is_shorter for _, is_shorter in inside)
+
+
+def test_overlaps_of_the_real_corpus_are_named_on_alignment(shared_data: Path) -> None:
+    documents = read_corpus("ade", shared_data / "ade").documents
+
+    issues = Counter(
+        issue.kind for document in documents for issue in align_document(document).issues
+    )
+
+    assert issues["overlap"] == 120
+
+
+def test_real_negatives_have_the_published_counts(shared_data: Path) -> None:
+    documents = read_corpus("ade", shared_data / "ade" / "ADE-NEG.txt").documents
+    positive = {document.text for document in read_corpus("ade", shared_data / "ade").documents}
+
+    texts = {document.text for document in documents}
+
+    assert (len(documents), len(texts), len({d.meta["group"] for d in documents})) == (
+        *(16695, 16625, 2922),
+    )
+    assert (len(positive), positive & texts) == (4271, set())

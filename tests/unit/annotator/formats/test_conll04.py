@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from annotator.domain import Relation
+from annotator.domain import Relation, TaggedSentence
 from annotator.errors import InputError
 from annotator.formats import Corpus, read_corpus
 from annotator.text import align_document
@@ -97,3 +97,66 @@ def test_real_corpus_has_the_published_counts(
 
     assert (corpus.report.n_documents, corpus.report.n_relations) == (n_documents, n_relations)
     assert (found, len(corpus.report.repaired), issues) == (types, n_repaired, [])
+
+
+def test_stray_inside_tags_of_the_real_corpus_begin_entities(shared_data: Path) -> None:
+    corpus = read_corpus("conll04", shared_data / "conll04" / "train.txt")
+    documents = {
+        document.id: align_document(document).sentences[0] for document in corpus.documents
+    }
+
+    assert [item.reason for item in corpus.report.repaired] == [
+        "document 4295: I- without B- at token 31 begins an entity",
+        "document 1395: I- without B- at token 34 begins an entity",
+    ]
+    assert ("Org", 34, 35) in _spans(documents["conll04-1395"])
+    assert ("Loc", 31, 35) in _spans(documents["conll04-4295"])
+
+
+def test_strayed_entity_of_document_4295_is_an_argument_of_two_relations(
+    shared_data: Path,
+) -> None:
+    corpus = read_corpus("conll04", shared_data / "conll04" / "train.txt")
+    document = next(document for document in corpus.documents if document.id == "conll04-4295")
+    sentence = align_document(document).sentences[0]
+    stray = _spans(sentence).index(("Loc", 31, 35))
+
+    assert sum(stray in (link.head, link.tail) for link in sentence.relations) == 2
+
+
+def test_arguments_of_the_real_corpus_have_fixed_types(shared_data: Path) -> None:
+    documents = [
+        document
+        for name in ("train", "dev", "test")
+        for document in read_corpus("conll04", shared_data / "conll04" / f"{name}.txt").documents
+    ]
+
+    ends = {
+        (relation.type, types[relation.head], types[relation.tail])
+        for document in documents
+        for types in [{entity.id: entity.type for entity in document.entities}]
+        for relation in document.relations
+    }
+
+    assert len(documents) == 1441
+    assert ends == {
+        ("Live_In", "Peop", "Loc"),
+        ("OrgBased_In", "Org", "Loc"),
+        ("Located_In", "Loc", "Loc"),
+        ("Work_For", "Peop", "Org"),
+        ("Kill", "Peop", "Peop"),
+    }
+
+
+def test_test_sentences_are_those_of_spert(shared_data: Path) -> None:
+    folder = shared_data / "conll04"
+    ours = read_corpus("conll04", folder / "test.txt").documents
+    theirs = read_corpus("spert", folder / "spert_test.json").documents
+
+    assert {document.id.split("-")[1] for document in ours} == {
+        document.id.split("-")[1] for document in theirs
+    }
+
+
+def _spans(sentence: TaggedSentence) -> list[tuple[str, int, int]]:
+    return [(entity.type, entity.first, entity.last) for entity in sentence.entities]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -222,3 +223,12 @@ def test_nothing_is_left_behind_when_a_document_cannot_be_written(
 def test_split_name_that_is_no_file_name_is_refused(tmp_path: Path, split: str) -> None:
     with pytest.raises(InputError, match="split name"):
         write_corpus("jsonl", [Document(id="a", text="x")], tmp_path, splits={"a": split})
+
+
+def test_real_pool_has_the_published_counts(shared_data: Path) -> None:
+    corpus = read_corpus("jsonl", shared_data / "pool" / "pubmed_sentences.jsonl.gz")
+
+    sources = Counter(document.id.split("-")[0] for document in corpus.documents)
+
+    assert sources == {"cei": 21412, "hoc": 17288, "pubmedqa": 11306}
+    assert (corpus.report.skipped, corpus.report.repaired) == ((), ())

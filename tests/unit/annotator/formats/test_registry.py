@@ -9,12 +9,28 @@ from annotator.formats import READERS, WRITERS, read_corpus, write_corpus
 
 
 def test_formats_are_known_by_name() -> None:
-    assert set(READERS) == {"ade", "bioes", "conll04", "jsonl", "text"}
+    assert set(READERS) == {
+        "ace",
+        "ade",
+        "ade-giorgi",
+        "bioc",
+        "bioes",
+        "brat",
+        "conll04",
+        "conll04-corp",
+        "csv",
+        "i2b2",
+        "jsonl",
+        "miwa",
+        "pubtator",
+        "spert",
+        "text",
+    }
     assert set(WRITERS) == {"bioes", "brat", "jsonl"}
 
 
 def test_unknown_reader_is_refused_with_the_names_there_are(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="ade, bioes, conll04, jsonl, text"):
+    with pytest.raises(InputError, match=", ".join(READERS)):
         read_corpus("xml", tmp_path)
 
 

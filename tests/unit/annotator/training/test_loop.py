@@ -3,23 +3,31 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from tiny_bert import EIGHT_SENTENCES, make_tagged
+from tiny_bert import EIGHT_SENTENCES, TINY_SCHEMA, make_tagged
 
 from annotator.domain import LabelSchema
 from annotator.errors import CancelledError, ConfigError, TrainingError
-from annotator.model import Predictor
+from annotator.model import JointModel, ModelConfig, Predictor, load_encoder
 from annotator.training import (
     TrainingProgress,
     TrainingResult,
     TrainingSettings,
     evaluate,
 )
+from annotator.training.run import Run, TrainingData
 from annotator.training.state import state_path
 
 Train = Callable[..., TrainingResult]
 Quick = Callable[..., TrainingSettings]
+
+
+@pytest.fixture
+def still_model(still_encoder: Path) -> JointModel:
+    encoder = load_encoder(str(still_encoder))
+    return JointModel(encoder, ModelConfig(schema=TINY_SCHEMA, dropout=0.0, hidden=8, width=8))
 
 
 class Interrupter:
@@ -233,3 +241,50 @@ def test_long_sentences_train_in_windows(train_tiny: Train, quick: Quick, tmp_pa
     result = train_tiny((long,), settings=quick(epochs=1), folder=tmp_path / "a")
 
     assert result.n_steps == 1
+
+
+@pytest.mark.parametrize("extra", [{"ema": 0.9}, {"accumulation": 2}, {"precision": "fp16"}])
+def test_interrupted_run_with_more_state_ends_with_the_same_weights(
+    train_tiny: Train, quick: Quick, tmp_path: Path, extra: dict[str, object]
+) -> None:
+    settings = quick(save_every_s=0, **extra)
+    unbroken = train_tiny(EIGHT_SENTENCES, settings=settings, folder=tmp_path / "a")
+    again = {"settings": settings, "folder": tmp_path / "b"}
+
+    with pytest.raises(CancelledError):
+        train_tiny(EIGHT_SENTENCES, **again, on_progress=Interrupter(3))
+    resumed = train_tiny(EIGHT_SENTENCES, **again)
+
+    assert resumed.weights_sha256 == unbroken.weights_sha256
+
+
+def test_micro_batches_add_up_to_the_gradient_of_the_whole_batch(
+    still_model: JointModel, quick: Quick, tmp_path: Path
+) -> None:
+    data = TrainingData.encode(EIGHT_SENTENCES, still_model)
+    gradients = []
+    for accumulation in (1, 3):
+        run = Run(
+            still_model,
+            data,
+            quick(accumulation=accumulation, encoder_lr=0.0, head_lr=0.0, max_grad_norm=1e9),
+            folder=tmp_path / "none",
+            digest="",
+        )
+        run.step(np.arange(8))
+        gradients.append(still_model.ner.output.weight.grad)
+
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_eight_sentences_are_learnt_in_reduced_precision(
+    train_tiny: Train, quick: Quick, tmp_path: Path, precision: str
+) -> None:
+    settings = quick(min_steps=60, batch_size=8, encoder_lr=5e-3, head_lr=1e-2, precision=precision)
+
+    train_tiny(EIGHT_SENTENCES, settings=settings, folder=tmp_path / "v1")
+
+    predicted = Predictor.load(tmp_path / "v1", device="cpu").predict(EIGHT_SENTENCES)
+    scores = evaluate(EIGHT_SENTENCES, predicted)
+    assert (scores.ner.micro.f1, scores.re.micro.f1) == (100.0, 100.0)

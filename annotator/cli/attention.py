@@ -1,0 +1,99 @@
+"""``annotator attention``: what the heads of the encoder look at in a text."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from annotator.cli.project import HomeOption, JsonOption, emit, note, open_project
+
+if TYPE_CHECKING:
+    from annotator.views import AttentionView
+
+__all__ = ["register"]
+
+
+def attention(
+    text: Annotated[str, typer.Argument(help="A sentence; - reads it from the standard input.")],
+    out: Annotated[Path, typer.Option("--out", help="The picture to write: a .png or .html file.")],
+    model: Annotated[
+        str | None, typer.Option("--model", help="A version [default: the active one].")
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            "--encoder",
+            help="Instead of a version, an encoder as it was before training: minilm, a local "
+            "folder, or a hub id. Needs no project.",
+        ),
+    ] = None,
+    layer: Annotated[
+        int | None, typer.Option("--layer", help="With --head: show this one, counted from 1.")
+    ] = None,
+    head: Annotated[
+        int | None, typer.Option("--head", help="With --layer: show this one, counted from 1.")
+    ] = None,
+    grid: Annotated[bool, typer.Option("--grid", help="Show all heads.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw what the encoder's heads look at, word by word, and find heads with a pattern.
+
+    Shown are the heads that look most at the next word, the previous word, the word itself, and
+    the end; or one head, or all.
+
+    Example: annotator attention "Rash after aspirin." --out attention.html
+    """
+    from annotator.views import check_suffix, write_view
+
+    if (layer is None) != (head is None):
+        raise typer.BadParameter("--layer and --head go together")
+    if grid and layer is not None:
+        raise typer.BadParameter("--grid shows all heads: leave out --layer and --head")
+    if model is not None and encoder is not None:
+        raise typer.BadParameter("--model and --encoder exclude each other")
+    check_suffix(out)
+    view = _view(sys.stdin.read() if text == "-" else text, model, encoder, home)
+    if layer is not None and head is not None:
+        write_view(view, (view.head_panel(layer=layer, head=head),), out)
+    else:
+        write_view(view, None if grid else view.pattern_panels(), out)
+    emit({**view.to_json(), "out": str(out)}, _lines(view, out), as_json=as_json)
+
+
+def _view(text: str, model: str | None, encoder: str | None, home: Path | None) -> AttentionView:
+    from annotator.model import load_encoder
+    from annotator.services.registry import load_version
+    from annotator.text import split_sentences
+    from annotator.views import view_attention
+
+    n_sentences = len(split_sentences(text))
+    if n_sentences > 1:
+        note(
+            f"the text has {n_sentences} sentences; they are read together here, but one by one "
+            "when the model predicts"
+        )
+    if encoder is not None:
+        return view_attention(text, load_encoder(encoder), source=encoder)
+    with open_project(home) as opened:
+        version = opened.version(model)
+    loaded = load_version(version, device="cpu").model
+    return view_attention(
+        text, loaded.encoder_parts, source=version.name, max_pieces=loaded.config.max_pieces
+    )
+
+
+def _lines(view: AttentionView, out: Path) -> list[str]:
+    lines = [f"{out}: {len(view.words)} words, {view.n_layers} layers of {view.n_heads} heads"]
+    for pattern, best in view.patterns.items():
+        heads = ", ".join(f"layer {one.layer} head {one.head} {one.weight:.2f}" for one in best)
+        lines.append(f"{pattern:<10} {heads}")
+    return lines
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("attention")(attention)

@@ -1,0 +1,224 @@
+"""The 2010 i2b2/VA corpus: ``.txt``, ``.con`` (concepts) and ``.rel`` (relations) of each record.
+
+A position is ``line:token``: **lines count from 1, tokens from 0**, tokens are what stands between
+white space, and the last token is inside. The quoted text is lower-cased and may hold quotes, so
+concepts are found by position and the quotation only checks it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from annotator.domain import Document, Entity, Relation
+from annotator.errors import InputError
+from annotator.formats.corpus import Corpus, ReadLog
+from annotator.formats.mentions import same_words
+from annotator.formats.source import find_files, read_lines, read_text
+from annotator.formats.words import segment_lines
+
+__all__ = ["read"]
+
+_CONCEPT = r'c="(.*)" ([0-9]{1,9}):([0-9]{1,9}) ([0-9]{1,9}):([0-9]{1,9})'
+_CONCEPT_LINE = re.compile(rf'{_CONCEPT}\|\|t="([^"]+)"\s*')
+_RELATION_LINE = re.compile(rf'{_CONCEPT}\|\|r="([^"]+)"\|\|{_CONCEPT}\s*')
+_FIRST_TYPE = {"Tr": "treatment", "Te": "test", "PI": "problem"}
+_SUFFIXES = (".txt", ".con", ".rel", ".ast")
+
+_Position = tuple[int, int, int, int]  # first line and token, last line and token
+_Files = dict[str, dict[str, Path]]  # suffix, then name of the record
+
+
+@dataclass(slots=True, kw_only=True)
+class _Record:
+    """One record while its files are read. ``by_position`` holds entity ids by type."""
+
+    text: str
+    lines: list[list[list[int]]]
+    entities: list[Entity] = field(default_factory=list)
+    by_position: dict[_Position, dict[str, str]] = field(default_factory=dict)
+    relations: dict[Relation, None] = field(default_factory=dict)
+
+    def span(self, position: _Position) -> tuple[int, int] | None:
+        """Return the offsets of a position, None if the record has no such tokens."""
+        first_line, first, last_line, last = position
+        try:
+            if first_line < 1:
+                return None
+            start = self.lines[first_line - 1][first][0]
+            end = self.lines[last_line - 1][last][1]
+        except IndexError:
+            return None
+        return (start, end) if start < end else None
+
+
+def read(path: Path) -> Corpus:
+    """Read the ``.txt`` of one record, or all records at and below a folder.
+
+    The files of a record share their name and may lie in folders of their own (``txt/``,
+    ``concept/``, ``rel/``). A document is a record; its lines are its sentences, the tokens are
+    the corpus's. The head of a relation is the treatment or test; of ``PIP`` the first problem.
+
+    A record without ``.con`` and labels without ``.txt`` are skipped. Assertions (``.ast``) are no
+    part of entities and relations.
+
+    Raises:
+        InputError: naming ``file:line``, if a line is malformed; if there is no record with
+            concepts, or two files that differ share a name.
+    """
+    files = _find(path)
+    log = ReadLog()
+    documents = []
+    for name, text_file in files[".txt"].items():
+        if name not in files[".con"]:
+            log.skip(text_file.name, "there is no .con file of this record; read it as text")
+        else:
+            documents.append(_read_record(name, files, log))
+    for suffix in (".con", ".rel"):
+        for name in files[suffix].keys() - files[".txt"].keys():
+            log.skip(files[suffix][name].name, "there is no .txt file of this record")
+    if not documents:
+        raise InputError(
+            f"no file below {path} has both .txt and .con; give the folder that holds txt/, "
+            "concept/ and rel/, or read the text alone as text"
+        )
+    if files[".ast"]:
+        first = next(iter(files[".ast"].values())).name
+        log.skip(first, f"assertions of {len(files['.ast'])} records (.ast) were left out")
+    return Corpus.build("i2b2", documents, skipped=log.skipped, repaired=log.repaired)
+
+
+def _find(path: Path) -> _Files:
+    root = path
+    if path.is_file():
+        root = path.parent.parent if path.parent.name == "txt" else path.parent
+    files: _Files = {suffix: {} for suffix in _SUFFIXES}
+    for file in find_files(root, *_SUFFIXES):
+        suffix = file.suffix.lower()
+        if path.is_file() and file.stem != path.stem:
+            continue
+        other = files[suffix].setdefault(file.stem, file)
+        if other != file and other.read_bytes() != file.read_bytes():
+            raise InputError(
+                f"{file.relative_to(root)} and {other.relative_to(root)} differ and have one "
+                "name; read one folder at a time"
+            )
+    return files
+
+
+def _read_record(name: str, files: _Files, log: ReadLog) -> Document:
+    text = read_text(files[".txt"][name])
+    meta = segment_lines(text)
+    record = _Record(text=text, lines=_tokens_by_line(text, meta["tokens"]))
+    for place, match in _matches(files[".con"][name], _CONCEPT_LINE, "concept"):
+        _add_concept(record, match, place, log)
+    if name in files[".rel"]:
+        for place, match in _matches(files[".rel"][name], _RELATION_LINE, "relation"):
+            _add_relation(record, match, place, log)
+    else:
+        log.skip(files[".con"][name].name, "there is no .rel file; read without relations")
+    return Document(
+        id=name,
+        text=text,
+        entities=tuple(record.entities),
+        relations=tuple(record.relations),
+        meta=meta,
+    )
+
+
+def _tokens_by_line(text: str, tokens: list[list[int]]) -> list[list[list[int]]]:
+    lines: list[list[list[int]]] = []
+    following = iter(tokens)
+    token = next(following, None)
+    end = -1
+    for line in text.split("\n"):
+        end += len(line) + 1
+        lines.append([])
+        while token is not None and token[0] < end:
+            lines[-1].append(token)
+            token = next(following, None)
+    return lines
+
+
+def _matches(
+    source: Path, pattern: re.Pattern[str], kind: str
+) -> Iterator[tuple[str, re.Match[str]]]:
+    for number, line in read_lines(source):
+        if not line.strip():
+            continue
+        match = pattern.fullmatch(line)
+        if match is None:
+            raise InputError(
+                f"{source.name}:{number}: this is no {kind} as this format has it "
+                f"({_EXPECTED[kind]})"
+            )
+        yield f"{source.name}:{number}", match
+
+
+_EXPECTED = {
+    "concept": 'c="text" 1:0 1:2||t="problem"',
+    "relation": 'c="text" 1:0 1:2||r="TrAP"||c="text" 1:4 1:4',
+}
+
+
+def _position(match: re.Match[str], group: int) -> _Position:
+    first_line, first, last_line, last = (int(match[group + i]) for i in range(4))
+    return first_line, first, last_line, last
+
+
+def _add_concept(record: _Record, match: re.Match[str], place: str, log: ReadLog) -> None:
+    position, kind = _position(match, 2), match[6]
+    span = record.span(position)
+    if span is None:
+        log.skip(place, f"the record has no tokens at {_show(position)}")
+        return
+    start, end = span
+    if kind in record.by_position.get(position, {}):
+        log.skip(place, f"the {kind} at {_show(position)} repeats an earlier one")
+        return
+    if not same_words(record.text[start:end].casefold(), match[1].casefold()):
+        reason = f"the quotation is not what stands at {_show(position)}; the position was taken"
+        log.repair(place, reason)
+    entity = Entity(id=f"e{len(record.entities) + 1}", type=kind, start=start, end=end)
+    record.entities.append(entity)
+    record.by_position.setdefault(position, {})[kind] = entity.id
+
+
+def _add_relation(record: _Record, match: re.Match[str], place: str, log: ReadLog) -> None:
+    name = match[6]
+    positions = (_position(match, 2), _position(match, 8))
+    found = [record.by_position.get(position, {}) for position in positions]
+    absent = next((p for p, ids in zip(positions, found, strict=True) if not ids), None)
+    if absent is not None:
+        log.skip(place, f"{name} names a concept at {_show(absent)}, which was not read")
+        return
+    first = _FIRST_TYPE.get(name[:2])
+    if first is not None and first not in found[0] and first in found[1] and "problem" in found[0]:
+        log.repair(place, f"{name} names the problem first; it was turned round")
+        found.reverse()
+    if first is None:
+        ends = [_only(ids) for ids in found]
+    else:
+        ends = [_choose(found[0], first), _choose(found[1], "problem")]
+    if None in ends:
+        log.skip(place, f"{name} names a place with concepts of several types; unclear which")
+        return
+    relation = Relation(type=name, head=str(ends[0]), tail=str(ends[1]))
+    if relation in record.relations:
+        log.skip(place, f"{name} repeats an earlier line")
+    record.relations[relation] = None
+
+
+def _choose(ids: dict[str, str], wanted: str) -> str | None:
+    """Return the concept of the type wanted, or the only one there is."""
+    return ids[wanted] if wanted in ids else _only(ids)
+
+
+def _only(ids: dict[str, str]) -> str | None:
+    return next(iter(ids.values())) if len(ids) == 1 else None
+
+
+def _show(position: _Position) -> str:
+    return "{}:{} {}:{}".format(*position)

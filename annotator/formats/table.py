@@ -1,0 +1,93 @@
+"""Tables of text: CSV or TSV with the columns ``id`` and ``text``, for what is to be labelled."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from annotator.domain import Document
+from annotator.errors import InputError
+from annotator.formats.corpus import Corpus, ReadLog
+from annotator.formats.source import find_file, read_text
+
+__all__ = ["read"]
+
+_COLUMNS = ("id", "text")
+_BYTE_ORDER_MARK = "\ufeff"
+
+
+def read(path: Path) -> Corpus:
+    """Read ``*.csv`` or ``*.tsv``, also packed (a folder means its ``pool.csv``).
+
+    The first row names the columns, in any order; a tab in it makes the file a TSV. Cells with
+    separators, quotes or line breaks are quoted (RFC 4180). Line breaks inside a text are kept.
+    Other columns are left out; a row whose text is white space alone is skipped.
+
+    Raises:
+        InputError: naming ``file:line``, if a column is missing, a row has another number of
+            cells, a quote does not close, or an id is empty or comes back.
+    """
+    source = find_file(path, "pool.csv")
+    log = ReadLog()
+    content = read_text(source)
+    text = content.removeprefix(_BYTE_ORDER_MARK)
+    if text != content:
+        log.repair(source.name, "the byte order mark was taken off")
+    documents: dict[str, Document] = {}
+    rows = _rows(text, source.name)
+    header = rows[0][1] if rows else []
+    i_id, i_text = _find_columns(header, source.name)
+    for place, row in rows[1:]:
+        if len(row) != len(header):
+            raise InputError(f"{place}: expected {len(header)} cells, found {len(row)}")
+        name = row[i_id].strip()
+        if not name or name in documents:
+            raise InputError(f"{place}: the id is {'taken' if name else 'empty'}; give it its own")
+        if row[i_text].strip():
+            documents[name] = Document(id=name, text=row[i_text])
+        else:
+            log.skip(place, "the row holds no text")
+    if len(header) > len(_COLUMNS):
+        log.skip(f"{source.name}:1", f"{len(header) - 2} columns beside id and text were left out")
+    return Corpus.build("csv", documents.values(), skipped=log.skipped, repaired=log.repaired)
+
+
+def _find_columns(header: list[str], name: str) -> tuple[int, int]:
+    names = [cell.strip().lower() for cell in header]
+    if any(names.count(column) != 1 for column in _COLUMNS):
+        raise InputError(
+            f"{name}:1: expected a first row that names one column 'id' and one 'text', separated "
+            "by commas or tabs"
+        )
+    return names.index("id"), names.index("text")
+
+
+def _rows(text: str, name: str) -> list[tuple[str, list[str]]]:
+    """Return each row that is not empty, with the line it begins in."""
+    delimiter = "\t" if "\t" in text.split("\n", 1)[0] else ","
+    rows: list[tuple[str, list[str]]] = []
+    with _long_cells(len(text)):
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        line = 1
+        try:
+            for row in reader:
+                if row:
+                    rows.append((f"{name}:{line}", row))
+                line = reader.line_num + 1
+        except csv.Error as error:
+            raise InputError(f"{name}:{line}: not a whole row of cells ({error})") from error
+    return rows
+
+
+@contextmanager
+def _long_cells(length: int) -> Iterator[None]:
+    """Let a cell be ``length`` characters long; the module's limit is for the whole process."""
+    before = csv.field_size_limit()
+    csv.field_size_limit(max(before, length))
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)

@@ -1,0 +1,387 @@
+"""Adapting an encoder to the text of a domain by guessing hidden words, resumable at any time."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from annotator.domain import TaggedSentence
+from annotator.errors import ConfigError, TrainingError
+from annotator.model.batch import plan_batches
+from annotator.model.checkpoint import checkpoint_sha256
+from annotator.model.encoder import Encoder, load_encoder
+from annotator.model.masked_words import (
+    HEAD_FILE,
+    MaskedWordModel,
+    load_head_weights,
+    save_adapted,
+)
+from annotator.model.masking import MaskedBatch, WordMasker, WordRow
+from annotator.training.adapt_card import AdaptationResult, TextSource, write_card
+from annotator.training.schedule import plan_epoch
+from annotator.training.settings import AdaptationSettings, TrainingSettings
+from annotator.training.state import (
+    Position,
+    RunState,
+    drop_state,
+    fingerprint,
+    load_state,
+    save_state,
+)
+
+__all__ = ["AdaptationProgress", "AdaptationResult", "adapt"]
+
+_SMOOTHING = 0.95
+_LENGTH_NOISE = 0.02  # little, since text is plenty and padding costs time
+_MAX_ROWS = 4_096
+_HOLDOUT_STREAM = 2**32  # no epoch or step draws from it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdaptationProgress:
+    """Where a run is after a step. ``n_steps`` is None where time, not steps, is the limit."""
+
+    step: int
+    n_steps: int | None
+    share: float
+    loss: float
+    words_per_s: float
+    remaining_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Text:
+    ids: tuple[str, ...]
+    rows: list[WordRow]
+    held_out: list[WordRow]
+    n_sentences: int
+    n_held_out: int
+    n_left_out: int
+
+
+def adapt(
+    sentences: Sequence[TaggedSentence],
+    *,
+    encoder: str,
+    settings: AdaptationSettings,
+    folder: Path,
+    device: str | torch.device = "cpu",
+    on_progress: Callable[[AdaptationProgress], None] | None = None,
+    sources: Sequence[TextSource] = (),
+) -> AdaptationResult:
+    """Adapt ``encoder`` to ``sentences``, labelled or not, and write it to ``folder``.
+
+    ``folder`` can be named as an encoder afterwards. The state is saved beside it now and then. A
+    run that was killed goes on from there when it is called again with the same arguments, and on
+    a CPU ends with the same weights as an unbroken one, unless its limit is a time. Global random
+    state is left as it was.
+
+    Args:
+        sentences: What to learn from; repeated and very short ones are passed over.
+        encoder: ``minilm``, a local folder, or a hub id.
+        settings: Lengths, rates, seed.
+        folder: Where the encoder goes; an older encoder is replaced.
+        device: Where to compute.
+        on_progress: Called after each step; what it raises stops the run.
+        sources: Where the sentences come from, for the card in the folder.
+
+    Raises:
+        ConfigError: if ``folder`` holds something else.
+        TrainingError: if there is no text to learn from, or the loss is not finite.
+        ModelError: if the encoder cannot be loaded, or knows no masked words.
+    """
+    device, folder = torch.device(device), Path(folder)
+    _check_folder(folder)
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(settings.seed)
+        parts = load_encoder(encoder)
+        base_sha256 = _network_sha256(parts)
+        masker = WordMasker(parts, share=settings.mask)
+        text = _prepare(sentences, masker, settings)
+        head_weights = load_head_weights(parts)
+        model = MaskedWordModel(parts, head_weights)
+        if head_weights is None:
+            model.head.start_from_counts(_count_pieces(text.rows, model))
+        run = _Run(
+            model.to(device),
+            text,
+            masker,
+            settings,
+            folder=folder,
+            digest=fingerprint(
+                sentences, (), arguments=[base_sha256, settings.to_json(), device.type]
+            ),
+            fresh_head=head_weights is None,
+        )
+        resumed_from = run.position.step
+        run.finish(on_progress)
+        result = run.result(encoder=encoder, base_sha256=base_sha256, resumed_from=resumed_from)
+    card = write_card(result, settings=settings, sources=sources)
+    save_adapted(model, parts, folder, card=card)
+    drop_state(folder)
+    return replace(result, weights_sha256=checkpoint_sha256(folder))
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse to replace what is not an adapted encoder, before hours are spent."""
+    is_ours = (folder / HEAD_FILE).is_file()
+    if not is_ours and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(
+            f"{folder} holds something other than an adapted encoder and would be replaced; "
+            "name a folder that is not there yet"
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _prepare(
+    sentences: Sequence[TaggedSentence], masker: WordMasker, settings: AdaptationSettings
+) -> _Text:
+    unique = {s.words: s for s in sentences if len(s.words) >= settings.min_words}
+    kept = list(unique.values())
+    if not kept:
+        raise TrainingError(
+            f"there is no text to adapt to: of {len(sentences)} sentences none has "
+            f"{settings.min_words} words or more"
+        )
+    rng = np.random.default_rng([settings.seed, _HOLDOUT_STREAM])
+    wanted = min(settings.max_holdout, round(settings.holdout * len(kept)), len(kept) - 1)
+    held = set(rng.permutation(len(kept))[:wanted].tolist())
+    rows = masker.rows([sentence.words for sentence in kept])
+    train_rows = [row for row in rows if row.owner not in held]
+    if not train_rows:
+        raise TrainingError(
+            "there is no text to adapt to: the encoder's tokenizer knows no piece of it"
+        )
+    return _Text(
+        ids=tuple(sentence.id for sentence in kept),
+        rows=train_rows,
+        held_out=[row for row in rows if row.owner in held],
+        n_sentences=len(kept) - wanted,
+        n_held_out=wanted,
+        n_left_out=len(sentences) - len(kept),
+    )
+
+
+def _count_pieces(rows: Sequence[WordRow], model: MaskedWordModel) -> NDArray[np.int64]:
+    pieces = np.concatenate([row.ids for row in rows])
+    return np.bincount(pieces, minlength=model.embedding.shape[0]).astype(np.int64)
+
+
+def _network_sha256(encoder: Encoder) -> str:
+    digest = hashlib.sha256()
+    for name, value in encoder.network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _optimizer(model: MaskedWordModel, settings: AdaptationSettings) -> torch.optim.AdamW:
+    """Build AdamW with four groups: head or encoder, decayed (matrices) or not."""
+    width = int(model.network.config.hidden_size)
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        groups.setdefault((name.startswith("head."), parameter.ndim >= 2), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "is_head": is_head,
+                "peak_lr": settings.head_lr if is_head else settings.encoder_rate(width),
+                "weight_decay": settings.weight_decay if is_matrix else 0.0,
+            }
+            for (is_head, is_matrix), parameters in groups.items()
+        ],
+        betas=(0.9, 0.98),
+        fused=model.device.type in ("cpu", "cuda"),
+    )
+
+
+def _pick_dtype(precision: str, device: torch.device) -> torch.dtype | None:
+    """Return bfloat16 if asked for, or if ``auto`` and the processor multiplies in it."""
+    native = device.type == "cuda" or (
+        device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    )
+    reduced = precision == "bf16" or (precision == "auto" and native)
+    return torch.bfloat16 if reduced else None
+
+
+class _Run:
+    """A model in training, at a position that can be saved and restored."""
+
+    def __init__(
+        self,
+        model: MaskedWordModel,
+        text: _Text,
+        masker: WordMasker,
+        settings: AdaptationSettings,
+        *,
+        folder: Path,
+        digest: str,
+        fresh_head: bool,
+    ) -> None:
+        self.model, self.text, self.masker, self.settings = model, text, masker, settings
+        self.optimizer = _optimizer(model, settings)
+        self._folder, self._digest, self._fresh_head = folder, digest, fresh_head
+        self._dtype = _pick_dtype(settings.precision, model.device)
+        self._costs = np.array([len(row.ids) + masker.n_special for row in text.rows], np.int64)
+        self._words = np.array([len(row.first_piece) for row in text.rows], np.int64)
+        self._head_share = settings.head_share if fresh_head else 0.0
+        self._n_steps = self._count_steps()
+        self._limit_s = 60.0 * (settings.minutes or 0.0)
+        self._step_s = 0.0
+        self._state = RunState(model=model, optimizer=self.optimizer)
+        self.position = load_state(folder, self._state, digest=digest)
+
+    @property
+    def words_per_s(self) -> float:
+        """Words a second so far."""
+        return self.position.n_words / max(self.position.elapsed_s, 1e-9)
+
+    @property
+    def share(self) -> float:
+        """How much of the run is done, in [0, 1]."""
+        if self._n_steps is None:
+            return min(1.0, self.position.elapsed_s / self._limit_s)
+        return self.position.step / self._n_steps
+
+    def finish(self, on_progress: Callable[[AdaptationProgress], None] | None) -> None:
+        """Take all steps that are left."""
+        saved_at = time.monotonic()
+        for chosen in self._batches(skip=self.position.step):
+            if self.share >= 1.0:
+                break
+            frozen = self.share < self._head_share
+            if not frozen and torch.isnan(self.model.loss_before):
+                self.model.loss_before.fill_(self.evaluate())
+            loss = self._step(chosen, frozen=frozen)
+            if time.monotonic() - saved_at >= self.settings.save_every_s:
+                self._save()
+                saved_at = time.monotonic()
+            if on_progress is not None:
+                on_progress(self._progress(loss))
+
+    def result(self, *, encoder: str, base_sha256: str, resumed_from: int) -> AdaptationResult:
+        """Measure the held-out loss and say what the run did; the weights are yet to be written."""
+        return AdaptationResult(
+            folder=self._folder,
+            encoder=encoder,
+            base_sha256=base_sha256,
+            weights_sha256="",
+            n_sentences=self.text.n_sentences,
+            n_held_out=self.text.n_held_out,
+            n_left_out=self.text.n_left_out,
+            n_steps=self.position.step,
+            n_words=self.position.n_words,
+            loss_before=float(self.model.loss_before),
+            loss_after=self.evaluate(),
+            train_s=self.position.elapsed_s,
+            words_per_s=self.words_per_s,
+            resumed_from=resumed_from,
+            fresh_head=self._fresh_head,
+            precision="fp32" if self._dtype is None else "bf16",
+        )
+
+    @torch.no_grad()
+    def evaluate(self) -> float:
+        """Return the mean loss on the held-out rows, always with the same words hidden."""
+        rows = self.text.held_out
+        if not rows:
+            return math.nan
+        rng = np.random.default_rng([self.settings.seed, _HOLDOUT_STREAM, 1])
+        costs = [len(row.ids) + self.masker.n_special for row in rows]
+        total, n_chosen = 0.0, 0
+        for chosen in plan_batches(costs, token_budget=self.settings.batch_pieces):
+            batch = self.masker.collate([rows[i] for i in chosen], rng).to(self.model.device)
+            count = len(batch.targets)
+            total += float(self.model.loss(batch, dtype=self._dtype)) * count
+            n_chosen += count
+        return total / n_chosen
+
+    def _epoch(self, epoch: int) -> list[NDArray[np.int64]]:
+        plan = TrainingSettings(
+            seed=self.settings.seed,
+            batch_size=_MAX_ROWS,
+            max_batch_pieces=self.settings.batch_pieces,
+        )
+        return plan_epoch(self._costs, plan, epoch=epoch, blur=_LENGTH_NOISE)
+
+    def _count_steps(self) -> int | None:
+        if self.settings.minutes is not None:
+            return None
+        if self.settings.steps is not None:
+            return self.settings.steps
+        return sum(len(self._epoch(epoch)) for epoch in range(self.settings.epochs))
+
+    def _batches(self, *, skip: int) -> Iterator[NDArray[np.int64]]:
+        epoch = 0
+        while True:
+            batches = self._epoch(epoch)
+            yield from batches[skip:]
+            skip = max(0, skip - len(batches))
+            epoch += 1
+
+    def _save(self) -> None:
+        save_state(self._folder, self._state, position=self.position, digest=self._digest)
+
+    def _step(self, chosen: NDArray[np.int64], *, frozen: bool) -> float:
+        started = time.monotonic()
+        before = self.position
+        rng = np.random.default_rng([self.settings.seed, before.step, 0])
+        batch = self.masker.collate([self.text.rows[i] for i in chosen], rng)
+        loss = self._learn(batch.to(self.model.device), chosen, frozen=frozen)
+        gain = 1 - _SMOOTHING if before.step else 1.0
+        took = time.monotonic() - started
+        self._step_s += (took - self._step_s) * (0.1 if self._step_s else 1.0)
+        self.position = Position(
+            step=before.step + 1,
+            loss=before.loss + gain * (loss - before.loss),
+            elapsed_s=before.elapsed_s + took,
+            n_words=before.n_words + int(self._words[chosen].sum()),
+        )
+        return loss
+
+    def _learn(self, batch: MaskedBatch, chosen: NDArray[np.int64], *, frozen: bool) -> float:
+        half = 0.0 if self._n_steps is None else 0.5 / self._n_steps
+        share = self.share + half
+        for group in self.optimizer.param_groups:
+            factor = self.settings.rate_factor(
+                share, head_share=self._head_share, is_head=group["is_head"]
+            )
+            group["lr"] = group["peak_lr"] * factor
+        mean = self.model.loss(batch, frozen=frozen, dtype=self._dtype)
+        loss = float(mean.detach())
+        if not math.isfinite(loss):
+            ids = ", ".join(self.text.ids[self.text.rows[i].owner] for i in chosen)
+            raise TrainingError(
+                f"the loss is {loss} in step {self.position.step + 1}, at sentences {ids}: "
+                "lower --lr, or use --precision fp32"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        mean.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_grad_norm)
+        self.optimizer.step()
+        return loss
+
+    def _progress(self, loss: float) -> AdaptationProgress:
+        if self._n_steps is not None:
+            remaining = (self._n_steps - self.position.step) * self._step_s
+        else:
+            remaining = self._limit_s - self.position.elapsed_s
+        return AdaptationProgress(
+            step=self.position.step,
+            n_steps=self._n_steps,
+            share=self.share,
+            loss=self.position.loss,
+            words_per_s=self.words_per_s,
+            remaining_s=max(0.0, remaining),
+        )

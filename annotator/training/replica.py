@@ -1,0 +1,55 @@
+"""One process of several that train one model together, each on its share of every batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Replica"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replica:
+    """A place in the group; by default the only one.
+
+    Attributes:
+        rank: Number of this process, from 0. Rank 0 writes.
+        n: Number of processes.
+        device: Where tensors must be to be added up.
+        reduce: Adds a tensor up over all processes; all must call it in the same order.
+    """
+
+    rank: int = 0
+    n: int = 1
+    device: torch.device | None = None
+    reduce: Callable[[Tensor], Tensor] | None = None
+
+    def share(self, items: Sequence[int]) -> list[int]:
+        """Return every n-th of ``items``, those of this process."""
+        return list(items[self.rank :: self.n])
+
+    def sum(self, value: Tensor) -> Tensor:
+        """Add ``value`` up over all processes."""
+        return value if self.reduce is None else self.reduce(value)
+
+    def wait(self) -> None:
+        """Return when all processes are here."""
+        self.sum(torch.zeros(1, device=self.device))
+
+    def sum_gradients(self, model: nn.Module) -> None:
+        """Give every process the sum of all gradients, in one exchange.
+
+        A parameter that no process has a gradient for stays without one.
+        """
+        if self.reduce is None:
+            return
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        there = gradients[0].new_tensor([p.grad is not None for p in parameters])
+        total = self.reduce(torch.cat([there, *(gradient.flatten() for gradient in gradients)]))
+        present, *parts = torch.split(total, [len(parameters), *(p.numel() for p in parameters)])
+        for parameter, part, found in zip(parameters, parts, present.tolist(), strict=True):
+            parameter.grad = part.view_as(parameter).clone() if found else None

@@ -1,0 +1,246 @@
+"""A model in training: its data, its steps, and the position from which it can go on."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from annotator.domain import TaggedSentence
+from annotator.errors import TrainingError
+from annotator.model.batch import Batch, collate
+from annotator.model.gold import GoldEncoder, GoldLabels
+from annotator.model.joint import JointModel
+from annotator.model.pieces import PieceSentence
+from annotator.training.optimizer import WeightAverage, build_optimizer
+from annotator.training.replica import Replica
+from annotator.training.schedule import Schedule, plan_epoch, plan_schedule
+from annotator.training.settings import TrainingSettings
+from annotator.training.state import Position, RunState, load_state, save_state
+
+__all__ = ["Run", "TrainingData", "TrainingProgress"]
+
+_SMOOTHING = 0.95
+_DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingProgress:
+    """Where a run is after a step. ``epoch`` and ``step`` count from 1."""
+
+    epoch: int
+    n_epochs: int
+    step: int
+    n_steps: int
+    loss: float
+    words_per_s: float
+    remaining_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingData:
+    """Sentences in word pieces and class numbers, in one order.
+
+    ``left_out`` counts the labels that the model cannot be trained on.
+    """
+
+    ids: tuple[str, ...]
+    pieces: list[PieceSentence]
+    gold: list[GoldLabels]
+    left_out: Mapping[str, int]
+
+    @classmethod
+    def encode(cls, sentences: Sequence[TaggedSentence], model: JointModel) -> TrainingData:
+        """Tokenise ``sentences`` and number their labels for ``model``."""
+        encoder = GoldEncoder(model.config)
+        return cls(
+            ids=tuple(sentence.id for sentence in sentences),
+            pieces=model.pieces.encode([sentence.words for sentence in sentences]),
+            gold=[encoder.encode(sentence) for sentence in sentences],
+            left_out=encoder.left_out,
+        )
+
+    @property
+    def costs(self) -> NDArray[np.int64]:
+        """Pieces that the encoder reads for each sentence. Shape ``(sentences,)``."""
+        return np.array([sentence.cost for sentence in self.pieces], dtype=np.int64)
+
+    def n_words(self, chosen: Sequence[int]) -> int:
+        """Count the words of some sentences."""
+        return sum(self.pieces[i].n_words for i in chosen)
+
+    def batch(self, chosen: Sequence[int], model: JointModel) -> Batch:
+        """Put some sentences and their labels into one batch on the model's device."""
+        gold = [self.gold[i] for i in chosen]
+        return collate([self.pieces[i] for i in chosen], model.pieces, gold=gold).to(model.device)
+
+
+class Run:
+    """A model in training, at a position that can be saved and restored.
+
+    Args:
+        model: The model; it is put into training mode.
+        data: What to train on.
+        settings: Lengths, rates, precision.
+        folder: Where the checkpoint will go; the state is kept beside it.
+        digest: Fingerprint of everything the weights depend on; only a state with the same one
+            is gone on from.
+        replica: This process among those that train together.
+    """
+
+    def __init__(
+        self,
+        model: JointModel,
+        data: TrainingData,
+        settings: TrainingSettings,
+        *,
+        folder: Path,
+        digest: str,
+        replica: Replica | None = None,
+    ) -> None:
+        self.model = model.train()
+        self.data = data
+        self.settings = settings
+        self.schedule: Schedule = plan_schedule(data.costs, settings)
+        self.optimizer = build_optimizer(model, settings)
+        self.average = WeightAverage(model, decay=settings.ema) if settings.ema else None
+        self._folder, self._digest = folder, digest
+        self.replica = replica or Replica()
+        kind = model.device.type
+        precision = settings.precision
+        if precision == "auto":
+            precision = "bf16" if kind == "cuda" else "fp32"
+        self._dtype = _DTYPES[precision]
+        # Gradients that fp16 cannot hold are scaled up before and down after (Micikevicius 2018).
+        self.scaler = torch.amp.GradScaler(kind, enabled=precision == "fp16")
+        self.position = load_state(folder, self._state, digest=digest)
+
+    @property
+    def _state(self) -> RunState:
+        means = () if self.average is None else self.average.values
+        return RunState(
+            model=self.model, optimizer=self.optimizer, scaler=self.scaler, average=means
+        )
+
+    @property
+    def words_per_s(self) -> float:
+        """Words a second so far."""
+        return self.position.n_words / max(self.position.elapsed_s, 1e-9)
+
+    def finish(self, on_progress: Callable[[TrainingProgress], None] | None) -> None:
+        """Take all steps that are left."""
+        saved_at = time.monotonic()
+        done = 0
+        for epoch, n_steps in enumerate(self.schedule.epoch_steps):
+            if done + n_steps > self.position.step:
+                batches = plan_epoch(self.data.costs, self.settings, epoch=epoch)
+                for chosen in batches[max(0, self.position.step - done) :]:
+                    loss = self.step(chosen)
+                    if time.monotonic() - saved_at >= self.settings.save_every_s:
+                        self._save()
+                        saved_at = time.monotonic()
+                    if on_progress is not None:
+                        on_progress(self._progress(epoch, loss))
+            done += n_steps
+        if self.average is not None:
+            self.average.apply()
+
+    def _save(self) -> None:
+        if self.replica.rank == 0:
+            save_state(self._folder, self._state, position=self.position, digest=self._digest)
+
+    def step(self, chosen: NDArray[np.int64]) -> float:
+        """Learn from one batch, given as indices of sentences, and return its loss."""
+        started = time.monotonic()
+        ids: list[int] = chosen.tolist()
+        loss = self._learn(ids)
+        before = self.position
+        smoothed = (
+            loss if not before.step else before.loss + (1 - _SMOOTHING) * (loss - before.loss)
+        )
+        self.position = Position(
+            step=before.step + 1,
+            loss=smoothed,
+            elapsed_s=before.elapsed_s + time.monotonic() - started,
+            n_words=before.n_words + self.data.n_words(ids),
+        )
+        return loss
+
+    def _learn(self, chosen: list[int]) -> float:
+        """Take one optimiser step; micro-batch ``k`` is every ``accumulation``-th sentence."""
+        factor = self.schedule.rate_factor(self.position.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak_lr"] * factor
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = 0.0
+        for k in range(min(self.settings.accumulation, len(chosen))):
+            micro = chosen[k :: self.settings.accumulation]
+            weight = self.data.n_words(micro) / max(1, self.data.n_words(chosen))
+            loss += self._backward(micro, weight=weight)
+        self.replica.sum_gradients(self.model)
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_grad_norm)
+        if not self.scaler.is_enabled() and not math.isfinite(float(norm)):
+            raise self._diverged("the norm of the gradient", float(norm), chosen)
+        self.scaler.step(self.optimizer)  # passes over steps with overflown gradients
+        self.scaler.update()
+        if self.average is not None:
+            self.average.update(self.position.step + 1)
+        return loss
+
+    def _backward(self, micro: list[int], *, weight: float) -> float:
+        """Add the gradient of a micro-batch's loss times ``weight``, and return that product.
+
+        The mean over words and the mean over pairs are those of the whole micro-batch, whichever
+        process holds the sentences.
+        """
+        total = self._loss(self.replica.share(micro))
+        loss = weight * float(self.replica.sum(total.detach()))
+        if not math.isfinite(loss):
+            raise self._diverged("the loss", loss, micro)
+        if total.requires_grad:
+            self.scaler.scale(weight * total).backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    def _loss(self, mine: list[int]) -> Tensor:
+        """Return what the sentences of this process add to the loss of a micro-batch."""
+        ramp = self.schedule.relation_weight(self.position.step)
+        counts = self.model.ner.output.weight.new_zeros(2)
+        if not mine:
+            self.replica.sum(counts)
+            return counts.sum()
+        batch = self.data.batch(mine, self.model)
+        output = self.model(batch, relations=ramp > 0.0, dtype=self._dtype)
+        losses = self.model.losses(output, batch, relation_weight=ramp)
+        if self.replica.n == 1:
+            return losses.total
+        counts = counts.new_tensor([losses.n_words, losses.n_pairs])
+        ner, relation = (counts / self.replica.sum(counts.clone()).clamp(min=1.0)).unbind()
+        total: Tensor = ner * losses.ner + ramp * relation * losses.relation
+        return total
+
+    def _diverged(self, what: str, value: float, chosen: list[int]) -> TrainingError:
+        ids = ", ".join(self.data.ids[i] for i in chosen)
+        return TrainingError(
+            f"{what} is {value} in step {self.position.step + 1}, at sentences {ids}: "
+            "lower encoder_lr and head_lr, or use precision fp32"
+        )
+
+    def _progress(self, epoch: int, loss: float) -> TrainingProgress:
+        n_left = self.schedule.n_steps - self.position.step
+        return TrainingProgress(
+            epoch=epoch + 1,
+            n_epochs=len(self.schedule.epoch_steps),
+            step=self.position.step,
+            n_steps=self.schedule.n_steps,
+            loss=loss,
+            words_per_s=self.words_per_s,
+            remaining_s=n_left * self.position.elapsed_s / self.position.step,
+        )
