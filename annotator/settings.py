@@ -61,6 +61,9 @@ class Settings(BaseSettings):
 
     encoder: str = Field("minilm", description="Encoder: minilm, a local folder, or a hub id.")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="What the encoder predicts in; auto measures which is faster."
+    )
     epochs: int = Field(12, ge=1, description="Passes over the gold sentences.")
     min_steps: int = Field(250, ge=1, description="Least number of optimiser steps of a run.")
     batch_size: int = Field(16, ge=1, description="Sentences a training step.")

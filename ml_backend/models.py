@@ -10,6 +10,7 @@ from typing import Any
 from annotator.errors import AnnotatorError, StoreError
 from annotator.logs import get_logger
 from annotator.model import Predictor
+from annotator.model.precision import Precision
 from annotator.services.registry import load_version
 from annotator.store.database import Database
 from annotator.store.versions import ModelVersion, active_version
@@ -39,15 +40,23 @@ class ModelHost:
         database: Where the active version is written down.
         project_id: The project.
         device: As in the settings: ``auto``, ``cpu``, ``cuda``, ...
+        precision: As in the settings: ``auto``, ``fp32`` or ``bf16``.
         poll_s: Seconds between looks.
     """
 
     def __init__(
-        self, database: Database, project_id: int, *, device: str, poll_s: float = 2.0
+        self,
+        database: Database,
+        project_id: int,
+        *,
+        device: str,
+        precision: Precision = "fp32",
+        poll_s: float = 2.0,
     ) -> None:
         self._database = database
         self._project_id = project_id
         self._device = device
+        self._precision: Precision = precision
         self._poll_s = poll_s
         self._current: LoadedModel | None = None
         self._loading: str | None = None
@@ -111,7 +120,8 @@ class ModelHost:
                 return
         self._loading = wanted.name
         try:
-            self._current = LoadedModel(version=wanted, predictor=self._load(wanted))
+            predictor = self._load(wanted)
+            self._current = LoadedModel(version=wanted, predictor=predictor)
         except Exception as error:  # whatever it is, it is told, and the last good model stays
             reason = str(error) if isinstance(error, AnnotatorError) else type(error).__name__
             self._error = f"version {wanted.name} cannot be loaded: {reason}"
@@ -119,11 +129,11 @@ class ModelHost:
             _log.error("model.load_failed", version=wanted.name, **describe_fault(error))
         else:
             self._error, self._failed = None, None
-            _log.info("model.loaded", version=wanted.name)
+            _log.info("model.loaded", version=wanted.name, precision=predictor.precision)
         finally:
             self._loading = None
 
     def _load(self, version: ModelVersion) -> Predictor:
-        predictor = load_version(version, device=self._device)
+        predictor = load_version(version, device=self._device, precision=self._precision)
         predictor.predict([["Ready", "."]])  # what cannot predict is found out before the swap
         return predictor

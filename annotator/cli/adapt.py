@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from annotator.cli.project import JsonOption, emit, progress_bar
+from annotator.cli.project import READABLE_FORMATS, JsonOption, emit, progress_bar
 
 if TYPE_CHECKING:
     from annotator.training import AdaptationProgress, AdaptationResult
@@ -20,9 +20,7 @@ def adapt(
         list[Path], typer.Argument(metavar="PATH", help="Files or folders; labels are not used.")
     ],
     out: Annotated[Path, typer.Option("--out", help="The folder of the new encoder.")],
-    fmt: Annotated[
-        str, typer.Option("--format", help="jsonl, bioes, ade, conll04 or text.")
-    ] = "jsonl",
+    fmt: Annotated[str, typer.Option("--format", help=READABLE_FORMATS)] = "jsonl",
     encoder: Annotated[
         str,
         typer.Option("--encoder", help="Where to begin: minilm, a local folder, or a hub id."),

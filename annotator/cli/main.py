@@ -13,6 +13,7 @@ from annotator import __version__
 from annotator.cli import (
     adapt,
     attention,
+    bench,
     connect,
     database,
     demo,
@@ -67,6 +68,7 @@ for _module in (
     adapt,
     status,
     database,
+    bench,
 ):
     _module.register(app)
 

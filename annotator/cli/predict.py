@@ -37,7 +37,9 @@ def predict(
     with open_project(home) as opened:
         version = opened.version(model)
         documents = read_corpus(fmt, path).documents
-        predictor = load_version(version, device=opened.settings.device)
+        predictor = load_version(
+            version, device=opened.settings.device, precision=opened.settings.precision
+        )
         split = [segment_text(document) for document in documents]
         with progress_bar("predict") as advance:
             predictions = predict_sentences(

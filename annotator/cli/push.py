@@ -42,7 +42,9 @@ def push(home: HomeOption = None, as_json: JsonOption = False) -> None:
                 version = active_version(session, project.id)
             published = None
             if version is not None:
-                predictor = load_version(version, device=opened.settings.device)
+                predictor = load_version(
+                    version, device=opened.settings.device, precision=opened.settings.precision
+                )
                 published = publish_version(
                     opened.database,
                     project,

@@ -36,7 +36,9 @@ def next_(
             opened.database,
             opened.project,
             version,
-            load_version(version, device=opened.settings.device),
+            load_version(
+                version, device=opened.settings.device, precision=opened.settings.precision
+            ),
             queue=queue_settings(opened.settings),
         ).tasks
     rows: list[dict[str, Any]] = [

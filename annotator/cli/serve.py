@@ -35,7 +35,12 @@ def serve(
         settings = opened.settings
         configure_logs(json_lines=settings.log_json)
         queue = JobQueue(settings.queue)
-        models = ModelHost(opened.database, opened.project.id, device=pick_device(settings.device))
+        models = ModelHost(
+            opened.database,
+            opened.project.id,
+            device=pick_device(settings.device),
+            precision=settings.precision,
+        )
         try:
             app = create_app(settings, database=opened.database, models=models, queue=queue)
             serve_app(

@@ -203,5 +203,8 @@ class Tender:
     def predictor(self, version: ModelVersion) -> Predictor:
         """Return the model of a version, loaded once."""
         if self._loaded is None or self._loaded[0] != version.name:
-            self._loaded = (version.name, load_version(version, device=self.settings.device))
+            predictor = load_version(
+                version, device=self.settings.device, precision=self.settings.precision
+            )
+            self._loaded = (version.name, predictor)
         return self._loaded[1]

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from annotator.model.batch import Batch
 from annotator.model.calibration import score_entities
 from annotator.model.candidates import CandidateSet, candidates_from_spans, pair_mask
 from annotator.model.decoding import find_spans
-from annotator.model.joint import JointModel, gather_states
+from annotator.model.heads import RelationHead
+from annotator.model.joint import JointModel
 from annotator.model.signals import SIGNALS, sum_pair_entropy, word_signals
 
 __all__ = ["BatchAnalysis", "FoundRelations", "analyse", "relate"]
@@ -61,10 +62,10 @@ def analyse(
     batch: Batch,
     *,
     row_budget: int | None = None,
-    dtype: torch.dtype | None = None,
+    network: nn.Module | None = None,
 ) -> BatchAnalysis:
     """Predict a batch; the arguments are those of ``JointModel.encode``."""
-    output = model.tag(batch, row_budget=row_budget, dtype=dtype)
+    output = model.tag(batch, row_budget=row_budget, network=network)
     log_probs = (output.ner_logits / model.calibration.ner_temperature).log_softmax(dim=-1)
     spans = find_spans(output.tags)
     candidates = candidates_from_spans(output.tags, spans)
@@ -110,9 +111,7 @@ def relate(
     entropy, n_pairs = states.new_zeros(n_sentences), states.new_zeros(n_sentences)
     parts: list[tuple[Tensor, Tensor]] = []
     if model.relation is not None and n_candidates > 1:
-        heads, tails = model.relation.project(
-            gather_states(states, candidates.last), candidates.tags
-        )
+        heads, tails = _project(model.relation, states, candidates)
         types, mask = candidates.types, pair_mask(candidates, model.legal)
         n_classes = model.legal.shape[2]
         block = max(1, _MAX_PAIR_SCORES // (n_sentences * n_candidates * n_classes))
@@ -132,6 +131,17 @@ def relate(
         index = torch.cat([part[0] for part in parts])
         score = torch.cat([part[1] for part in parts])
     return FoundRelations(index=index, score=score, entropy=entropy, n_pairs=n_pairs)
+
+
+def _project(head: RelationHead, states: Tensor, candidates: CandidateSet) -> tuple[Tensor, Tensor]:
+    """Project the candidates that are real; most places of a batch are padding, left at 0."""
+    sentence, slot = candidates.mask.nonzero(as_tuple=True)
+    words = candidates.last[sentence, slot]
+    projected = head.project(states[sentence, words], candidates.tags[sentence, slot])
+    padded = [part.new_zeros(*candidates.mask.shape, part.shape[1]) for part in projected]
+    for whole, part in zip(padded, projected, strict=True):
+        whole[sentence, slot] = part
+    return padded[0], padded[1]
 
 
 def _best(log_probs: Tensor, mask: Tensor, scores: Tensor, *, start: int) -> tuple[Tensor, Tensor]:

@@ -102,8 +102,10 @@ def decode_constrained(logits: Tensor, *, word_mask: Tensor) -> Tensor:
         return tags
     illegal = (~legal_mask(tags)).nonzero().squeeze(1)
     if illegal.numel():
-        scores = logits[illegal].float().log_softmax(dim=-1)
-        tags[illegal] = _search(scores, word_mask[illegal])
+        mask = word_mask[illegal]
+        longest = int(mask.sum(dim=1).max())
+        scores = logits[illegal, :longest].float().log_softmax(dim=-1)
+        tags[illegal, :longest] = _search(scores, mask[:, :longest])
     return tags
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -90,7 +91,12 @@ class JointModel(nn.Module):
         return self.ner.output.weight.device
 
     def encode(
-        self, batch: Batch, *, row_budget: int | None = None, dtype: torch.dtype | None = None
+        self,
+        batch: Batch,
+        *,
+        row_budget: int | None = None,
+        dtype: torch.dtype | None = None,
+        network: nn.Module | None = None,
     ) -> Tensor:
         """Return the state of each word, in float32: of its first piece, or the mean over all.
 
@@ -99,27 +105,34 @@ class JointModel(nn.Module):
             row_budget: Most padded pieces for the encoder at a time, so that a very long sentence
                 needs no more memory than a batch of short ones. None is no limit.
             dtype: Reduced precision for the encoder, such as ``torch.bfloat16``.
+            network: An encoder in place of the model's own, such as a copy of it in bf16.
 
         Returns:
             Shape ``(batch, words, H)``; 0 where padded.
         """
+        encoder = self.encoder if network is None else network
         n_rows, n_pieces = batch.input_ids.shape
         step = n_rows if row_budget is None else max(1, row_budget // n_pieces)
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
-            parts = [self._encode_rows(batch, slice(i, i + step)) for i in range(0, n_rows, step)]
+            parts = [
+                self._encode_rows(encoder, batch, slice(i, i + step))
+                for i in range(0, n_rows, step)
+            ]
         flat = (parts[0] if len(parts) == 1 else torch.cat(parts)).flatten(0, 1)
         if self.config.pooling == "mean":
             return mean_states(flat.float(), first=batch.word_piece, length=batch.word_length)
         states = functional.embedding(batch.word_piece, flat).float()
         return states * batch.word_mask[..., None]
 
-    def _encode_rows(self, batch: Batch, rows: slice) -> Tensor:
+    def _encode_rows(self, encoder: nn.Module, batch: Batch, rows: slice) -> Tensor:
         ids, mask = batch.input_ids[rows], batch.attention_mask[rows]
         if self.shape is None:
-            states: Tensor = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+            states: Tensor = encoder(input_ids=ids, attention_mask=mask).last_hidden_state
             return states
-        embedded = self.encoder.get_input_embeddings()(ids) + self.shape(batch.shapes[rows])
-        states = self.encoder(inputs_embeds=embedded, attention_mask=mask).last_hidden_state
+        lookup = cast(nn.Module, encoder.get_input_embeddings())  # type: ignore[operator]
+        pieces: Tensor = lookup(ids)
+        embedded = pieces + self.shape(batch.shapes[rows]).to(pieces.dtype)
+        states = encoder(inputs_embeds=embedded, attention_mask=mask).last_hidden_state
         return states
 
     def decode_tags(self, logits: Tensor, *, word_mask: Tensor) -> Tensor:
@@ -128,10 +141,15 @@ class JointModel(nn.Module):
         return decode(logits.detach(), word_mask=word_mask)
 
     def tag(
-        self, batch: Batch, *, row_budget: int | None = None, dtype: torch.dtype | None = None
+        self,
+        batch: Batch,
+        *,
+        row_budget: int | None = None,
+        dtype: torch.dtype | None = None,
+        network: nn.Module | None = None,
     ) -> JointOutput:
         """Run the encoder and the tag head only; the arguments are those of ``encode``."""
-        states = self.encode(batch, row_budget=row_budget, dtype=dtype)
+        states = self.encode(batch, row_budget=row_budget, dtype=dtype, network=network)
         logits = self.ner(states)
         tags = self.decode_tags(logits, word_mask=batch.word_mask)
         return JointOutput(states=states, ner_logits=logits, tags=tags)

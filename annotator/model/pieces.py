@@ -96,6 +96,20 @@ def _last_edge(edges: IntArray, limit: int) -> int:
     return int(edges[np.searchsorted(edges, limit, side="right") - 1])
 
 
+def _first_pieces(word_of: IntArray) -> IntArray:
+    """Return where each word that has pieces begins; ``word_of`` does not fall."""
+    begins = np.ones(len(word_of), dtype=np.bool_)
+    np.not_equal(word_of[1:], word_of[:-1], out=begins[1:])
+    return np.flatnonzero(begins).astype(np.int64)
+
+
+def _after_blanks(words: Sequence[str]) -> list[str]:
+    """Put a blank before each word, as in running text, and lone surrogates out of the way."""
+    if not _LONE_SURROGATE.search("".join(words)):
+        return [f" {word}" for word in words]
+    return [_LONE_SURROGATE.sub("\ufffd", f" {word}") for word in words]
+
+
 class PieceTokenizer:
     """Turns words into pieces with the fast tokenizer of an encoder.
 
@@ -128,8 +142,8 @@ class PieceTokenizer:
         if unknown is None:
             raise ModelError(f"the tokenizer of encoder {encoder.name!r} has no unknown piece")
         self.unknown_id = int(unknown)
-        special = set(tokenizer.all_special_ids) - {self.unknown_id}
-        self._special: IntArray = np.array(sorted(special), dtype=np.int64)
+        self._is_special = np.zeros(max(tokenizer.get_vocab().values()) + 1, np.bool_)
+        self._is_special[tokenizer.all_special_ids] = True
         self.pad_id = int(unknown if padding is None else padding)
         limit = min(encoder.max_pieces, max_pieces or encoder.max_pieces)
         self.capacity = limit - len(self.prefix) - len(self.suffix)
@@ -139,7 +153,7 @@ class PieceTokenizer:
     def encode(self, sentences: Sequence[Sequence[str]]) -> list[PieceSentence]:
         """Tokenise each sentence, given as words; the order is kept."""
         encodings = self._backend.encode_batch(
-            [[_LONE_SURROGATE.sub("\ufffd", f" {word}") for word in words] for words in sentences],
+            [_after_blanks(words) for words in sentences],
             is_pretokenized=True,
             add_special_tokens=False,
         )
@@ -152,19 +166,19 @@ class PieceTokenizer:
         n_words = len(words)
         ids: IntArray = np.array(encoding.ids, dtype=np.int64)
         word_of: IntArray = np.array(encoding.word_ids, dtype=np.int64)
-        ids[np.isin(ids, self._special)] = self.unknown_id
-        missing: IntArray = np.setdiff1d(np.arange(n_words), word_of)
-        if missing.size:
+        ids[self._is_special[ids]] = self.unknown_id
+        first = _first_pieces(word_of)
+        if len(first) < n_words:  # a word yields no piece
+            missing: IntArray = np.setdiff1d(np.arange(n_words), word_of)
             where = np.searchsorted(word_of, missing)
             ids = np.insert(ids, where, self.unknown_id)
             word_of = np.insert(word_of, where, missing)
-        first: IntArray = np.searchsorted(word_of, np.arange(n_words)).astype(np.int64)
-        rank = np.arange(len(ids)) - first[word_of] if len(ids) else ids
+            first = _first_pieces(word_of)
         longest = min(_MAX_PIECES_PER_WORD, self.capacity // 2)
-        if rank.size and rank.max() >= longest:
-            kept = rank < longest
+        if len(ids) > longest and np.diff(first, append=len(ids)).max() > longest:
+            kept = np.arange(len(ids)) - first[word_of] < longest
             ids, word_of = ids[kept], word_of[kept]
-            first = np.searchsorted(word_of, np.arange(n_words)).astype(np.int64)
+            first = _first_pieces(word_of)
         windows = cut_windows(first, len(ids), capacity=self.capacity)
         special = len(self.prefix) + len(self.suffix)
         cost = int((windows.end - windows.start).sum()) + special * len(windows.start)

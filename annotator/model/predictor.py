@@ -6,12 +6,11 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from annotator.domain import TaggedSentence, WordEntity, WordRelation
 from annotator.model.analysis import BatchAnalysis, analyse, relate
@@ -19,13 +18,12 @@ from annotator.model.batch import collate, plan_batches
 from annotator.model.candidates import candidates_from_entities
 from annotator.model.checkpoint import load_checkpoint
 from annotator.model.joint import JointModel
+from annotator.model.precision import ChosenPrecision, Measure, Precision, choose_precision
 from annotator.model.signals import SIGNALS
 
 __all__ = ["Predictor", "SentencePrediction"]
 
-Precision = Literal["fp32", "bf16"]
-
-_CPU_BUDGET = 4_096
+_CPU_BUDGET = 1_536  # more than the caches hold is slower, and pads more
 _DEVICE_BUDGET = 65_536
 
 
@@ -56,8 +54,13 @@ class Predictor:
     Args:
         model: The model; it is put into evaluation mode.
         device: Where to compute; None leaves the model where it is.
-        token_budget: Most padded pieces in a batch; None is 4,096 on a CPU, else 65,536.
-        precision: ``fp32``, or ``bf16`` for the encoder.
+        token_budget: Most padded pieces in a batch; None is 1,536 on a CPU, else 65,536.
+        precision: ``fp32``, ``bf16`` for the encoder, or ``auto``: bf16 where a short trial on
+            this machine shows that it is faster and that the tags stay within a bound.
+        measure: How the trial of ``auto`` is done; None is ``measure_precision``.
+
+    Raises:
+        ConfigError: if there is no such precision.
     """
 
     def __init__(
@@ -67,11 +70,12 @@ class Predictor:
         device: str | torch.device | None = None,
         token_budget: int | None = None,
         precision: Precision = "fp32",
+        measure: Measure | None = None,
     ) -> None:
         self.model = (model if device is None else model.to(device)).eval()
         default = _CPU_BUDGET if self.model.device.type == "cpu" else _DEVICE_BUDGET
         self._budget = token_budget or default
-        self._dtype = torch.bfloat16 if precision == "bf16" else None
+        self._precision, self._reduced = choose_precision(self.model, precision, measure=measure)
         self._classes = self.model.config.relation_classes
         self._lock = threading.Lock()
 
@@ -92,6 +96,22 @@ class Predictor:
         found = "cuda" if torch.cuda.is_available() else "cpu"
         model = load_checkpoint(folder, device=found if device is None else device)
         return cls(model, token_budget=token_budget, precision=precision)
+
+    @property
+    def precision(self) -> ChosenPrecision:
+        """What the encoder computes in; what was chosen, if that was left open."""
+        return self._precision
+
+    @property
+    def token_budget(self) -> int:
+        """The most padded pieces in a batch."""
+        return self._budget
+
+    @property
+    def network(self) -> nn.Module:
+        """The encoder that answers, in the chosen precision."""
+        own: nn.Module = self.model.encoder
+        return own if self._reduced is None else self._reduced
 
     @property
     def width(self) -> int:
@@ -116,7 +136,7 @@ class Predictor:
                     self.model,
                     batch.to(self.model.device),
                     row_budget=self._budget,
-                    dtype=self._dtype,
+                    network=self._reduced,
                 )
                 found = self._unpack(analysis)
                 for i, prediction in zip(chosen.tolist(), found, strict=True):
@@ -140,7 +160,7 @@ class Predictor:
         with self._lock, torch.inference_mode():
             pieces = self.model.pieces.encode([words])
             batch = collate(pieces, self.model.pieces).to(self.model.device)
-            states = self.model.encode(batch, row_budget=self._budget, dtype=self._dtype)
+            states = self.model.encode(batch, row_budget=self._budget, network=self._reduced)
             candidates = candidates.to(self.model.device)
             scores = torch.ones_like(candidates.mask, dtype=states.dtype)
             relations = relate(self.model, states, candidates, scores=scores)

@@ -7,6 +7,7 @@ from pathlib import Path
 from annotator.errors import CheckpointError
 from annotator.model import Predictor, checkpoint_sha256
 from annotator.model.device import pick_device
+from annotator.model.precision import Precision
 from annotator.store.versions import ModelVersion
 
 __all__ = ["check_weights", "load_version"]
@@ -26,12 +27,14 @@ def check_weights(version: ModelVersion) -> None:
         )
 
 
-def load_version(version: ModelVersion, *, device: str) -> Predictor:
-    """Load a version's model; ``device`` is the setting (``auto``, ``cpu``, ``cuda``, ...).
+def load_version(version: ModelVersion, *, device: str, precision: Precision = "fp32") -> Predictor:
+    """Load a version's model; ``device`` and ``precision`` are the settings of these names.
+
+    What measures a model leaves ``precision`` alone, so that its scores are the same everywhere.
 
     Raises:
         CheckpointError: if its files are damaged, incomplete, or not those that were registered.
         ConfigError: if the device is not there.
     """
     check_weights(version)
-    return Predictor.load(Path(version.folder), device=pick_device(device))
+    return Predictor.load(Path(version.folder), device=pick_device(device), precision=precision)

@@ -56,6 +56,7 @@ def world(tmp_path: Path) -> Iterator[World]:
         unit="sentence",
         encoder=str(tiny_checkpoint().parent / "encoder"),
         device="cpu",
+        precision="fp32",
         epochs=1,
         min_steps=2,
     )

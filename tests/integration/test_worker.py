@@ -41,6 +41,7 @@ def settings(tmp_path: Path, tiny_encoder: Path) -> Settings:
         unit="sentence",
         encoder=str(tiny_encoder),
         device="cpu",
+        precision="fp32",
         epochs=1,
         min_steps=250,
     )

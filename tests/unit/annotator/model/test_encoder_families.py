@@ -243,6 +243,18 @@ def test_reduced_precision_gives_nearly_the_same_states(model: JointModel, name:
     assert (full - reduced).abs().mean() < 0.02 * full.abs().mean() + 1e-3
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_copy_of_the_encoder_in_reduced_precision_predicts_nearly_the_same(
+    model: JointModel, name: str
+) -> None:
+    full, reduced = (Predictor(model, precision=p).predict(WORDS) for p in ("fp32", "bf16"))
+
+    assert np.isfinite(signals(reduced)).all()
+    gaps = np.abs(np.array(signals(full)) - np.array(signals(reduced)))
+    entropy = list(full[0].signals).index("token_entropy")
+    assert gaps[:, entropy].max() < 0.1
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [("fnet", "padded"), ("convbert", "padded"), ("bart", "decoder")],

@@ -1,0 +1,1 @@
+"""Speed as ratios: each figure compares two things in one run on one machine."""

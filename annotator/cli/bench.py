@@ -1,0 +1,98 @@
+"""``annotator bench``: speed as ratios, each from one run on one machine."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from annotator.cli.project import JsonOption, emit, progress_bar
+
+__all__ = ["register"]
+
+bench = typer.Typer(
+    help="Measure speed, as ratios of figures from one run.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@bench.callback()
+def _bench() -> None:
+    """Keep the subcommands below a name of their own, also while there is only one."""
+
+
+@bench.command("model")
+def model(
+    encoder: Annotated[
+        str, typer.Option("--encoder", help="minilm, a local folder, or a hub id.")
+    ] = "minilm",
+    n_sentences: Annotated[
+        int, typer.Option("--sentences", min=1, help="Sentences in a round of scoring.")
+    ] = 512,
+    n_rounds: Annotated[
+        int, typer.Option("--rounds", min=1, help="Rounds of each comparison.")
+    ] = 5,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Gold documents [default: the bundled notes].")
+    ] = None,
+    fmt: Annotated[str, typer.Option("--format", help="jsonl, bioes, ade or conll04.")] = "jsonl",
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option("--model", help="Folder of a trained model [default: train one here]."),
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1.")] = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Measure scoring and training against the bare encoder, and bf16 against fp32.
+
+    Takes some minutes on a laptop, and needs it to be quiet. Needs no project.
+
+    Example: annotator bench model --json
+    """
+    import torch
+
+    from annotator.bench.model import ModelBenchPlan, bench_model
+    from annotator.formats import read_corpus
+    from annotator.model.device import pick_device
+    from annotator.resources import sample_file
+
+    plan = ModelBenchPlan(
+        encoder=encoder,
+        n_sentences=n_sentences,
+        n_rounds=n_rounds,
+        device=torch.device(pick_device(device)),
+        model=checkpoint,
+    )
+    documents = read_corpus(fmt, data or sample_file()).documents
+    with progress_bar("bench") as advance:
+        value = bench_model(
+            documents, plan, report=lambda what, done, total: advance(done, total, what)
+        )
+    value["command"] = shlex.join(["annotator", *sys.argv[1:]])
+    emit(value, _lines(value), as_json=as_json)
+
+
+def _lines(value: dict[str, Any]) -> list[str]:
+    rate, words = value["sentences_per_s"], value["words_per_s"]
+    chosen = value["precision"]
+    return [
+        f"{value['device']}, {value['threads']} threads, {value['encoder']}; "
+        f"precision auto takes {chosen}",
+        f"scoring over bare encoder    {value['score_vs_encoder']:.2f}   "
+        f"{rate['scoring_' + chosen]:.0f} and {rate['encoder_' + chosen]:.0f} sentences/s",
+        f"training over bare encoder   {value['train_vs_encoder']:.2f}   "
+        f"{words['training']:.0f} and {words['encoder']:.0f} words/s",
+        f"scoring in bf16 over fp32    {value['reduced_vs_fp32']:.2f}   "
+        f"{rate['scoring_bf16']:.0f} and {rate['scoring_fp32']:.0f} sentences/s",
+        f"change in F1 by bf16        {value['reduced_f1_change']:+.2f}   "
+        f"on {value['n_labelled']} sentences",
+    ]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(bench, name="bench")
