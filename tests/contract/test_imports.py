@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 WATCHED = """
 import importlib, json, pkgutil, random, sys, threading
 
@@ -67,3 +69,33 @@ def test_importing_has_no_effect(repository: Path) -> None:
         "structlog_configured": False,
         "models_loaded": [],
     }
+
+
+FORBIDDEN = (
+    "flask",
+    "sqlalchemy",
+    "alembic",
+    "waitress",
+    "huey",
+    "label_studio_sdk",
+    "ml_backend",
+    "db",
+)
+
+
+@pytest.mark.parametrize("room", ["annotator.model", "annotator.training", "annotator.active"])
+def test_room_of_the_model_needs_neither_web_nor_database(repository: Path, room: str) -> None:
+    program = f"""
+import importlib, json, pkgutil, sys
+room = importlib.import_module({room!r})
+for module in pkgutil.walk_packages(room.__path__, room.__name__ + "."):
+    importlib.import_module(module.name)
+print(json.dumps([name for name in {FORBIDDEN!r} if name in sys.modules]))
+"""
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=repository, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == []

@@ -40,6 +40,7 @@ def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
         return Predictor(JointModel(load_encoder(str(folder)), config), token_budget=60)
 
 
+@settings(deadline=None)
 @given(entity_lists())
 def test_spans_of_encoded_entities_are_those_entities(
     case: tuple[int, list[WordEntity]],
@@ -54,6 +55,7 @@ def test_spans_of_encoded_entities_are_those_entities(
     assert [(int(spans.first[0, n]), n) for n in ends] == [(e.first, e.last) for e in entities]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30))
 def test_decoded_tags_are_always_legal_bioes(seed: int, n_words: int) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -65,6 +67,7 @@ def test_decoded_tags_are_always_legal_bioes(seed: int, n_words: int) -> None:
     assert [encode_bioes(n_words, decode_bioes(row)) for row in names] == names
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 8), min_size=1, max_size=200), st.integers(16, 60))
 def test_each_word_lies_whole_in_its_own_window(lengths: list[int], capacity: int) -> None:
     ends = np.cumsum(lengths)
@@ -78,6 +81,42 @@ def test_each_word_lies_whole_in_its_own_window(lengths: list[int], capacity: in
     assert (windows.end - windows.start).sum() <= 2 * ends[-1] + capacity
 
 
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 4), min_size=60, max_size=400), st.integers(48, 120))
+def test_words_at_a_seam_keep_an_eighth_of_the_window_as_context_on_both_sides(
+    lengths: list[int], capacity: int
+) -> None:
+    ends = np.cumsum(lengths)
+    first, n_pieces = ends - lengths, int(ends[-1])
+
+    windows = cut_windows(first, n_pieces, capacity=capacity)
+
+    start, end = windows.start[windows.owner], windows.end[windows.owner]
+    left = (first - start)[start > 0]
+    right = (end - ends)[end < n_pieces]
+    longest = max(lengths)
+    least = capacity // 8 - longest  # the overlap begins at a word, up to one word late
+    assert left.min(initial=n_pieces) >= least
+    assert right.min(initial=n_pieces) >= least - longest
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 30), max_size=300), st.integers(60, 200))
+def test_windows_go_on_to_the_right_and_cover_everything(lengths: list[int], capacity: int) -> None:
+    ends = np.cumsum([0, *lengths])
+    first, n_pieces = ends[:-1], int(ends[-1])
+
+    windows = cut_windows(first, n_pieces, capacity=capacity)
+
+    assert (np.diff(windows.start) > 0).all()
+    assert (np.diff(windows.end) > 0).all()
+    assert (windows.start[1:] <= windows.end[:-1]).all()
+    assert (windows.start[0], windows.end[-1]) == (0, n_pieces)
+    assert (np.diff(windows.owner) >= 0).all()
+    assert (windows.end - windows.start).sum() <= 2 * n_pieces + capacity
+
+
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 500), max_size=60), st.integers(1, 2000))
 def test_planned_batches_hold_each_sentence_once(costs: list[int], budget: int) -> None:
     batches = plan_batches(costs, token_budget=budget)
