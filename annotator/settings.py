@@ -65,7 +65,7 @@ class Settings(BaseSettings):
         "auto", description="What the encoder predicts in; auto measures which is faster."
     )
     epochs: int = Field(12, ge=1, description="Passes over the gold sentences.")
-    min_steps: int = Field(250, ge=1, description="Least number of optimiser steps of a run.")
+    min_steps: int = Field(600, ge=1, description="Least number of optimiser steps of a run.")
     batch_size: int = Field(16, ge=1, description="Sentences a training step.")
     seed: int = Field(13, ge=0, description="Seed of splits, training and selection.")
 

@@ -6,7 +6,7 @@ import torch
 
 from annotator.errors import ConfigError
 
-__all__ = ["pick_device"]
+__all__ = ["computes_bf16", "pick_device"]
 
 
 def pick_device(name: str) -> str:
@@ -29,3 +29,10 @@ def pick_device(name: str) -> str:
         found = ", ".join(k for k, available in there.items() if available)
         raise ConfigError(f"device {name!r} is not available here; there are: {found}")
     return name
+
+
+def computes_bf16(device: torch.device) -> bool:
+    """Tell whether ``device`` multiplies in bf16: GPUs, and CPUs with AVX-512 BF16 or AMX."""
+    if device.type == "cuda":
+        return True
+    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())

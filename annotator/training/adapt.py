@@ -18,6 +18,7 @@ from annotator.domain import TaggedSentence
 from annotator.errors import ConfigError, TrainingError
 from annotator.model.batch import plan_batches
 from annotator.model.checkpoint import checkpoint_sha256
+from annotator.model.device import computes_bf16
 from annotator.model.encoder import Encoder, load_encoder
 from annotator.model.masked_words import (
     HEAD_FILE,
@@ -208,10 +209,7 @@ def _optimizer(model: MaskedWordModel, settings: AdaptationSettings) -> torch.op
 
 def _pick_dtype(precision: str, device: torch.device) -> torch.dtype | None:
     """Return bfloat16 if asked for, or if ``auto`` and the processor multiplies in it."""
-    native = device.type == "cuda" or (
-        device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
-    )
-    reduced = precision == "bf16" or (precision == "auto" and native)
+    reduced = precision == "bf16" or (precision == "auto" and computes_bf16(device))
     return torch.bfloat16 if reduced else None
 
 

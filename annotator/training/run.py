@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from annotator.domain import TaggedSentence
 from annotator.errors import TrainingError
 from annotator.model.batch import Batch, collate
+from annotator.model.device import computes_bf16
 from annotator.model.gold import GoldEncoder, GoldLabels
 from annotator.model.joint import JointModel
 from annotator.model.pieces import PieceSentence
@@ -116,7 +117,7 @@ class Run:
         kind = model.device.type
         precision = settings.precision
         if precision == "auto":
-            precision = "bf16" if kind == "cuda" else "fp32"
+            precision = "bf16" if computes_bf16(model.device) else "fp32"
         self._dtype = _DTYPES[precision]
         # Gradients that fp16 cannot hold are scaled up before and down after (Micikevicius 2018).
         self.scaler = torch.amp.GradScaler(kind, enabled=precision == "fp16")

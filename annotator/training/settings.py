@@ -37,7 +37,7 @@ class TrainingSettings:
         entity_pretraining: Whether the relation loss fades in over the first epoch (paper).
         seed: Everything random follows from it.
         precision: ``fp32``; ``bf16`` or ``fp16`` (with scaled gradients) for the encoder; or
-            ``auto``: bf16 on a GPU only.
+            ``auto``: bf16 where the device multiplies in it.
         save_every_s: Seconds between saves of the state from which a killed run goes on.
 
     Raises:
@@ -45,7 +45,7 @@ class TrainingSettings:
     """
 
     epochs: int = 12
-    min_steps: int = 250
+    min_steps: int = 600
     batch_size: int = 16
     accumulation: int = 1
     max_batch_pieces: int = 16_384

@@ -21,7 +21,7 @@ NO_DROPOUT = {"dropout": 0.0, "hidden": 32, "width": 16, "label_embedding": 8}
 def test_two_processes_give_the_weights_of_one(
     train_tiny: Train, quick: Quick, still_encoder: Path, tmp_path: Path
 ) -> None:
-    settings = quick(epochs=3, batch_size=3)
+    settings = quick(epochs=3, batch_size=3, precision="fp32")
     common = {"encoder": str(still_encoder), "options": NO_DROPOUT, "settings": settings}
 
     train_tiny(EIGHT_SENTENCES, folder=tmp_path / "one", **common)
