@@ -21,7 +21,13 @@ from annotator.experiments.plan import PlannedRun
 from annotator.experiments.record import load_run, save_run
 from annotator.experiments.scoring import false_alarms, measure_calibration
 from annotator.model import Calibration, Predictor
-from annotator.training import TrainingProgress, TrainingResult, evaluate, train
+from annotator.training import (
+    TrainingProgress,
+    TrainingResult,
+    evaluate,
+    evaluate_given_entities,
+    train,
+)
 
 __all__ = ["do_run", "finished_run", "forget_run", "run_path", "versions"]
 
@@ -141,6 +147,7 @@ def _score(run: PlannedRun, folder: Path) -> dict[str, Any]:
     seconds = time.monotonic() - started
     n_words = sum(len(sentence.words) for sentence in run.scored)
     scores: dict[str, Any] = evaluate(run.scored, predicted).to_json()
+    scores["re_given_entities"] = evaluate_given_entities(run.scored, predictor).to_json()
     scores["predict_words_per_s"] = round(n_words / max(seconds, 1e-9), 1)
     alarms = false_alarms(run.scored, predicted)
     if alarms is not None:

@@ -51,6 +51,8 @@ def _figures(
         paths[f"{layer}_micro_f1"] = (layer, "micro", "f1")
         paths[f"{layer}_macro_f1"] = (layer, "macro", "f1")
         paths[f"{layer}_boundary_f1"] = (layer, "boundary", "f1")
+    if all("re_given_entities" in run for run in runs):
+        paths["re_given_entities_f1"] = ("re_given_entities", headline, "f1")
     if all("false_alarms" in run for run in runs):
         for name in ("entities", "relations", "sentences"):
             paths[f"false_{name}_per_100_empty"] = ("false_alarms", name)
@@ -151,6 +153,11 @@ def _grid_table(value: Mapping[str, Any]) -> list[str]:
 def _extra(value: Mapping[str, Any]) -> list[str]:
     mean = value["mean"]
     lines = []
+    if "re_given_entities_f1" in mean:
+        lines.append(
+            "Relations among the gold entities, the relation head alone: F1 "
+            f"{mean['re_given_entities_f1']:.2f}."
+        )
     if "false_entities_per_100_empty" in mean:
         lines.append(
             "On 100 sentences without gold labels: "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from annotator.errors import ShapeError
 from annotator.model.gold import GoldLabels
 from annotator.model.pieces import PieceSentence, PieceTokenizer
 
-__all__ = ["IGNORED_TAG", "Batch", "collate", "cut_batches", "plan_batches"]
+__all__ = ["IGNORED_TAG", "Batch", "collate", "cut_batches", "piece_places", "plan_batches"]
 
 IGNORED_TAG = -100
 
@@ -61,6 +61,34 @@ class Batch:
                 None if self.relations is None else self.relations.to(device, non_blocking=True)
             ),
         )
+
+    def hide_words(self, share: float, *, mask_id: int) -> Batch:
+        """Return the same batch with a random ``share`` of its words masked, all their pieces.
+
+        Draws from torch's global generator.
+        """
+        hidden = (torch.rand(self.word_mask.shape, device=self.word_mask.device) < share).where(
+            self.word_mask, False
+        )
+        places, _ = piece_places(self.word_piece[hidden], self.word_length[hidden])
+        ids = self.input_ids.flatten().clone()
+        ids[places] = mask_id
+        return replace(self, input_ids=ids.view_as(self.input_ids))
+
+
+def piece_places(first: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+    """List where the pieces of some words stand in the flattened rows, word by word.
+
+    Args:
+        first: Where the first piece of each word stands. Shape ``(words,)``, int64.
+        length: Number of pieces of each word. Shape ``(words,)``, int64.
+
+    Returns:
+        The places, shape ``(pieces,)``, and where each word begins in them, shape ``(words,)``.
+    """
+    offsets = length.cumsum(0) - length
+    within = torch.arange(int(length.sum()), device=first.device)
+    return within + (first - offsets).repeat_interleave(length), offsets
 
 
 def cut_batches(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from annotator.errors import ShapeError
-from annotator.model.batch import IGNORED_TAG, Batch
+from annotator.model.batch import IGNORED_TAG, Batch, piece_places
 from annotator.model.calibration import Calibration
 from annotator.model.candidates import (
     CandidateSet,
@@ -270,10 +270,7 @@ def mean_states(flat: Tensor, *, first: Tensor, length: Tensor) -> Tensor:
     Returns:
         Shape ``(batch, words, H)``; 0 where padded.
     """
-    lengths = length.flatten()
-    offsets = lengths.cumsum(0) - lengths
-    within = torch.arange(int(lengths.sum()), device=flat.device)
-    pieces = within + (first.flatten() - offsets).repeat_interleave(lengths)
+    pieces, offsets = piece_places(first.flatten(), length.flatten())
     mean = functional.embedding_bag(pieces, flat, offsets, mode="mean")
     return mean.view(*first.shape, -1)
 

@@ -145,6 +145,8 @@ class PieceTokenizer:
         self._is_special = np.zeros(max(tokenizer.get_vocab().values()) + 1, np.bool_)
         self._is_special[tokenizer.all_special_ids] = True
         self.pad_id = int(unknown if padding is None else padding)
+        hidden = tokenizer.mask_token_id
+        self.mask_id = int(unknown if hidden is None else hidden)
         limit = min(encoder.max_pieces, max_pieces or encoder.max_pieces)
         self.capacity = limit - len(self.prefix) - len(self.suffix)
         if self.capacity < 4:

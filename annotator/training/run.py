@@ -218,6 +218,9 @@ class Run:
             self.replica.sum(counts)
             return counts.sum()
         batch = self.data.batch(mine, self.model)
+        if self.settings.word_dropout:
+            mask_id = self.model.pieces.mask_id
+            batch = batch.hide_words(self.settings.word_dropout, mask_id=mask_id)
         output = self.model(batch, relations=ramp > 0.0, dtype=self._dtype)
         losses = self.model.losses(output, batch, relation_weight=ramp)
         if self.replica.n == 1:

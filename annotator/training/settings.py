@@ -31,6 +31,8 @@ class TrainingSettings:
         head_lr: Peak learning rate of the heads.
         layer_decay: Each layer of the encoder learns at this share of the rate of the one above.
         ema: Decay of the running mean of the weights that becomes the model; 0 keeps the last.
+        word_dropout: Share of the words hidden behind the mask piece in each step, so that the
+            model learns to use the context (Kiperwasser & Goldberg 2016).
         weight_decay: AdamW's, on matrices only.
         warmup: Share of the steps in which the rates rise; then they fall linearly to 0.
         max_grad_norm: Gradients are scaled down to this norm.
@@ -53,6 +55,7 @@ class TrainingSettings:
     head_lr: float = 1e-3
     layer_decay: float = 1.0
     ema: float = 0.0
+    word_dropout: float = 0.0
     weight_decay: float = 0.1
     warmup: float = 0.1
     max_grad_norm: float = 1.0
@@ -80,6 +83,8 @@ class TrainingSettings:
             raise ConfigError(f"warmup must be in [0, 1), found {self.warmup}")
         if not 0.0 < self.layer_decay <= 1.0:
             raise ConfigError(f"layer_decay must be in (0, 1], found {self.layer_decay}")
+        if not 0.0 <= self.word_dropout < 1.0:
+            raise ConfigError(f"word_dropout must be in [0, 1), found {self.word_dropout}")
         if not 0.0 <= self.ema < 1.0:
             raise ConfigError(f"ema must be in [0, 1), found {self.ema}")
         if not self.max_grad_norm > 0.0:

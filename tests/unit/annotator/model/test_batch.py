@@ -82,3 +82,29 @@ def test_gold_of_another_length_is_refused(build_model: Callable[..., JointModel
 
     with pytest.raises(ShapeError, match="words"):
         collate(tokenizer.encode([["a", "b"]]), tokenizer, gold=gold)
+
+
+def test_hidden_words_are_masked_with_all_their_pieces_and_no_others(
+    build_model: Callable[..., JointModel],
+) -> None:
+    tokenizer = build_model(max_pieces=12).pieces
+    words = ["xylophonic", "aspirin", "induced", "severe", "rashes"] * 40
+    batch = collate(tokenizer.encode([words, ["rash"]]), tokenizer)
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        hidden = batch.hide_words(0.3, mask_id=tokenizer.mask_id)
+
+    before, after = batch.input_ids.flatten(), hidden.input_ids.flatten()
+    whole = [
+        {bool(after[place] == tokenizer.mask_id) for place in range(first, first + length)}
+        for first, length in zip(batch.word_piece[0], batch.word_length[0], strict=True)
+    ]
+    assert {len(kinds) for kinds in whole} == {1}
+    assert 0.2 < sum(True in kinds for kinds in whole) / 200 < 0.4
+    changed = (before != after).nonzero().squeeze(1)
+    assert set(after[changed].tolist()) == {tokenizer.mask_id}
+    assert not set(before[changed].tolist()) & set(
+        [*tokenizer.prefix, *tokenizer.suffix, tokenizer.pad_id]
+    )
+    assert hidden.hide_words(0.0, mask_id=1).input_ids.equal(hidden.input_ids)
