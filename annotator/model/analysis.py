@@ -10,9 +10,8 @@ from torch.nn import functional
 
 from annotator.model.batch import Batch
 from annotator.model.calibration import score_entities
-from annotator.model.candidates import CandidateSet, candidates_from_spans, pair_mask
+from annotator.model.candidates import CandidateSet, candidates_from_spans
 from annotator.model.decoding import find_spans
-from annotator.model.heads import RelationHead
 from annotator.model.joint import JointModel
 from annotator.model.signals import SIGNALS, sum_pair_entropy, word_signals
 
@@ -107,41 +106,21 @@ def relate(
         candidates: Candidates of the same batch.
         scores: Scores of the candidates. Shape ``(batch, candidates)``.
     """
-    n_sentences, n_candidates = candidates.mask.shape
+    n_sentences = len(candidates.mask)
     entropy, n_pairs = states.new_zeros(n_sentences), states.new_zeros(n_sentences)
     parts: list[tuple[Tensor, Tensor]] = []
-    if model.relation is not None and n_candidates > 1:
-        heads, tails = _project(model.relation, states, candidates)
-        types, mask = candidates.types, pair_mask(candidates, model.legal)
-        n_classes = model.legal.shape[2]
-        block = max(1, _MAX_PAIR_SCORES // (n_sentences * n_candidates * n_classes))
-        for start in range(0, n_candidates, block):
-            rows = slice(start, start + block)
-            logits = model.score_projected(
-                heads[:, rows], tails, head_types=types[:, rows], tail_types=types
-            )
-            logits = logits / model.calibration.relation_temperature
-            log_probs = logits.log_softmax(dim=-1)
-            entropy += sum_pair_entropy(log_probs, mask[:, rows])
-            n_pairs += mask[:, rows].sum(dim=(1, 2))
-            parts.append(_best(log_probs, mask[:, rows], scores, start=start))
+    for block in model.score_blocks(states, candidates, max_scores=_MAX_PAIR_SCORES):
+        logits = block.logits / model.calibration.relation_temperature
+        log_probs = logits.log_softmax(dim=-1)
+        entropy += sum_pair_entropy(log_probs, block.mask)
+        n_pairs += block.mask.sum(dim=(1, 2))
+        parts.append(_best(log_probs, block.mask, scores, start=block.first))
     if not parts:
         index, score = candidates.last.new_zeros(0, 4), states.new_zeros(0)
     else:
         index = torch.cat([part[0] for part in parts])
         score = torch.cat([part[1] for part in parts])
     return FoundRelations(index=index, score=score, entropy=entropy, n_pairs=n_pairs)
-
-
-def _project(head: RelationHead, states: Tensor, candidates: CandidateSet) -> tuple[Tensor, Tensor]:
-    """Project the candidates that are real; most places of a batch are padding, left at 0."""
-    sentence, slot = candidates.mask.nonzero(as_tuple=True)
-    words = candidates.last[sentence, slot]
-    projected = head.project(states[sentence, words], candidates.tags[sentence, slot])
-    padded = [part.new_zeros(*candidates.mask.shape, part.shape[1]) for part in projected]
-    for whole, part in zip(padded, projected, strict=True):
-        whole[sentence, slot] = part
-    return padded[0], padded[1]
 
 
 def _best(log_probs: Tensor, mask: Tensor, scores: Tensor, *, start: int) -> tuple[Tensor, Tensor]:

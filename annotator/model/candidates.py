@@ -59,6 +59,16 @@ class CandidateSet:
             right=None if self.right is None else self.right[rows],
         )
 
+    def columns(self, part: slice) -> CandidateSet:
+        """Return some candidates of every sentence."""
+        return CandidateSet(
+            first=self.first[:, part],
+            last=self.last[:, part],
+            tags=self.tags[:, part],
+            mask=self.mask[:, part],
+            right=None if self.right is None else self.right[:, part],
+        )
+
     def to(self, device: torch.device) -> CandidateSet:
         """Return the same candidates on ``device``."""
         return CandidateSet(

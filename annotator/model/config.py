@@ -52,6 +52,8 @@ class ModelConfig:
         dropout: Share of units dropped in the heads.
         projection: ``two`` networks for head and tail, one ``shared``, or ``none`` (ablations).
         bilinear: False leaves the term ``h^T U t`` out (ablation).
+        context: Width of what is pooled over the words between two entities, which with their
+            distance adds to the biaffine score; 0 leaves both out (paper).
         decoding: ``constrained`` to legal BIOES sequences (Viterbi), or ``argmax`` as in the paper.
         candidates: Which entities offer relation candidates in training: ``predicted`` (paper),
             ``gold``, or ``both``.
@@ -73,6 +75,7 @@ class ModelConfig:
     dropout: float = 0.1
     projection: Projection = "two"
     bilinear: bool = True
+    context: int = 64
     decoding: Decoding = "constrained"
     candidates: Candidates = "both"
     legal_pairs: bool = True
@@ -82,7 +85,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if not self.schema.entity_types:
             raise ConfigError("the schema names no entity type; a model needs at least one")
-        for name, lowest in (("label_embedding", 0), ("hidden", 1), ("width", 1)):
+        for name, lowest in (("label_embedding", 0), ("context", 0), ("hidden", 1), ("width", 1)):
             if getattr(self, name) < lowest:
                 raise ConfigError(f"{name} must be at least {lowest}, found {getattr(self, name)}")
         if not 0.0 <= self.dropout < 1.0:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from annotator.model.candidates import CandidateSet
 from annotator.model.config import ModelConfig
+from annotator.model.context import PairContext
 from annotator.model.shapes import SHAPES
 
 __all__ = ["Biaffine", "NerHead", "RelationHead", "ShapeEmbedding"]
@@ -106,6 +108,7 @@ class RelationHead(nn.Module):
         width = joined if config.projection == "none" else config.width
         self.dropout = nn.Dropout(config.dropout)
         self.biaffine = Biaffine(width, len(config.relation_classes), bilinear=config.bilinear)
+        self.context = PairContext(state_width, config) if config.context else None
 
     def project(self, states: Tensor, tags: Tensor) -> tuple[Tensor, Tensor]:
         """Project candidates as heads and as tails.
@@ -125,7 +128,7 @@ class RelationHead(nn.Module):
         return heads, tails
 
     def forward(self, states: Tensor, tags: Tensor) -> Tensor:
-        """Score all pairs; the arguments are those of ``project``.
+        """Score all pairs as in the paper; the arguments are those of ``project``.
 
         Returns:
             Shape ``(batch, candidates, candidates, R + 1)``.
@@ -133,3 +136,22 @@ class RelationHead(nn.Module):
         heads, tails = self.project(states, tags)
         scores: Tensor = self.biaffine(heads, tails)
         return scores
+
+    def project_candidates(self, states: Tensor, candidates: CandidateSet) -> tuple[Tensor, Tensor]:
+        """Project the candidates that are real; most places of a batch are padding, left at 0.
+
+        Args:
+            states: Word states. Shape ``(batch, words, H)``.
+            candidates: Candidates of the same batch.
+
+        Returns:
+            Heads and tails, each of shape ``(batch, candidates, m)``.
+        """
+        sentence, slot = candidates.mask.nonzero(as_tuple=True)
+        words = candidates.last[sentence, slot]
+        projected = self.project(states[sentence, words], candidates.tags[sentence, slot])
+        shape = (*candidates.mask.shape, projected[0].shape[1])
+        heads, tails = (
+            part.new_zeros(shape).index_put((sentence, slot), part) for part in projected
+        )
+        return heads, tails

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -62,6 +63,22 @@ class Losses:
     total: Tensor
     n_words: int
     n_pairs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairScores:
+    """The scores of the pairs of some heads, from candidate ``first`` on, with all tails.
+
+    Attributes:
+        first: Number of the first head.
+        logits: Relation scores; classes the schema forbids are at -1e9.
+            Shape ``(batch, heads, candidates, R + 1)``.
+        mask: True where a pair is a candidate. Shape ``(batch, heads, candidates)``.
+    """
+
+    first: int
+    logits: Tensor
+    mask: Tensor
 
 
 class JointModel(nn.Module):
@@ -154,36 +171,47 @@ class JointModel(nn.Module):
         tags = self.decode_tags(logits, word_mask=batch.word_mask)
         return JointOutput(states=states, ner_logits=logits, tags=tags)
 
-    def score_pairs(self, states: Tensor, candidates: CandidateSet) -> Tensor | None:
+    def score_pairs(self, states: Tensor, candidates: CandidateSet) -> PairScores | None:
         """Score all ordered pairs of ``candidates``; None if there is nothing to score.
 
         Args:
             states: Word states. Shape ``(batch, words, H)``.
             candidates: Candidates of the same batch.
-
-        Returns:
-            Shape ``(batch, candidates, candidates, R + 1)``.
         """
-        if self.relation is None or candidates.mask.shape[1] < 2:
-            return None
-        heads, tails = self.relation.project(
-            gather_states(states, candidates.last), candidates.tags
-        )
-        types = candidates.types
-        return self.score_projected(heads, tails, head_types=types, tail_types=types)
+        blocks = list(self.score_blocks(states, candidates, max_scores=None))
+        return blocks[0] if blocks else None
 
-    def score_projected(
-        self, heads: Tensor, tails: Tensor, *, head_types: Tensor, tail_types: Tensor
-    ) -> Tensor:
-        """Score projected heads against projected tails and shut out illegal classes.
+    def score_blocks(
+        self, states: Tensor, candidates: CandidateSet, *, max_scores: int | None
+    ) -> Iterator[PairScores]:
+        """Score all ordered pairs, some heads at a time.
 
-        Shapes are ``(batch, heads, m)`` and ``(batch, tails, m)``; types without the last axis.
+        Args:
+            states: Word states. Shape ``(batch, words, H)``.
+            candidates: Candidates of the same batch.
+            max_scores: Most scores in a block, if one head's are not more; None is no limit.
         """
-        if self.relation is None:
-            raise ShapeError("a model without relation types scores no pairs")
-        scores: Tensor = self.relation.biaffine(heads, tails)
-        legal = self.legal[head_types[:, :, None], tail_types[:, None, :]]
-        return scores.masked_fill(~legal, _ILLEGAL)
+        n_sentences, n_candidates = candidates.mask.shape
+        if self.relation is None or n_candidates < 2:
+            return
+        heads, tails = self.relation.project_candidates(states, candidates)
+        types, mask = candidates.types, pair_mask(candidates, self.legal)
+        context = self.relation.context
+        words = None if context is None else context.prepare(states)
+        block = n_candidates
+        if max_scores is not None:
+            block = max(1, max_scores // (n_sentences * n_candidates * self.legal.shape[2]))
+        for first in range(0, n_candidates, block):
+            rows = slice(first, first + block)
+            scores: Tensor = self.relation.biaffine(heads[:, rows], tails)
+            if context is not None and words is not None:
+                sentence, head, tail = mask[:, rows].nonzero(as_tuple=True)
+                added = context(words, candidates, sentence=sentence, head=head + first, tail=tail)
+                scores = scores.index_put((sentence, head, tail), added, accumulate=True)
+            legal = self.legal[types[:, rows, None], types[:, None, :]]
+            yield PairScores(
+                first=first, logits=scores.masked_fill(~legal, _ILLEGAL), mask=mask[:, rows]
+            )
 
     def forward(
         self, batch: Batch, *, relations: bool = True, dtype: torch.dtype | None = None
@@ -211,14 +239,14 @@ class JointModel(nn.Module):
                 choice=self.config.candidates,
                 limit=self.config.max_candidates,
             )
-        logits = self.score_pairs(output.states, candidates)
+        scores = self.score_pairs(output.states, candidates)
         return JointOutput(
             states=output.states,
             ner_logits=output.ner_logits,
             tags=output.tags,
             candidates=candidates,
-            pair_logits=logits,
-            pair_mask=None if logits is None else pair_mask(candidates, self.legal),
+            pair_logits=None if scores is None else scores.logits,
+            pair_mask=None if scores is None else scores.mask,
         )
 
     def losses(self, output: JointOutput, batch: Batch, *, relation_weight: float) -> Losses:
@@ -273,8 +301,3 @@ def mean_states(flat: Tensor, *, first: Tensor, length: Tensor) -> Tensor:
     pieces, offsets = piece_places(first.flatten(), length.flatten())
     mean = functional.embedding_bag(pieces, flat, offsets, mode="mean")
     return mean.view(*first.shape, -1)
-
-
-def gather_states(states: Tensor, words: Tensor) -> Tensor:
-    """Pick word states. ``(batch, words, H)``, ``(batch, picked)`` -> ``(batch, picked, H)``."""
-    return states.gather(1, words[..., None].expand(-1, -1, states.shape[2]))

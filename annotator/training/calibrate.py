@@ -11,7 +11,7 @@ from torch import Tensor
 from annotator.domain import TaggedSentence
 from annotator.model.batch import IGNORED_TAG, Batch, collate, plan_batches
 from annotator.model.calibration import Calibration, fit_temperature
-from annotator.model.candidates import pair_mask, training_candidates
+from annotator.model.candidates import training_candidates
 from annotator.model.gold import GoldEncoder
 from annotator.model.joint import JointModel
 from annotator.model.signals import entropy
@@ -67,11 +67,12 @@ def _collect(
         choice="predicted",
         limit=model.config.max_candidates,
     )
-    logits = model.score_pairs(output.states, candidates)
-    if logits is None:
+    scores = model.score_pairs(output.states, candidates)
+    if scores is None:
         return
-    mask = pair_mask(candidates, model.legal)
-    scored = replace(output, candidates=candidates, pair_logits=logits, pair_mask=mask)
+    scored = replace(
+        output, candidates=candidates, pair_logits=scores.logits, pair_mask=scores.mask
+    )
     labelled = model.labelled_pairs(scored, batch)
     if labelled is not None:
         pairs.append((labelled[0].cpu(), labelled[1].cpu()))

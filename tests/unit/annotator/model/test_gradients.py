@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from annotator.domain import LabelSchema
 from annotator.model import JointModel, ModelConfig
 from annotator.model.batch import Batch, collate
-from annotator.model.candidates import pair_mask, training_candidates
+from annotator.model.candidates import training_candidates
 from annotator.model.gold import GoldEncoder
 from annotator.model.heads import Biaffine, NerHead, RelationHead
 from annotator.model.joint import JointOutput
@@ -105,13 +105,15 @@ class HeadLoss(nn.Module):
             choice=model.config.candidates,
             limit=model.config.max_candidates,
         )
+        scores = model.score_pairs(states, candidates)
+        assert scores is not None
         output = JointOutput(
             states=states,
             ner_logits=logits,
             tags=tags,
             candidates=candidates,
-            pair_logits=model.score_pairs(states, candidates),
-            pair_mask=pair_mask(candidates, model.legal),
+            pair_logits=scores.logits,
+            pair_mask=scores.mask,
         )
         return model.losses(output, batch, relation_weight=weight).total
 
@@ -119,8 +121,8 @@ class HeadLoss(nn.Module):
 @pytest.mark.parametrize("relation_weight", [0.0, 0.4, 1.0])
 @pytest.mark.parametrize(
     "options",
-    [{}, {"projection": "shared"}, {"bilinear": False}, {"candidates": "gold"}],
-    ids=["default", "shared", "linear", "gold"],
+    [{}, {"projection": "shared"}, {"bilinear": False}, {"candidates": "gold"}, {"context": 0}],
+    ids=["default", "shared", "linear", "gold", "no context"],
 )
 def test_joint_loss_over_the_heads(
     build_model: Callable[..., JointModel],

@@ -53,7 +53,7 @@ def slow_losses(model: JointModel, sentences: tuple[TaggedSentence, ...]) -> tup
 def test_losses_equal_a_plain_loop_over_words_and_pairs(
     build_model: Callable[..., JointModel],
 ) -> None:
-    model = build_model(candidates="gold")
+    model = build_model(candidates="gold", context=0)
     batch = make_batch(model, SENTENCES)
 
     losses = model.losses(model(batch), batch, relation_weight=0.25)

@@ -24,7 +24,6 @@ from annotator.model.candidates import (
 from annotator.model.config import Candidates
 from annotator.model.decoding import decode_constrained, find_spans
 from annotator.model.heads import NerHead, RelationHead
-from annotator.model.joint import gather_states
 from annotator.model.signals import sum_pair_entropy
 from annotator.text import decode_bioes, tag_names
 
@@ -251,18 +250,6 @@ def test_entity_scores_are_the_lowest_of_their_words(devices: torch.device, seed
     ]
     found = [row[real].tolist() for row, real in zip(scores, candidates.mask, strict=True)]
     assert found == expected
-
-
-def test_states_are_gathered_as_in_a_plain_loop(
-    devices: torch.device, generator: torch.Generator
-) -> None:
-    states = torch.randn(3, 6, 4, generator=generator)
-    words = torch.randint(0, 6, (3, 5), generator=generator)
-
-    picked = gather_states(states.to(devices), words.to(devices))
-
-    expected = torch.stack([states[i][words[i]] for i in range(3)])
-    assert torch.equal(picked.cpu(), expected)
 
 
 def test_pair_entropy_is_that_of_a_plain_loop(
