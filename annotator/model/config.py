@@ -67,7 +67,7 @@ class ModelConfig:
 
     schema: LabelSchema
     encoder: str = "minilm"
-    pooling: Pooling = "first"
+    pooling: Pooling = "mean"
     word_shape: bool = True
     label_embedding: int = 128
     hidden: int = 512
