@@ -103,15 +103,19 @@ def test_predictions_over_seams_are_those_of_a_longer_encoder(
 
 @torch.no_grad()
 def slow_states(model: JointModel, sentence: PieceSentence) -> Tensor:
-    """The state of each word, from its own window alone, read without any padding."""
+    """The mean state of each word, from its own window alone, read without any padding."""
     states = []
-    for first, owner in zip(sentence.first_piece, sentence.windows.owner, strict=True):
+    lengths = np.diff(sentence.first_piece, append=len(sentence.ids))
+    for first, length, owner in zip(
+        sentence.first_piece, lengths, sentence.windows.owner, strict=True
+    ):
         start, end = sentence.windows.start[owner], sentence.windows.end[owner]
         inner = sentence.ids[start:end].tolist()
         row = [*model.pieces.prefix.tolist(), *inner, *model.pieces.suffix.tolist()]
         ids = torch.tensor([row], device=model.device)
         found = model.encoder(input_ids=ids, attention_mask=torch.ones_like(ids))
-        states.append(found.last_hidden_state[0, len(model.pieces.prefix) + first - start])
+        place = len(model.pieces.prefix) + first - start
+        states.append(found.last_hidden_state[0, place : place + length].mean(dim=0))
     return torch.stack(states)
 
 
