@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint
+from flask import Blueprint, current_app
 
 from annotator.errors import JobError
 from annotator.logs import get_logger
@@ -16,6 +16,7 @@ from annotator.store.versions import active_version, list_versions
 from ml_backend.bodies import check, read_limit, read_object
 from ml_backend.context import Backend, current_backend
 from ml_backend.faults import describe_fault
+from ml_backend.openapi import describe_api
 from ml_backend.schemas import RunRequest
 
 __all__ = ["blueprint"]
@@ -94,6 +95,12 @@ def queue() -> dict[str, Any]:
         active = active_version(session, project.id)
         head = queue_head(session, project.id, version_id=active.id, limit=limit) if active else []
     return {"ok": True, "version": active.name if active else None, "queue": head}
+
+
+@blueprint.get("/openapi.json")
+def openapi() -> dict[str, Any]:
+    """Return this description of the backend."""
+    return describe_api(current_app)
 
 
 def _project(backend: Backend) -> Project:

@@ -6,16 +6,18 @@ import threading
 from functools import lru_cache
 
 from flask import Flask
+from prometheus_client import CollectorRegistry
 
 from annotator.jobs.queue import JobQueue
 from annotator.resources import static_folder
 from annotator.settings import Settings
 from annotator.store.database import Database
 from annotator.studio.config import parse_config
-from ml_backend import api_routes, pages, studio_routes
+from ml_backend import api_routes, metrics, pages, studio_routes
 from ml_backend.auth import Credentials, install_auth
 from ml_backend.context import Backend, Waker
 from ml_backend.errors import install_errors
+from ml_backend.metrics import install_metrics
 from ml_backend.models import ModelHost
 
 __all__ = ["create_app"]
@@ -43,11 +45,13 @@ def create_app(
         read_config=lru_cache(maxsize=_CONFIGS)(parse_config),
         slots=threading.BoundedSemaphore(settings.threads),
         static=static_folder(),
+        measured=CollectorRegistry(),
     )
     backend.install(app.extensions)
     install_errors(app)
+    install_metrics(app, backend)
     install_auth(app, Credentials(settings))
     pages.install_headers(app)
-    for blueprint in (studio_routes.blueprint, api_routes.blueprint, pages.blueprint):
-        app.register_blueprint(blueprint)
+    for room in (studio_routes, api_routes, metrics, pages):
+        app.register_blueprint(room.blueprint)
     return app

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from flask import current_app
+from prometheus_client import CollectorRegistry
 
 from annotator.jobs.queue import JobQueue
 from annotator.logs import get_logger
@@ -60,7 +61,8 @@ class Backend:
     """The parts of one backend.
 
     ``read_config`` parses labeling configurations and remembers the last ones; ``slots`` counts
-    the predictions that may run at once, so that threads are left for the quick calls.
+    the predictions that may run at once, so that threads are left for the quick calls;
+    ``measured`` holds what ``/metrics`` tells.
     """
 
     settings: Settings
@@ -71,6 +73,7 @@ class Backend:
     read_config: Callable[[str], LabelConfig]
     slots: threading.BoundedSemaphore
     static: Path
+    measured: CollectorRegistry
 
     def install(self, extensions: dict[str, object]) -> None:
         """Put this backend where ``current_backend`` finds it."""

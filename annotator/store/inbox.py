@@ -19,6 +19,7 @@ __all__ = [
     "finish_event",
     "latest_event_id",
     "new_events",
+    "oldest_waiting",
     "store_event",
 ]
 
@@ -97,6 +98,16 @@ def count_events(session: Session) -> dict[str, int]:
     )
     empty = dict.fromkeys(("new", "done", "failed", "ignored"), 0)
     return empty | {row[0]: row[1] for row in rows}
+
+
+def oldest_waiting(session: Session) -> datetime | None:
+    """Return when the oldest event that waits came in, or None."""
+    return session.scalar(
+        select(WebhookEventRow.received_at)
+        .where(WebhookEventRow.state == "new")
+        .order_by(WebhookEventRow.id)
+        .limit(1)
+    )
 
 
 def latest_event_id(session: Session) -> int:
