@@ -84,6 +84,11 @@ class FakeStudio(StudioClient):
             if updated_after is None or datetime.fromisoformat(task["updated_at"]) > updated_after:
                 yield copy.deepcopy(task)
 
+    def task(self, task_id: int) -> dict[str, Any] | None:
+        """Return one task, None if it is not there."""
+        self._check()
+        return copy.deepcopy(self._tasks.get(task_id))
+
     def task_ids(self, project_id: int) -> set[int]:
         """Return all ids."""
         self._check()

@@ -23,7 +23,14 @@ from annotator.store.projects import (
 from annotator.studio.client import StudioClient, StudioProject
 from annotator.studio.config import LabelConfig, build_config, parse_config
 
-__all__ = ["Connection", "connect_project", "disconnect_project", "ensure_studio_project"]
+__all__ = [
+    "UNCERTAINTY",
+    "Connection",
+    "connect_project",
+    "disconnect_project",
+    "ensure_studio_project",
+    "prove_events",
+]
 
 UNCERTAINTY = "Uncertainty sampling"
 
@@ -102,10 +109,7 @@ def connect_project(
         remote.id, backend_url=backend_url, user=user, password=password
     )
     on_step("checking that events arrive")
-    with database.read() as session:
-        before = latest_event_id(session)
-    client.update_project(remote.id, sampling=UNCERTAINTY)  # any change of a project is an event
-    arrived = _wait_for_event(database, before, wait_s)
+    arrived = prove_events(database, client, remote.id, wait_s=wait_s)
     with database.write() as session:
         audit(
             session,
@@ -134,7 +138,13 @@ def connect_project(
     )
 
 
-def _wait_for_event(database: Database, before: int, wait_s: float) -> bool:
+def prove_events(
+    database: Database, client: StudioClient, studio_project: int, *, wait_s: float
+) -> bool:
+    """Set uncertainty sampling, which Label Studio tells us by an event; False if none arrives."""
+    with database.read() as session:
+        before = latest_event_id(session)
+    client.update_project(studio_project, sampling=UNCERTAINTY)
     deadline = time.monotonic() + wait_s
     while True:
         with database.read() as session:
