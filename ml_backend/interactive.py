@@ -10,6 +10,7 @@ from annotator.model import Predictor
 from annotator.services.predict import TextSentence
 from annotator.studio.codec import labels_to_result, result_to_labels
 from annotator.studio.config import LabelConfig
+from annotator.studio.page import Page
 from annotator.text import tokenize
 
 __all__ = ["relate_regions"]
@@ -19,7 +20,7 @@ def relate_regions(
     predictor: Predictor,
     drawn: Sequence[Any],
     *,
-    text: str,
+    text: str | Page,
     sentences: Sequence[TextSentence],
     config: LabelConfig,
 ) -> tuple[list[dict[str, Any]], float]:

@@ -19,6 +19,7 @@ from annotator.services.predict import (
 from annotator.store.database import Database
 from annotator.store.versions import StoredPrediction
 from annotator.studio.config import LabelConfig
+from annotator.studio.page import Page, open_page, text_length
 from annotator.studio.validation import clean_prediction
 from ml_backend.faults import describe_fault
 from ml_backend.interactive import relate_regions
@@ -46,10 +47,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Page:
-    """A task that can be predicted."""
+    """A task that can be predicted, and what it shows."""
 
     task_id: Any
-    text: str
+    shown: Page
     sentences: list[TextSentence]
 
 
@@ -82,7 +83,7 @@ def answer_interactive(
         result, score = relate_regions(
             job.loaded.predictor,
             drawn,
-            text=page.text,
+            text=page.shown,
             sentences=page.sentences,
             config=job.config,
         )
@@ -98,24 +99,20 @@ def _open(job: Job, task: Mapping[str, Any]) -> _Page | None:
     task_id = task.get("id") if isinstance(task.get("id"), int) else None
     try:
         data = task.get("data")
-        if not isinstance(data, Mapping):
-            raise InputError(f"data must be an object, found {type(data).__name__}")
-        text = data.get(job.config.text_field)
-        if not isinstance(text, str):
-            raise InputError(
-                f"data.{job.config.text_field} must be a text, found {type(text).__name__}"
-            )
-        if len(text) > job.max_text_chars:
-            raise InputError(f"{len(text)} characters, more than {job.max_text_chars}")
+        if text_length(data, job.config) > job.max_text_chars:
+            raise InputError(f"the text has more than {job.max_text_chars} characters")
+        shown = open_page(data, job.config)
+        text = shown.text
         if any("\ud800" <= c <= "\udfff" for c in text):
             raise InputError(
                 "a lone surrogate, half a character, is in the text; no model reads it"
             )
-        sentences = split_text(text, is_sentence="sent_start" in data)
+        is_sentence = isinstance(data, Mapping) and "sent_start" in data
+        sentences = split_text(text, is_sentence=is_sentence)
     except Exception as error:  # the request's edge: its neighbours are to be answered
         _log.error("predict.task_refused", task=task_id, **describe_fault(error))
         return None
-    return _Page(task_id=task_id, text=text, sentences=sentences)
+    return _Page(task_id=task_id, shown=shown, sentences=sentences)
 
 
 def _predict(job: Job, pages: Sequence[_Page]) -> tuple[dict[str, StoredPrediction], set[int]]:
@@ -151,7 +148,7 @@ def _sentences(job: Job, sentences: Sequence[TextSentence]) -> dict[str, StoredP
 def _answer(job: Job, page: _Page, found: Mapping[str, StoredPrediction]) -> dict[str, Any]:
     try:
         prediction = studio_prediction(
-            text=page.text,
+            text=page.shown,
             config=job.config,
             version=job.version,
             score=task_confidence(page.sentences, found),
@@ -164,7 +161,7 @@ def _answer(job: Job, page: _Page, found: Mapping[str, StoredPrediction]) -> dic
 
 
 def _clean(job: Job, page: _Page, prediction: Mapping[str, Any]) -> dict[str, Any]:
-    cleaned = clean_prediction(prediction, text=page.text, config=job.config)
+    cleaned = clean_prediction(prediction, text=page.shown, config=job.config)
     if cleaned.dropped:
         _log.error("predict.left_out", task=page.task_id, reasons=list(cleaned.dropped[:10]))
     return cleaned.prediction

@@ -13,6 +13,7 @@ from annotator.store.projects import audit, current_config_xml, get_project
 from annotator.store.runs import submit_run
 from annotator.store.versions import list_versions
 from annotator.studio.config import LabelConfig
+from annotator.studio.page import text_length
 from ml_backend.bodies import check, read_object
 from ml_backend.context import Backend, current_backend
 from ml_backend.errors import refuse
@@ -167,11 +168,7 @@ def _check_size(backend: Backend, wanted: PredictRequest) -> None:
 
 def _check_texts(job: Job, wanted: PredictRequest) -> None:
     """Refuse a request of which every task is too long; one among others is answered empty."""
-    lengths = []
-    for task in wanted.tasks:
-        data = task.get("data")
-        text = data.get(job.config.text_field) if isinstance(data, dict) else None
-        lengths.append(len(text) if isinstance(text, str) else 0)
+    lengths = [text_length(task.get("data"), job.config) for task in wanted.tasks]
     if lengths and min(lengths) > job.max_text_chars:
         refuse(
             413,

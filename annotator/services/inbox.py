@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from annotator.errors import AnnotatorError, StoreError, TaskFormatError
 from annotator.logs import get_logger
-from annotator.services.labels import SplitRule, record_studio_annotation, resolve_task
+from annotator.services.labels import SplitRule, page_of, record_studio_annotation, resolve_task
 from annotator.store.annotations import mark_deleted, task_of_annotation
 from annotator.store.database import Database
 from annotator.store.inbox import StoredEvent, finish_event, new_events, store_event
@@ -188,6 +188,7 @@ def _apply_annotations(
             project_id,
             task,
             annotation,
+            page=page_of(owner, config),
             config=config,
             prediction=prediction if isinstance(prediction, Mapping) else None,
         )

@@ -14,12 +14,13 @@ from annotator.errors import TaskFormatError
 from annotator.services.corrections import compare_labels
 from annotator.services.ingest import draw_split, store_document
 from annotator.store.annotations import NewAnnotation, record_annotation
-from annotator.store.documents import find_document, find_sentence, hash_text
+from annotator.store.documents import find_document, find_sentence, hash_text, keep_shown
 from annotator.store.tasks import Task, add_task, find_task, move_task, refresh_state
 from annotator.studio.codec import result_to_labels
 from annotator.studio.config import LabelConfig
+from annotator.studio.page import Page, open_page
 
-__all__ = ["SplitRule", "record_studio_annotation", "resolve_task"]
+__all__ = ["SplitRule", "page_of", "record_studio_annotation", "resolve_task"]
 
 _MAX_NAME = 400
 
@@ -30,6 +31,18 @@ class SplitRule:
 
     holdout_share: float
     seed: int
+
+
+def page_of(task: Mapping[str, Any], config: LabelConfig) -> Page:
+    """Open what one of Label Studio's tasks shows.
+
+    Raises:
+        TaskFormatError: if the configured field does not hold what its tag needs.
+    """
+    try:
+        return open_page(task.get("data"), config)
+    except TaskFormatError as error:
+        raise TaskFormatError(f"task {task.get('id')}: {error}") from None
 
 
 def resolve_task(
@@ -52,18 +65,21 @@ def resolve_task(
     studio_id, data = task.get("id"), task.get("data")
     if not isinstance(studio_id, int) or not isinstance(data, Mapping):
         raise TaskFormatError("a task needs an integer id and an object data")
-    text = data.get(config.text_field)
-    if not isinstance(text, str) or not text:
-        raise TaskFormatError(
-            f"task {studio_id}: data.{config.text_field} must be a text that is not empty; "
-            f"found {type(text).__name__}"
-        )
+    text = page_of(task, config).text
+    if not text:
+        raise TaskFormatError(f"task {studio_id}: data.{config.text_field} holds no text")
+    shown = None if config.layout == "text" else data.get(config.text_field)
     known = find_task(session, project_id, studio_id=studio_id)
     if known is not None and known.text == text:
+        if shown is not None:
+            keep_shown(session, known.document_id, shown)
         return known
     if known is not None and known.state == "deleted":
         known = None  # not an edit: Label Studio gives ids of deleted tasks to new ones
-    document_id, sentence_id = _place(session, project_id, studio_id, data, text, split, known)
+    place = _place(session, project_id, studio_id, data, text, split, known, is_plain=shown is None)
+    document_id, sentence_id = place
+    if shown is not None:
+        keep_shown(session, document_id, shown)
     if known is not None:
         move_task(session, known.id, document_id=document_id, sentence_id=sentence_id)
     else:
@@ -88,6 +104,8 @@ def _place(
     text: str,
     split: SplitRule,
     known: Task | None,
+    *,
+    is_plain: bool,
 ) -> tuple[int, int | None]:
     name, start = data.get("doc_id"), data.get("sent_start")
     if isinstance(name, str) and isinstance(start, int):
@@ -98,7 +116,8 @@ def _place(
     if isinstance(name, str) and 0 < len(name) <= _MAX_NAME and start is None and known is None:
         # A name that another text has already is no name for this one.
         held = find_document(session, project_id, name)
-        document = name if held is None or held.text == text else document
+        # Two pages of one text may differ in their markup; a document keeps the markup of one.
+        document = name if held is None or (is_plain and held.text == text) else document
     # An edited text stays on its side of the split: it is a near-duplicate of what it was.
     drawn = (
         known.split
@@ -117,13 +136,15 @@ def record_studio_annotation(
     task: Task,
     annotation: Mapping[str, Any],
     *,
+    page: Page,
     config: LabelConfig,
     prediction: Mapping[str, Any] | None = None,
     revive: bool = False,
 ) -> bool:
     """Append an annotation as Label Studio has it now; True if that was news.
 
-    What it changed of ``prediction`` (the one it started from) is computed here, once, and stored.
+    ``page`` is what the task shows. What it changed of ``prediction`` (the one it started from)
+    is computed here, once, and stored.
 
     Raises:
         TaskFormatError: if the annotation has no id or no list of results.
@@ -131,7 +152,7 @@ def record_studio_annotation(
     annotation_id = annotation.get("id")
     if not isinstance(annotation_id, int):
         raise TaskFormatError(f"task {task.studio_id}: an annotation without an integer id")
-    labels = result_to_labels(annotation.get("result"), text=task.text, config=config)
+    labels = result_to_labels(annotation.get("result"), text=page, config=config)
     offset = task.region[0]
     new = NewAnnotation(
         project_id=project_id,
@@ -155,7 +176,7 @@ def record_studio_annotation(
             {"kind": i.kind, "region": i.region, "message": i.message, "kept": i.kept}
             for i in labels.issues
         ],
-        diff=_corrections(prediction, (labels.entities, labels.relations), task.text, config),
+        diff=_corrections(prediction, (labels.entities, labels.relations), page, config),
     )
     is_new = record_annotation(session, new, revive=revive)
     refresh_state(session, task.id, revive=revive)
@@ -169,12 +190,12 @@ def _shift(entity: Entity, offset: int) -> Entity:
 def _corrections(
     prediction: Mapping[str, Any] | None,
     labels: tuple[tuple[Entity, ...], tuple[Relation, ...]],
-    text: str,
+    page: Page,
     config: LabelConfig,
 ) -> dict[str, Any] | None:
     if not prediction or not isinstance(prediction.get("result"), list):
         return None
-    before = result_to_labels(prediction["result"], text=text, config=config)
+    before = result_to_labels(prediction["result"], text=page, config=config)
     return compare_labels((before.entities, before.relations), labels).to_json()
 
 

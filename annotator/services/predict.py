@@ -15,6 +15,7 @@ from annotator.store.documents import StoredSentence, hash_text
 from annotator.store.versions import StoredPrediction, predictions_for, save_predictions
 from annotator.studio.codec import labels_to_result
 from annotator.studio.config import LabelConfig
+from annotator.studio.page import Page
 from annotator.text import segment_document, tokenize
 
 __all__ = [
@@ -204,7 +205,7 @@ def task_confidence(
 
 def studio_prediction(
     *,
-    text: str,
+    text: str | Page,
     config: LabelConfig,
     version: str,
     score: float,

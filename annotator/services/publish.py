@@ -29,6 +29,7 @@ from annotator.store.documents import (
     documents_without_task,
     sentences_of,
     sentences_without_task,
+    shown_of,
 )
 from annotator.store.gold import gold_units
 from annotator.store.projects import Project, StudioLink, current_config_xml
@@ -43,6 +44,7 @@ from annotator.store.tasks import (
 from annotator.store.versions import ModelVersion, predictions_for
 from annotator.studio.client import StudioClient
 from annotator.studio.config import LabelConfig, parse_config
+from annotator.studio.page import Page, PlainPage, compose_data, open_page
 
 __all__ = ["PublishReport", "has_uploads", "order_pool", "publish_version", "upload_tasks"]
 
@@ -90,9 +92,9 @@ def upload_tasks(
     made = 0
     with database.read() as session:
         xml = current_config_xml(session, project.id)
-    field = parse_config(xml).text_field if xml else "text"
+    config = parse_config(xml) if xml else None
     while True:
-        rows = _next_upload(database, project, field)
+        rows = _next_upload(database, project, config)
         if not rows:
             return made
         ids = client.import_tasks(link.project_id, [data for data, _, _ in rows])
@@ -116,12 +118,12 @@ def upload_tasks(
 
 
 def _next_upload(
-    database: Database, project: Project, field: str
+    database: Database, project: Project, config: LabelConfig | None
 ) -> list[tuple[dict[str, object], int, int | None]]:
     with database.read() as session:
         if project.unit == "document":
             return [
-                ({field: d.text, "doc_id": d.name}, d.id, None)
+                ({**_shown(d.text, config), "doc_id": d.name}, d.id, None)
                 for d in documents_without_task(session, project.id, limit=_UPLOAD_CHUNK)
             ]
         sentences = sentences_without_task(session, project.id, limit=_UPLOAD_CHUNK)
@@ -130,23 +132,27 @@ def _next_upload(
             if s.document_id not in around:
                 around[s.document_id] = sentences_of(session, s.document_id)
         return [
-            (_sentence_data(s, around[s.document_id], field), s.document_id, s.id)
+            (_sentence_data(s, around[s.document_id], config), s.document_id, s.id)
             for s in sentences
         ]
 
 
 def _sentence_data(
-    sentence: StoredSentence, siblings: Sequence[StoredSentence], field: str
+    sentence: StoredSentence, siblings: Sequence[StoredSentence], config: LabelConfig | None
 ) -> dict[str, object]:
     before = " ".join(s.text for s in siblings if s.ordinal < sentence.ordinal)
     after = " ".join(s.text for s in siblings if s.ordinal > sentence.ordinal)
     return {
-        field: sentence.text,
+        **_shown(sentence.text, config),
         "doc_id": sentence.document,
         "sent_start": sentence.start,
         "before": before if len(before) <= _CONTEXT else "… " + _last_words(before),
         "after": after if len(after) <= _CONTEXT else _first_words(after) + " …",
     }
+
+
+def _shown(text: str, config: LabelConfig | None) -> dict[str, object]:
+    return {"text": text} if config is None else {config.text_field: compose_data(text, config)}
 
 
 def _first_words(text: str) -> str:
@@ -251,7 +257,7 @@ def _push(
     for one in part:
         sentences = to_text_sentences(one.task.sentences, region_start=one.task.region[0])
         prediction = studio_prediction(
-            text=_text_of(database, one),
+            text=_page_of(database, one, config),
             config=config,
             version=version.name,
             score=one.score,
@@ -286,6 +292,18 @@ def _note_pushes(
     scores = {one.task.id: one.score for one in part}
     with database.write() as session:
         record_pushes(session, project.id, version_id=version.id, scores=scores)
+
+
+def _page_of(database: Database, one: OrderedTask, config: LabelConfig) -> Page:
+    """Open what the task shows; one that we made shows its text in the plainest way."""
+    text = _text_of(database, one)
+    if config.layout == "text":
+        return PlainPage(text)
+    with database.read() as session:
+        shown = shown_of(session, one.task.document_id)
+    if shown is None:
+        shown = compose_data(text, config)
+    return open_page({config.text_field: shown}, config)
 
 
 def _text_of(database: Database, one: OrderedTask) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from annotator.errors import ConfigError, ConflictError, InputError
-from annotator.services.labels import SplitRule, record_studio_annotation, resolve_task
+from annotator.services.labels import SplitRule, page_of, record_studio_annotation, resolve_task
 from annotator.store.annotations import mark_deleted, studio_ids
 from annotator.store.database import Database
 from annotator.store.projects import (
@@ -129,6 +129,7 @@ def _apply(
     predictions = {
         p["id"]: p for p in task.get("predictions") or () if isinstance(p, Mapping) and "id" in p
     }
+    page = page_of(task, config)
     news, present = int(known is None), set[str]()
     for annotation in task.get("annotations") or ():
         present.add(str(annotation.get("id")))
@@ -137,6 +138,7 @@ def _apply(
             project_id,
             ours,
             annotation,
+            page=page,
             config=config,
             prediction=predictions.get(annotation.get("parent_prediction")),
             revive=True,

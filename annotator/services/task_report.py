@@ -5,12 +5,15 @@ Findings name labels, places and scores, never text: they are made to be sent to
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from annotator.domain import Entity, Relation
+from annotator.errors import TaskFormatError
 from annotator.model import Predictor
 from annotator.services.doctor import Finding
+from annotator.services.labels import page_of
 from annotator.services.predict import (
     TextSentence,
     labels_of_task,
@@ -29,6 +32,7 @@ from annotator.store.tasks import Task, find_task
 from annotator.store.versions import ModelVersion, active_version
 from annotator.studio.client import StudioClient, StudioProject
 from annotator.studio.config import LabelConfig, parse_config
+from annotator.studio.page import Page, PlainPage
 from annotator.studio.validation import clean_prediction, validate_prediction
 
 __all__ = ["explain_task"]
@@ -66,14 +70,24 @@ def explain_task(
     yield _task(number, there, ours)
     if there is None:
         return
-    text = _text(there, config)
-    yield _text_finding(text, config, ours)
+    page = None
+    try:
+        page = page_of(there, config)
+    except TaskFormatError as error:
+        yield Finding(
+            part="text",
+            state="bad",
+            message=f"{error}: nothing can be predicted",
+            remedy="put the text there, or change value= of its tag in the labeling configuration",
+        )
+    else:
+        yield _text(page.text, ours)
     yield from _annotations(database, project, there)
-    yield from _stored(there, remote, config, text or "")
+    yield from _stored(there, remote, config, page or PlainPage(""))
     with database.read() as session:
         version = active_version(session, project.id)
-    if version is not None and text:
-        yield from _replay(database, version, load(version), there, ours, config, text)
+    if version is not None and page is not None:
+        yield from _replay(database, version, load(version), there, ours, config, page)
     if ours is not None:
         yield _place(database, ours)
 
@@ -95,21 +109,7 @@ def _task(number: int, there: Mapping[str, Any] | None, ours: Task | None) -> Fi
     return Finding(part="task", state="good", message=f"{place}; {ours.state}; for {use}")
 
 
-def _text(there: Mapping[str, Any], config: LabelConfig) -> str | None:
-    data = there.get("data")
-    text = data.get(config.text_field) if isinstance(data, Mapping) else None
-    return text if isinstance(text, str) else None
-
-
-def _text_finding(text: str | None, config: LabelConfig, ours: Task | None) -> Finding:
-    if not text:
-        return Finding(
-            part="text",
-            state="bad",
-            message=f"data.{config.text_field}, which the labeling configuration shows, holds no "
-            "text: nothing can be predicted",
-            remedy="put the text there, or change value= of <Text> in the configuration",
-        )
+def _text(text: str, ours: Task | None) -> Finding:
     if ours is not None and ours.text != text:
         pairs = enumerate(zip(text, ours.text, strict=False))
         differs = next((i for i, (a, b) in pairs if a != b), min(len(text), len(ours.text)))
@@ -159,7 +159,7 @@ def _annotations(
 
 
 def _stored(
-    there: Mapping[str, Any], remote: StudioProject, config: LabelConfig, text: str
+    there: Mapping[str, Any], remote: StudioProject, config: LabelConfig, page: Page
 ) -> Iterator[Finding]:
     found = [one for one in there.get("predictions") or () if isinstance(one, Mapping)]
     versions = [str(one.get("model_version")) for one in found]
@@ -182,7 +182,7 @@ def _stored(
         )
     for one in found:
         problems = validate_prediction(
-            {"result": one.get("result"), "score": one.get("score")}, text=text, config=config
+            {"result": one.get("result"), "score": one.get("score")}, text=page, config=config
         )
         what = f"{one.get('model_version')}, score {one.get('score')}, {_count(one.get('result'))}"
         if problems:
@@ -210,19 +210,19 @@ def _replay(
     there: Mapping[str, Any],
     ours: Task | None,
     config: LabelConfig,
-    text: str,
+    page: Page,
 ) -> Iterator[Finding]:
-    sentences = _sentences(database, there, ours, text)
+    sentences = _sentences(database, there, ours, page.text)
     found = predict_sentences(database, version.id, predictor, sentences)
     labels = labels_of_task(sentences, found)
     prediction = studio_prediction(
-        text=text,
+        text=page,
         config=config,
         version=version.name,
         score=task_confidence(sentences, found),
         labels=labels,
     )
-    cleaned = clean_prediction(prediction, text=text, config=config)
+    cleaned = clean_prediction(prediction, text=page, config=config)
     yield Finding(
         part="replay",
         state="good",
@@ -293,22 +293,16 @@ def _compare(
         )
 
 
-def _facts(result: Any) -> set[tuple[Any, ...]]:
-    """Return regions and relations without ids and scores."""
+def _facts(result: Any) -> set[str]:
+    """Return regions and relations without ids and scores, packed."""
     items = [i for i in result if isinstance(i, Mapping)] if isinstance(result, list) else []
-    spans = {
-        i.get("id"): (i["value"].get("start"), i["value"].get("end"))
-        for i in items
-        if isinstance(i.get("value"), Mapping)
-    }
-    facts: set[tuple[Any, ...]] = set()
+    values = {i.get("id"): i["value"] for i in items if isinstance(i.get("value"), Mapping)}
+    facts: list[Any] = list(values.values())
     for item in items:
         if item.get("type") == "relation":
-            ends = spans.get(item.get("from_id")), spans.get(item.get("to_id"))
-            facts.add((*ends, *sorted(item.get("labels") or ())))
-        elif item.get("id") in spans:
-            facts.add((*spans[item["id"]], *sorted(item["value"].get("labels") or ())))
-    return facts
+            ends = [values.get(item.get("from_id")), values.get(item.get("to_id"))]
+            facts.append([*ends, sorted(map(str, item.get("labels") or ()))])
+    return {json.dumps(fact, sort_keys=True) for fact in facts}
 
 
 def _place(database: Database, ours: Task) -> Finding:

@@ -28,10 +28,14 @@ __all__ = [
     "find_sentence",
     "hash_text",
     "iter_documents",
+    "keep_shown",
     "sentences_of",
     "sentences_without_task",
+    "shown_of",
     "stored_sentence",
 ]
+
+SHOWN = "shown"
 
 # Label Studio counts tasks from 1. One whose id it has given to another task since has a small
 # negative id here; those of a Label Studio that is no longer ours have ids below this one.
@@ -95,6 +99,18 @@ def find_document(session: Session, project_id: int, name: str) -> StoredDocumen
         select(DocumentRow).where(DocumentRow.project_id == project_id, DocumentRow.name == name)
     )
     return None if row is None else _document(row)
+
+
+def keep_shown(session: Session, document_id: int, shown: Any) -> None:
+    """Keep what Label Studio shows of a document where that is no plain text: turns or markup."""
+    row = session.get_one(DocumentRow, document_id)
+    if row.meta.get(SHOWN) != shown:
+        row.meta = {**row.meta, SHOWN: shown}
+
+
+def shown_of(session: Session, document_id: int) -> Any:
+    """Return what ``keep_shown`` kept, or None."""
+    return session.get_one(DocumentRow, document_id).meta.get(SHOWN)
 
 
 def add_document(

@@ -1,6 +1,6 @@
 """Label Studio results to and from domain labels. Pure.
 
-Offsets of a ``<Text>`` are code points, as everywhere in this project, and need no conversion.
+Offsets are code points of the page's flat text; ``annotator.studio.page`` has the other countings.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any, Final, Literal
 
 from annotator.domain import Entity, Relation
 from annotator.errors import TaskFormatError
-from annotator.studio.config import LabelConfig
+from annotator.studio.config import LabelConfig, LabelControl
+from annotator.studio.page import Page, as_page
 
 __all__ = ["IssueKind", "StudioIssue", "StudioLabels", "labels_to_result", "result_to_labels"]
 
@@ -59,7 +60,7 @@ class StudioLabels:
     issues: tuple[StudioIssue, ...] = ()
 
 
-def result_to_labels(result: Any, *, text: str, config: LabelConfig) -> StudioLabels:
+def result_to_labels(result: Any, *, text: str | Page, config: LabelConfig) -> StudioLabels:
     """Read the ``result`` of an annotation, draft or prediction.
 
     A region with several labels becomes several entities (ids ``x``, ``x:2``, ...); relations end
@@ -68,7 +69,7 @@ def result_to_labels(result: Any, *, text: str, config: LabelConfig) -> StudioLa
 
     Args:
         result: The list of regions and relations, in any order.
-        text: The task's text; offsets count its code points.
+        text: The page that the task shows, or its text if that is a ``<Text>``.
         config: The project's labeling configuration.
 
     Raises:
@@ -76,7 +77,7 @@ def result_to_labels(result: Any, *, text: str, config: LabelConfig) -> StudioLa
     """
     if not isinstance(result, list):
         raise TaskFormatError(f"a result must be a list, found {type(result).__name__}")
-    reader = _Reader(text=text, config=config, taken=_region_ids(result))
+    reader = _Reader(page=as_page(text), config=config, taken=_region_ids(result))
     links: list[tuple[int, Mapping[str, Any]]] = []
     for index, item in enumerate(result):
         if not isinstance(item, Mapping):
@@ -95,7 +96,11 @@ def result_to_labels(result: Any, *, text: str, config: LabelConfig) -> StudioLa
 
 
 def labels_to_result(
-    entities: Iterable[Entity], relations: Iterable[Relation], *, text: str, config: LabelConfig
+    entities: Iterable[Entity],
+    relations: Iterable[Relation],
+    *,
+    text: str | Page,
+    config: LabelConfig,
 ) -> list[dict[str, Any]]:
     """Write the ``result`` of a prediction or annotation: regions first, then relations.
 
@@ -103,17 +108,20 @@ def labels_to_result(
     labels; relations between the same ends become one relation with several labels. Nothing is
     checked here: see ``annotator.studio.validation``.
     """
+    page = as_page(text)
     regions: dict[str, dict[str, Any]] = {}
+    spans: dict[str, tuple[int, int]] = {}
     region_of: dict[str, str] = {}
     for entity in entities:
-        control = config.control_of(entity.type) or config.control_name
+        control = config.control_of(entity.type) or config.controls[0]
+        span = (entity.start, entity.end)
         home = regions.get(_home_region(entity.id))
-        if home is not None and _is_same_place(home, entity, control):
-            home["value"]["labels"].append(entity.type)
+        if home is not None and spans[home["id"]] == span and _may_share(home, entity, control):
+            home["value"][control.kind].append(entity.type)
             region_of[entity.id] = home["id"]
             continue
-        regions[entity.id] = _region(entity, control=control, text=text, config=config)
-        region_of[entity.id] = entity.id
+        regions[entity.id] = _region(entity, control=control, page=page, config=config)
+        spans[entity.id], region_of[entity.id] = span, entity.id
     links: dict[tuple[str, str, bool, bool], dict[str, Any]] = {}
     for relation in relations:
         head = region_of.get(relation.head, relation.head)
@@ -130,8 +138,9 @@ def labels_to_result(
 class _Reader:
     """Collects entities, relations and issues while a result is read."""
 
-    def __init__(self, *, text: str, config: LabelConfig, taken: set[str]) -> None:
-        self.text = text
+    def __init__(self, *, page: Page, config: LabelConfig, taken: set[str]) -> None:
+        self.page = page
+        self.text = page.text
         self.config = config
         self.taken = taken
         self.entities: list[Entity] = []
@@ -141,6 +150,7 @@ class _Reader:
         self._used: set[str] = set()
         self._linked: set[tuple[str | None, str, str, bool]] = set()
         self._labels = frozenset(config.labels)
+        self._kinds = [control.kind for control in config.controls]
 
     def report(self, kind: IssueKind, region: str, what: str, *, kept: bool = False) -> None:
         name = region if len(region) <= 60 else f"{region[:57]}..."
@@ -155,11 +165,12 @@ class _Reader:
         if not isinstance(value, Mapping):
             self.report("bad_region", name, "has no value object")
             return
-        if item.get("type") != "labels" or item.get("to_name") != self.config.text_name:
+        kind = item.get("type")
+        if kind not in self._kinds or item.get("to_name") != self.config.text_name:
             self.report("unsupported", name, "is not a <Labels> region on the labeled text")
             return
         span = self._read_span(name, value)
-        labels = self._read_labels(name, value)
+        labels = self._read_labels(name, value.get(kind))
         if span is None or not labels:
             return
         if item.get("from_name") not in self.config.control_names:
@@ -204,9 +215,10 @@ class _Reader:
             self.relations.append(relation)
 
     def _read_span(self, name: str, value: Mapping[str, Any]) -> tuple[int, int] | None:
-        start, end = _whole_number(value.get("start")), _whole_number(value.get("end"))
-        if start is None or end is None:
-            self.report("bad_region", name, "has offsets that are no whole numbers")
+        try:
+            start, end = self.page.find(value)
+        except TaskFormatError as error:
+            self.report("bad_region", name, str(error))
             return None
         if not 0 <= start < end <= len(self.text):
             where = f"spans {start}..{end}, outside the text (length {len(self.text)})"
@@ -228,8 +240,7 @@ class _Reader:
         self.report("offsets_repaired", name, where, kept=True)
         return found, found + len(mention)
 
-    def _read_labels(self, name: str, value: Mapping[str, Any]) -> list[str]:
-        labels = value.get("labels")
+    def _read_labels(self, name: str, labels: Any) -> list[str]:
         if not isinstance(labels, list) or not labels:
             self.report("bad_region", name, "has no list of labels")
             return []
@@ -287,19 +298,6 @@ def _identifier(value: Any) -> str | None:
     return str(value) or None
 
 
-def _whole_number(value: Any) -> int | None:
-    """Read an offset; some importers write 5.0 or "5"."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int):
-        return value
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value):
-        return int(value)
-    return None
-
-
 def _score(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
         return None
@@ -321,27 +319,19 @@ def _home_region(entity_id: str) -> str:
     return entity_id if match is None else match[1]
 
 
-def _is_same_place(region: Mapping[str, Any], entity: Entity, control: str) -> bool:
-    value = region["value"]
-    return (
-        region["from_name"] == control
-        and (value["start"], value["end"]) == (entity.start, entity.end)
-        and entity.type not in value["labels"]
-    )
+def _may_share(region: Mapping[str, Any], entity: Entity, control: LabelControl) -> bool:
+    return region["from_name"] == control.name and entity.type not in region["value"][control.kind]
 
 
-def _region(entity: Entity, *, control: str, text: str, config: LabelConfig) -> dict[str, Any]:
+def _region(
+    entity: Entity, *, control: LabelControl, page: Page, config: LabelConfig
+) -> dict[str, Any]:
     region: dict[str, Any] = {
         "id": entity.id,
-        "from_name": control,
+        "from_name": control.name,
         "to_name": config.text_name,
-        "type": "labels",
-        "value": {
-            "start": entity.start,
-            "end": entity.end,
-            "text": text[entity.start : entity.end],
-            "labels": [entity.type],
-        },
+        "type": control.kind,
+        "value": {**page.place(entity.start, entity.end), control.kind: [entity.type]},
     }
     if entity.score is not None:
         region["score"] = round(entity.score, _SCORE_DIGITS)

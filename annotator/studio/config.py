@@ -7,21 +7,30 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 from xml.etree import ElementTree
 
 from annotator.domain import LabelSchema
 from annotator.errors import ConfigError
 
-__all__ = ["LabelConfig", "LabelControl", "build_config", "parse_config"]
+__all__ = ["LabelConfig", "LabelControl", "Layout", "build_config", "parse_config"]
+
+Layout = Literal["text", "paragraphs", "hypertext"]
 
 _MAX_CHARACTERS: Final = 1_000_000
 _MARKUP_DECLARATION: Final = re.compile(r"<!\s*(DOCTYPE|ENTITY)", re.IGNORECASE)
 _FIELD: Final = re.compile(r"\$([^\W\d][\w.\-]*)")
 _OTHER_OBJECTS: Final = frozenset(
-    {"audio", "audioplus", "dialog", "hypertext", "hypertextlabels", "image", "paragraphlabels"}
-    | {"paragraphs", "pdf", "table", "timeseries", "timeserieslabels", "video"}
+    {"audio", "audioplus", "chat", "dialog", "image", "list", "pdf", "table", "timeseries"}
+    | {"timeserieslabels", "video"}
 )
+# What can be labelled, and by which control.
+_CONTROLS: Final[dict[str, frozenset[str]]] = {
+    "text": frozenset({"labels"}),
+    "paragraphs": frozenset({"paragraphlabels"}),
+    "hypertext": frozenset({"hypertextlabels", "labels"}),
+}
+_LAYOUTS: Final[tuple[Layout, ...]] = get_args(Layout)
 _COLOURS: Final = (
     "#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#e6850e", "#17becf", "#c2408f", "#8c564b",
     "#7a8b00", "#3f51b5", "#00897b", "#b8860b",
@@ -37,10 +46,14 @@ _STYLE: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelControl:
-    """One ``<Labels>`` control: its name and the labels it offers, in their order."""
+    """One control: its name and the labels it offers, in their order.
+
+    ``kind`` is its tag in lower case, the ``type`` of its regions and the key of their labels.
+    """
 
     name: str
     labels: tuple[str, ...]
+    kind: str = "labels"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +61,9 @@ class LabelConfig:
     """A labeling configuration in the parts that the annotator needs.
 
     ``text_field`` is the key in a task's data that holds the text (the ``field`` of
-    ``<Text value="$field">``), ``text_name`` the name of that tag, which results call ``to_name``.
+    ``<Text value="$field">``), ``text_name`` the name of that tag, which results call ``to_name``,
+    ``layout`` which tag it is. The turns of a dialog have their speaker under ``name_key`` and
+    their text under ``text_key``.
     """
 
     xml: str
@@ -56,6 +71,9 @@ class LabelConfig:
     text_name: str
     controls: tuple[LabelControl, ...]
     relation_labels: tuple[str, ...] = ()
+    layout: Layout = "text"
+    name_key: str = "author"
+    text_key: str = "text"
 
     @property
     def control_name(self) -> str:
@@ -82,9 +100,13 @@ class LabelConfig:
         """SHA-256 of the XML as it came, hexadecimal."""
         return hashlib.sha256(self.xml.encode("utf-8", "surrogatepass")).hexdigest()
 
-    def control_of(self, label: str) -> str | None:
-        """Return the name of the first control that offers ``label``, None if none does."""
-        return next((one.name for one in self.controls if label in one.labels), None)
+    def control_of(self, label: str) -> LabelControl | None:
+        """Return the first control that offers ``label``, None if none does."""
+        return next((one for one in self.controls if label in one.labels), None)
+
+    def control_named(self, name: object) -> LabelControl | None:
+        """Return the control with this name, None if there is none."""
+        return next((one for one in self.controls if one.name == name), None)
 
 
 def parse_config(xml: str) -> LabelConfig:
@@ -97,35 +119,49 @@ def parse_config(xml: str) -> LabelConfig:
         The text, the controls on it, and the labels of entities and relations.
 
     Raises:
-        ConfigError: if it is not XML, declares entities, has no ``<Labels>`` with ``<Label>`` on a
-            ``<Text>``, or labels something other than one plain text field.
+        ConfigError: if it is not XML, declares entities, labels no text by ``<Labels>`` (or
+            ``<ParagraphLabels>``, ``<HyperTextLabels>``), or labels more than one field.
     """
     root = _parse_xml(xml)
-    texts = {_attribute(tag, "name"): tag for tag in _tags(root, "text")}
-    all_labels = list(_tags(root, "labels"))
-    if not all_labels:
+    objects = {
+        _attribute(tag, "name"): (layout, tag) for layout in _LAYOUTS for tag in _tags(root, layout)
+    }
+    kinds = sorted(frozenset().union(*_CONTROLS.values()))
+    all_controls = [(kind, tag) for kind in kinds for tag in _tags(root, kind)]
+    if not all_controls:
         _refuse_other_objects(root)
         raise ConfigError("the labeling configuration has no <Labels> control; add one on the text")
-    on_text = [tag for tag in all_labels if _attribute(tag, "toName") in texts]
-    if not on_text:
+    fitting = [
+        (kind, tag)
+        for kind, tag in all_controls
+        if (found := objects.get(_attribute(tag, "toName"))) and kind in _CONTROLS[found[0]]
+    ]
+    if not fitting:
         _refuse_other_objects(root)
         raise ConfigError(
-            "no <Labels> control points to a <Text>: its toName must be the name of a <Text> tag"
+            "no <Labels> control points to a <Text>: its toName must be the name of a <Text> tag "
+            "(<ParagraphLabels>: of <Paragraphs>; <HyperTextLabels>: of <HyperText>)"
         )
-    targets = {_attribute(tag, "toName") for tag in on_text}
+    targets = {_attribute(tag, "toName") for _, tag in fitting}
     if len(targets) > 1:
         raise ConfigError(
-            f"<Labels> controls point to {len(targets)} different <Text> tags; one is supported"
+            f"the controls point to {len(targets)} different texts; one of them is supported"
         )
     text_name = targets.pop()
+    layout, tag = objects[text_name]
+    in_order = {id(one): place for place, one in enumerate(root.iter())}
+    fitting.sort(key=lambda one: in_order[id(one[1])])
     config = LabelConfig(
         xml=xml,
-        text_field=_text_field(texts[text_name]),
+        text_field=_text_field(tag),
         text_name=text_name,
-        controls=tuple(_read_control(tag) for tag in on_text),
+        controls=tuple(_read_control(kind, one) for kind, one in fitting),
         relation_labels=_values(
             one for group in _tags(root, "relations") for one in _tags(group, "relation")
         ),
+        layout=layout,
+        name_key=_attribute(tag, "nameKey") or "author",
+        text_key=_attribute(tag, "textKey") or "text",
     )
     if len(set(config.control_names)) != len(config.controls):
         raise ConfigError("two <Labels> controls share one name; names must be unique")
@@ -202,33 +238,35 @@ def _refuse_other_objects(root: ElementTree.Element) -> None:
     found = {str(tag.tag) for tag in root.iter() if str(tag.tag).lower() in _OTHER_OBJECTS}
     if found:
         names = ", ".join(f"<{name}>" for name in sorted(found))
-        raise ConfigError(f"{names} cannot be labeled yet; only <Labels> on a <Text> is supported")
+        raise ConfigError(
+            f"{names} cannot be labeled; text can: <Labels> on a <Text>, <ParagraphLabels> on "
+            "<Paragraphs>, <HyperTextLabels> on <HyperText>"
+        )
 
 
 def _text_field(tag: ElementTree.Element) -> str:
-    name = _attribute(tag, "name")
+    shown = f'<{tag.tag} name="{_attribute(tag, "name")}">'
     if _attribute(tag, "valueType").lower() == "url":
-        raise ConfigError(f'<Text name="{name}"> loads its text from a URL; put it into the task')
+        raise ConfigError(f"{shown} loads its text from a URL; put it into the task")
     if _attribute(tag, "encoding").lower() not in ("", "none"):
-        raise ConfigError(f'<Text name="{name}"> has an encoding; only plain text is supported')
+        raise ConfigError(f"{shown} has an encoding; only plain text is supported")
     match = _FIELD.fullmatch(_attribute(tag, "value").strip())
     if match is None:
-        raise ConfigError(f'<Text name="{name}"> must show exactly one field: value="$text"')
+        raise ConfigError(f'{shown} must show exactly one field: value="$text"')
     return match.group(1)
 
 
-def _read_control(tag: ElementTree.Element) -> LabelControl:
+def _read_control(kind: str, tag: ElementTree.Element) -> LabelControl:
     name = _attribute(tag, "name")
     if not name:
-        raise ConfigError("a <Labels> control has no name")
+        raise ConfigError(f"a <{tag.tag}> control has no name")
+    shown = f'<{tag.tag} name="{name}">'
     if _attribute(tag, "value").strip():
-        raise ConfigError(
-            f'<Labels name="{name}"> takes its labels from the task; write them as <Label> tags'
-        )
+        raise ConfigError(f"{shown} takes its labels from the task; write them as <Label> tags")
     labels = _values(_tags(tag, "label"))
     if not labels:
-        raise ConfigError(f'<Labels name="{name}"> has no <Label>; add one for each entity type')
-    return LabelControl(name=name, labels=labels)
+        raise ConfigError(f"{shown} has no <Label>; add one for each entity type")
+    return LabelControl(name=name, labels=labels, kind=kind)
 
 
 def _values(tags: Iterable[ElementTree.Element]) -> tuple[str, ...]:

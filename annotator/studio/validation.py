@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from annotator.errors import TaskFormatError
 from annotator.studio.config import LabelConfig
+from annotator.studio.page import Page, as_page
 
 __all__ = ["CleanPrediction", "clean_prediction", "validate_prediction"]
 
@@ -24,7 +26,7 @@ class CleanPrediction:
 
 
 def validate_prediction(
-    prediction: Mapping[str, Any], *, text: str, config: LabelConfig
+    prediction: Mapping[str, Any], *, text: str | Page, config: LabelConfig
 ) -> list[str]:
     """List what is wrong with a prediction; empty means it may be sent.
 
@@ -32,14 +34,14 @@ def validate_prediction(
     region (id unique, control and labels in the configuration, offsets in the text, mention equal
     to the slice) and every relation (ends exist, direction and labels known).
     """
-    problems = _frame_problems(prediction)
+    page, problems = as_page(text), _frame_problems(prediction)
     result = prediction.get("result")
     if not isinstance(result, list):
         return [*problems, "result is no list"]
     seen: set[str] = set()
     for index, item in enumerate(result):
         if not _is_relation(item):
-            problems += _region_problems(index, item, seen=seen, text=text, config=config)
+            problems += _region_problems(index, item, seen=seen, page=page, config=config)
             _remember(item, seen)
     for index, item in enumerate(result):
         if _is_relation(item):
@@ -48,13 +50,13 @@ def validate_prediction(
 
 
 def clean_prediction(
-    prediction: Mapping[str, Any], *, text: str, config: LabelConfig
+    prediction: Mapping[str, Any], *, text: str | Page, config: LabelConfig
 ) -> CleanPrediction:
     """Leave out what ``validate_prediction`` would refuse: regions, relations, score, version.
 
     A relation whose region was left out goes with it. The input is not changed.
     """
-    dropped = _frame_problems(prediction)
+    page, dropped = as_page(text), _frame_problems(prediction)
     clean = {key: value for key, value in prediction.items() if key != "result"}
     if not _is_score(clean.get("score")):
         del clean["score"]
@@ -69,7 +71,7 @@ def clean_prediction(
     for index, item in enumerate(result):
         if _is_relation(item):
             continue
-        problems = _region_problems(index, item, seen=seen, text=text, config=config)
+        problems = _region_problems(index, item, seen=seen, page=page, config=config)
         dropped += problems
         if not problems:
             kept[index] = item
@@ -95,7 +97,7 @@ def _frame_problems(prediction: Mapping[str, Any]) -> list[str]:
 
 
 def _region_problems(
-    index: int, item: Any, *, seen: set[str], text: str, config: LabelConfig
+    index: int, item: Any, *, seen: set[str], page: Page, config: LabelConfig
 ) -> list[str]:
     where = f"item {index}"
     if not isinstance(item, Mapping):
@@ -106,19 +108,20 @@ def _region_problems(
         problems.append(f"{where} has no id")
     elif region_id in seen:
         problems.append(f"{where} repeats the id of an earlier region")
-    if item.get("type") != "labels" or item.get("to_name") != config.text_name:
-        problems.append(f"{where} is not of type labels on {config.text_name}")
+    control = config.control_named(item.get("from_name"))
+    kind = (control or config.controls[0]).kind
+    if item.get("type") != kind or item.get("to_name") != config.text_name:
+        problems.append(f"{where} is not of type {kind} on {config.text_name}")
     if not _is_score(item.get("score")):
         problems.append(f"{where} has a score that is no number from 0 to 1")
     value = item.get("value")
     if not isinstance(value, Mapping):
         return [*problems, f"{where} has no value object"]
-    problems += _span_problems(where, value, text)
-    control = next((one for one in config.controls if one.name == item.get("from_name")), None)
+    problems += _span_problems(where, value, page)
     if control is None:
         return [*problems, f"{where} names a control that is not in the configuration"]
     return problems + _label_problems(
-        where, value.get("labels"), known=control.labels, kind="label", required=True
+        where, value.get(kind), known=control.labels, kind="label", required=True
     )
 
 
@@ -144,13 +147,19 @@ def _relation_problems(
     )
 
 
-def _span_problems(where: str, value: Mapping[str, Any], text: str) -> list[str]:
-    start, end = value.get("start"), value.get("end")
-    if type(start) is not int or type(end) is not int:
-        return [f"{where} has offsets that are no whole numbers"]
-    if not 0 <= start < end <= len(text):
-        return [f"{where} spans {start}..{end}, outside the text (length {len(text)})"]
-    if "text" in value and value["text"] != text[start:end]:
+def _span_problems(where: str, value: Mapping[str, Any], page: Page) -> list[str]:
+    try:
+        start, end = page.find(value)
+    except TaskFormatError as error:
+        return [f"{where} {error}"]
+    if not 0 <= start < end <= len(page.text):
+        return [f"{where} spans {start}..{end}, outside the text (length {len(page.text)})"]
+    said = page.place(start, end)
+    if any(type(value.get(name)) is not type(said[name]) for name in said if name in value):
+        return [
+            f"{where} has offsets that are no whole numbers, or turns and nodes that are no texts"
+        ]
+    if "text" in value and value["text"] != said["text"]:
         return [f"{where} does not hold the mention it names at {start}..{end}"]
     return []
 

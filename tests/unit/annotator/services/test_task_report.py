@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Deliver, Pull
 from fake_studio import FakeStudio, make_link, make_region
 from tiny_bert import TINY_SCHEMA
 
@@ -21,6 +21,8 @@ from annotator.store.runs import submit_run
 from annotator.store.snapshots import take_snapshot
 from annotator.store.versions import ModelVersion, activate_version, add_version
 
+Pull = Callable[..., Any]
+Deliver = Callable[[], Any]
 TEXT = "Aspirin induced severe rash . Fever was treated with ibuprofen ."
 QUEUE = QueueSettings(strategy="mnlp", batch=5, random_share=0.0, per_document=3, seed=1)
 

@@ -31,7 +31,38 @@ def test_several_controls_on_one_text_share_the_labels_among_them() -> None:
 
     assert config.control_names == ("label", "more")
     assert config.labels == ("Drug", "Dose", "Sign")
-    assert [config.control_of(one) for one in ("Drug", "Sign", "Nope")] == ["label", "more", None]
+    assert [config.control_of(one) for one in ("Drug", "Sign", "Nope")] == [*config.controls, None]
+
+
+@pytest.mark.parametrize(
+    ("xml", "layout", "kind"),
+    [
+        (
+            '<ParagraphLabels name="l" toName="t"><Label value="A"/></ParagraphLabels>'
+            '<Paragraphs name="t" value="$talk" nameKey="who" textKey="said"/>',
+            "paragraphs",
+            "paragraphlabels",
+        ),
+        (
+            '<HyperTextLabels name="l" toName="t"><Label value="A"/></HyperTextLabels>'
+            '<HyperText name="t" value="$talk"/>',
+            "hypertext",
+            "hypertextlabels",
+        ),
+        (
+            '<Labels name="l" toName="t"><Label value="A"/></Labels>'
+            '<HyperText name="t" value="$talk"/>',
+            "hypertext",
+            "labels",
+        ),
+    ],
+)
+def test_dialogs_and_pages_are_read_with_their_controls(xml: str, layout: str, kind: str) -> None:
+    config = parse_config(f"<View>{xml}</View>")
+
+    assert (config.layout, config.text_field, config.controls[0].kind) == (layout, "talk", kind)
+    keys = ("who", "said") if layout == "paragraphs" else ("author", "text")
+    assert (config.name_key, config.text_key) == keys
 
 
 def test_an_alias_is_the_name_that_results_carry() -> None:
@@ -84,15 +115,15 @@ def test_the_digest_follows_the_xml() -> None:
         ),
         pytest.param(
             '<View><ParagraphLabels name="l" toName="p"><Label value="A"/></ParagraphLabels>'
-            '<Paragraphs name="p" value="$p"/></View>',
-            "<Paragraphs> cannot be labeled yet",
-            id="paragraphs",
+            '<Paragraphs name="p" value="$p" valueType="url"/></View>',
+            '<Paragraphs name="p"> loads its text from a URL',
+            id="paragraphs-url",
         ),
         pytest.param(
-            '<View><Labels name="l" toName="h"><Label value="A"/></Labels>'
+            '<View><ParagraphLabels name="l" toName="h"><Label value="A"/></ParagraphLabels>'
             '<HyperText name="h" value="$h"/></View>',
-            "<HyperText> cannot be labeled yet",
-            id="hypertext",
+            "<HyperTextLabels>: of <HyperText>",
+            id="wrong-control",
         ),
         pytest.param(
             f'<View>{LABELS}<Text name="text" value="Note: $note"/></View>',
@@ -112,7 +143,7 @@ def test_the_digest_follows_the_xml() -> None:
         pytest.param(
             f'<View>{LABELS}{TEXT}<Labels name="o" toName="t2"><Label value="B"/></Labels>'
             '<Text name="t2" value="$b"/></View>',
-            "2 different <Text>",
+            "2 different texts",
             id="two-texts",
         ),
         pytest.param(f"<View>{LABELS}{LABELS}{TEXT}</View>", "share one name", id="same-name"),
