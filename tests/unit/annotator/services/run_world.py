@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from factories import make_document
+from tiny_bert import TINY_SCHEMA
 
 from annotator.domain import Document, Entity, Relation
 from annotator.jobs.training import run_settings
+from annotator.model import checkpoint_sha256
 from annotator.services.ingest import ingest_documents
 from annotator.services.retrain import run_training
 from annotator.settings import Settings
 from annotator.store.database import Database
 from annotator.store.projects import Project
 from annotator.store.runs import Run, claim_run, get_run, submit_run
-from annotator.store.versions import ModelVersion, list_versions
+from annotator.store.snapshots import take_snapshot
+from annotator.store.versions import ModelVersion, activate_version, add_version, list_versions
 from annotator.training import Decision
 
 OWNER = "host:1"
@@ -47,6 +51,26 @@ def ingest(database: Database, project: Project, first: int, last: int, role: An
         holdout_share=0.0,
         seed=1,
     )
+
+
+def register(
+    database: Database, project: Project, folder: Path, *, name: str = "v1"
+) -> ModelVersion:
+    """Make the checkpoint in ``folder`` the active version."""
+    with database.write() as session:
+        run, _ = submit_run(session, project.id, trigger="test")
+        snapshot = take_snapshot(session, project.id, schema=TINY_SCHEMA, members={}, n_sentences=0)
+        version = add_version(
+            session,
+            project.id,
+            name=name,
+            folder=str(folder),
+            sha256=checkpoint_sha256(folder),
+            run_id=run.id,
+            snapshot_id=snapshot.id,
+        )
+        activate_version(session, project.id, version.id, provisional=False)
+    return version
 
 
 def claim(database: Database, project: Project, **options: Any) -> Run:

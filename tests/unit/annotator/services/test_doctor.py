@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 from factories import TINY_CONFIG_XML
 from fake_studio import FakeStudio
+from run_world import register
 from sqlalchemy import update
-from tiny_bert import TINY_SCHEMA
 
 from annotator.errors import StudioError
-from annotator.model import checkpoint_sha256
 from annotator.services.connect import connect_project
 from annotator.services.doctor import BackendAnswer, Finding, ask_backend, examine_project
 from annotator.services.doctor_studio import examine_studio
@@ -24,8 +23,7 @@ from annotator.store.database import Database
 from annotator.store.leases import take_lease
 from annotator.store.projects import Project, get_project
 from annotator.store.runs import claim_run, finish_run, submit_run
-from annotator.store.snapshots import take_snapshot
-from annotator.store.versions import ModelVersion, activate_version, add_version
+from annotator.store.versions import ModelVersion
 from annotator.studio.client import StudioProject
 from annotator.studio.connection import backend_body, webhook_body
 from db.tables import WebhookEventRow
@@ -108,20 +106,7 @@ def whole(database: Database, project: Project, settings: Settings) -> WholeStud
 
 @pytest.fixture
 def version(database: Database, project: Project, tiny_model: Path) -> ModelVersion:
-    with database.write() as session:
-        run, _ = submit_run(session, project.id, trigger="test")
-        snapshot = take_snapshot(session, project.id, schema=TINY_SCHEMA, members={}, n_sentences=0)
-        made = add_version(
-            session,
-            project.id,
-            name="v1",
-            folder=str(tiny_model),
-            sha256=checkpoint_sha256(tiny_model),
-            run_id=run.id,
-            snapshot_id=snapshot.id,
-        )
-        activate_version(session, project.id, made.id, provisional=True)
-    return made
+    return register(database, project, tiny_model)
 
 
 def reload(database: Database) -> Project:

@@ -9,18 +9,16 @@ from typing import Any
 
 import pytest
 from fake_studio import FakeStudio, make_link
-from tiny_bert import TINY_SCHEMA
+from run_world import register
 
-from annotator.model import Predictor, checkpoint_sha256
+from annotator.model import Predictor
 from annotator.services.ingest import ingest_documents
 from annotator.services.publish import publish_version, upload_tasks
 from annotator.services.queue import QueueSettings
 from annotator.store.database import Database
 from annotator.store.gold import gold_units
 from annotator.store.projects import Project, get_project
-from annotator.store.runs import submit_run
-from annotator.store.snapshots import take_snapshot
-from annotator.store.versions import ModelVersion, activate_version, add_version
+from annotator.store.versions import ModelVersion
 from annotator.studio.config import parse_config
 from annotator.studio.page import open_page
 from annotator.studio.validation import validate_prediction
@@ -66,20 +64,7 @@ def region(config_xml: str, shown: Any, id: str, mention: str, label: str) -> di
 
 @pytest.fixture
 def version(database: Database, linked: Project, tiny_model: Path) -> ModelVersion:
-    with database.write() as session:
-        run, _ = submit_run(session, linked.id, trigger="test")
-        snapshot = take_snapshot(session, linked.id, schema=TINY_SCHEMA, members={}, n_sentences=0)
-        made = add_version(
-            session,
-            linked.id,
-            name="v1",
-            folder=str(tiny_model),
-            sha256=checkpoint_sha256(tiny_model),
-            run_id=run.id,
-            snapshot_id=snapshot.id,
-        )
-        activate_version(session, linked.id, made.id, provisional=True)
-    return made
+    return register(database, linked, tiny_model)
 
 
 @pytest.mark.parametrize(("config_xml", "shown"), CASES)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from factories import TINY_CONFIG_XML, make_document, make_task
-from tiny_bert import TINY_SCHEMA
+from run_world import register
 
 from annotator.domain import Entity, Relation
-from annotator.model import Predictor, checkpoint_sha256
+from annotator.model import Predictor
 from annotator.services import predict
 from annotator.services.predict import (
     TextSentence,
@@ -25,10 +25,8 @@ from annotator.services.predict import (
 from annotator.store.database import Database
 from annotator.store.documents import hash_text
 from annotator.store.projects import Project
-from annotator.store.runs import submit_run
-from annotator.store.snapshots import take_snapshot
 from annotator.store.tasks import open_tasks
-from annotator.store.versions import StoredPrediction, add_version
+from annotator.store.versions import StoredPrediction
 from annotator.studio.config import parse_config
 
 TEXT = "Aspirin induced severe rash . Nausea and pain after aspirin"
@@ -53,18 +51,7 @@ def predictor(tiny_model: Path) -> CountingPredictor:
 
 @pytest.fixture
 def version_id(database: Database, project: Project, tiny_model: Path) -> int:
-    with database.write() as session:
-        run, _ = submit_run(session, project.id, trigger="test")
-        snapshot = take_snapshot(session, project.id, schema=TINY_SCHEMA, members={}, n_sentences=0)
-        return add_version(
-            session,
-            project.id,
-            name="v1",
-            folder=str(tiny_model),
-            sha256=checkpoint_sha256(tiny_model),
-            run_id=run.id,
-            snapshot_id=snapshot.id,
-        ).id
+    return register(database, project, tiny_model).id
 
 
 def sentence(text: str, start: int = 0) -> TextSentence:

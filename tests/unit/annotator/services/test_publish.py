@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from factories import RASH, make_document, make_task
 from fake_studio import FakeStudio, make_region
+from run_world import register
 from tiny_bert import TINY_SCHEMA
 
 from annotator.errors import ConfigError, StudioError
-from annotator.model import Predictor, checkpoint_sha256
+from annotator.model import Predictor
 from annotator.services import publish
 from annotator.services.ingest import ingest_documents
 from annotator.services.publish import (
@@ -23,10 +24,8 @@ from annotator.services.queue import QueueSettings
 from annotator.store.database import Database
 from annotator.store.gold import count_gold
 from annotator.store.projects import Project
-from annotator.store.runs import submit_run
-from annotator.store.snapshots import take_snapshot
 from annotator.store.tasks import count_tasks, mark_tasks_deleted
-from annotator.store.versions import ModelVersion, activate_version, add_version, predictions_for
+from annotator.store.versions import ModelVersion, predictions_for
 from annotator.studio.config import parse_config
 from annotator.studio.validation import validate_prediction
 
@@ -52,20 +51,7 @@ def pool(database: Database, linked: Project) -> Project:
 
 @pytest.fixture
 def version(database: Database, linked: Project, tiny_model: Path) -> ModelVersion:
-    with database.write() as session:
-        run, _ = submit_run(session, linked.id, trigger="test")
-        snapshot = take_snapshot(session, linked.id, schema=TINY_SCHEMA, members={}, n_sentences=0)
-        made = add_version(
-            session,
-            linked.id,
-            name="ward-1",
-            folder=str(tiny_model),
-            sha256=checkpoint_sha256(tiny_model),
-            run_id=run.id,
-            snapshot_id=snapshot.id,
-        )
-        activate_version(session, linked.id, made.id, provisional=False)
-    return made
+    return register(database, linked, tiny_model, name="ward-1")
 
 
 @pytest.fixture

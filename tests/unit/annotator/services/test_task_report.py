@@ -8,18 +8,16 @@ from typing import Any
 
 import pytest
 from fake_studio import FakeStudio, make_link, make_region
-from tiny_bert import TINY_SCHEMA
+from run_world import register
 
-from annotator.model import Predictor, checkpoint_sha256
+from annotator.model import Predictor
 from annotator.services.doctor import Finding
 from annotator.services.publish import publish_version
 from annotator.services.queue import QueueSettings
 from annotator.services.task_report import explain_task
 from annotator.store.database import Database
 from annotator.store.projects import Project
-from annotator.store.runs import submit_run
-from annotator.store.snapshots import take_snapshot
-from annotator.store.versions import ModelVersion, activate_version, add_version
+from annotator.store.versions import ModelVersion
 
 Pull = Callable[..., Any]
 Deliver = Callable[[], Any]
@@ -34,20 +32,7 @@ def predictor(tiny_model: Path) -> Predictor:
 
 @pytest.fixture
 def version(database: Database, linked: Project, tiny_model: Path) -> ModelVersion:
-    with database.write() as session:
-        run, _ = submit_run(session, linked.id, trigger="test")
-        snapshot = take_snapshot(session, linked.id, schema=TINY_SCHEMA, members={}, n_sentences=0)
-        made = add_version(
-            session,
-            linked.id,
-            name="v1",
-            folder=str(tiny_model),
-            sha256=checkpoint_sha256(tiny_model),
-            run_id=run.id,
-            snapshot_id=snapshot.id,
-        )
-        activate_version(session, linked.id, made.id, provisional=True)
-    return made
+    return register(database, linked, tiny_model)
 
 
 class Case:
