@@ -109,7 +109,7 @@ def connect_project(
         remote.id, backend_url=backend_url, user=user, password=password
     )
     on_step("checking that events arrive")
-    arrived = prove_events(database, client, remote.id, wait_s=wait_s)
+    arrived = prove_events(database, client, remote.id, wait_s=wait_s, sampling=UNCERTAINTY)
     with database.write() as session:
         audit(
             session,
@@ -139,12 +139,15 @@ def connect_project(
 
 
 def prove_events(
-    database: Database, client: StudioClient, studio_project: int, *, wait_s: float
+    database: Database, client: StudioClient, studio_project: int, *, wait_s: float, **fields: str
 ) -> bool:
-    """Set uncertainty sampling, which Label Studio tells us by an event; False if none arrives."""
+    """Set ``fields`` of the project, which Label Studio tells us by an event; False if none comes.
+
+    It sends the event whether or not that changes anything.
+    """
     with database.read() as session:
         before = latest_event_id(session)
-    client.update_project(studio_project, sampling=UNCERTAINTY)
+    client.update_project(studio_project, **fields)
     deadline = time.monotonic() + wait_s
     while True:
         with database.read() as session:

@@ -57,7 +57,7 @@ def examine_studio(
     yield _backend(settings, backends)
     yield _webhook(settings, number, webhooks, has_backend=bool(backends))
     yield _order(database, project, remote)
-    yield _events(settings, database, client, number, wait_s)
+    yield _events(settings, database, client, remote, wait_s)
 
 
 def _release(url: str, release: str, user: Mapping[str, Any]) -> Finding:
@@ -196,10 +196,14 @@ def _order(database: Database, project: Project, remote: StudioProject) -> Findi
 
 
 def _events(
-    settings: Settings, database: Database, client: StudioClient, number: int, wait_s: float
+    settings: Settings,
+    database: Database,
+    client: StudioClient,
+    remote: StudioProject,
+    wait_s: float,
 ) -> Finding:
     try:
-        arrived = prove_events(database, client, number, wait_s=wait_s)
+        arrived = prove_events(database, client, remote.id, wait_s=wait_s, title=remote.title)
     except StudioError as error:
         return Finding(part="events", state="bad", message=str(error))
     if arrived:

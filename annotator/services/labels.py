@@ -71,14 +71,14 @@ def resolve_task(
     shown = None if config.layout == "text" else data.get(config.text_field)
     known = find_task(session, project_id, studio_id=studio_id)
     if known is not None and known.text == text:
-        if shown is not None:
+        if shown is not None and known.sentence_id is None:
             keep_shown(session, known.document_id, shown)
         return known
     if known is not None and known.state == "deleted":
         known = None  # not an edit: Label Studio gives ids of deleted tasks to new ones
     place = _place(session, project_id, studio_id, data, text, split, known, is_plain=shown is None)
     document_id, sentence_id = place
-    if shown is not None:
+    if shown is not None and sentence_id is None:
         keep_shown(session, document_id, shown)
     if known is not None:
         move_task(session, known.id, document_id=document_id, sentence_id=sentence_id)

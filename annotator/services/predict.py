@@ -20,6 +20,7 @@ from annotator.text import segment_document, tokenize
 
 __all__ = [
     "TextSentence",
+    "compute_predictions",
     "labels_of_task",
     "predict_sentences",
     "segment_text",
@@ -106,7 +107,7 @@ def predict_sentences(
     missing = [s for h, s in unique.items() if h not in found]
     for i in range(0, len(missing), _CHUNK):
         part = missing[i : i + _CHUNK]
-        fresh = _compute(predictor, part)
+        fresh = compute_predictions(predictor, part)
         with database.write() as session:
             save_predictions(session, version_id, fresh)
         found.update({p.text_hash: p for p in fresh})
@@ -115,7 +116,10 @@ def predict_sentences(
     return found
 
 
-def _compute(predictor: Predictor, sentences: Sequence[TextSentence]) -> list[StoredPrediction]:
+def compute_predictions(
+    predictor: Predictor, sentences: Sequence[TextSentence]
+) -> list[StoredPrediction]:
+    """Predict sentences anew, whatever the database has; nothing is stored."""
     tokens = [
         tuple(Token(start=a, end=b) for a, b in s.tokens) if s.tokens else tokenize(s.text)
         for s in sentences

@@ -301,7 +301,8 @@ def _page_of(database: Database, one: OrderedTask, config: LabelConfig) -> Page:
         return PlainPage(text)
     with database.read() as session:
         shown = shown_of(session, one.task.document_id)
-    if shown is None:
+    is_whole = one.task.region == (0, len(text))
+    if shown is None or not is_whole:
         shown = compose_data(text, config)
     return open_page({config.text_field: shown}, config)
 

@@ -17,13 +17,17 @@ __all__ = ["HtmlText", "TextNode", "read_html"]
 _BREAK: Final = "\n"
 _MAX_DEPTH: Final = 200
 # A browser puts them on lines of their own.
-_BLOCKS: Final = (
+_BLOCK_NAMES: Final = (
     "address article aside blockquote br caption center dd details dialog dir div dl dt fieldset "
     "figcaption figure footer form h1 h2 h3 h4 h5 h6 header hgroup hr legend li main menu nav ol "
     "optgroup option p pre section summary table tbody td tfoot th thead title tr ul"
 )
+_BLOCKS: Final = frozenset(_BLOCK_NAMES.split())
 # Their text is no text on the page, but would count.
-_REFUSED: Final = "iframe math noembed noframes noscript script select style svg template textarea"
+_REFUSED_NAMES: Final = (
+    "iframe math noembed noframes noscript script select style svg template textarea"
+)
+_REFUSED: Final = frozenset(_REFUSED_NAMES.split())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +75,12 @@ class HtmlText:
         return self._globals[index] + min(offset - node.start, len(node.text))
 
     def from_global(self, offset: int, *, is_end: bool) -> int:
-        """Turn an offset in ``joined`` into one in the flat text.
+        """Turn an offset in ``joined`` into one in the flat text; -1 if it lies outside.
 
         Where two nodes meet, an end belongs to the first and a beginning to the second.
         """
         if not 0 <= offset <= self._globals[-1] or not self.nodes:
-            return -1 if offset < 0 or not self.nodes else len(self.text) + 1
+            return -1
         index = bisect_right(self._globals, offset - 1 if is_end and offset else offset) - 1
         index = min(index, len(self.nodes) - 1)
         return self.nodes[index].start + offset - self._globals[index]
@@ -120,10 +124,10 @@ def _walk(node: Any, path: str, depth: int) -> Iterator[tuple[str, str, str]]:
             continue
         if name.startswith("#") or name == "!doctype":
             continue
-        if name in _REFUSED.split():
+        if name in _REFUSED:
             raise TaskFormatError(f"its HTML holds <{name}>: take it out")
         seen[name] += 1
-        is_block = name in _BLOCKS.split()
+        is_block = name in _BLOCKS
         if is_block:
             yield path, "edge", ""
         yield from _walk(child, f"{path}/{name}[{seen[name]}]", depth + 1)
