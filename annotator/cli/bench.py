@@ -22,7 +22,7 @@ bench = typer.Typer(
 
 @bench.callback()
 def _bench() -> None:
-    """Keep the subcommands below a name of their own, also while there is only one."""
+    """Keep the subcommands below a name of their own."""
 
 
 @bench.command("model")
@@ -74,6 +74,72 @@ def model(
         )
     value["command"] = shlex.join(["annotator", *sys.argv[1:]])
     emit(value, _lines(value), as_json=as_json)
+
+
+@bench.command("backend")
+def backend(
+    encoder: Annotated[
+        str, typer.Option("--encoder", help="minilm, a local folder, or a hub id.")
+    ] = "minilm",
+    n_sentences: Annotated[
+        int, typer.Option("--sentences", min=1, help="Tasks in the one large request.")
+    ] = 600,
+    per_s: Annotated[float, typer.Option("--rate", min=1, help="Events a second.")] = 100.0,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=1, help="How long they come in.")
+    ] = 60.0,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Documents to send [default: the bundled notes]."),
+    ] = None,
+    fmt: Annotated[str, typer.Option("--format", help="jsonl, bioes, ade or conll04.")] = "jsonl",
+    as_json: JsonOption = False,
+) -> None:
+    """Measure what Label Studio waits for: predictions, health beside training, events.
+
+    Starts a backend and a worker of its own in a temporary folder. Takes some minutes.
+
+    Example: annotator bench backend --json
+    """
+    import tempfile
+
+    from annotator.bench.backend import BackendBenchPlan, bench_backend
+    from annotator.formats import read_corpus
+    from annotator.resources import sample_file
+
+    plan = BackendBenchPlan(encoder=encoder, n_sentences=n_sentences, per_s=per_s, seconds=seconds)
+    with progress_bar("bench") as advance, tempfile.TemporaryDirectory() as folder:
+        value = bench_backend(
+            read_corpus("jsonl", sample_file()).documents,
+            plan,
+            texts=read_corpus(fmt, data or sample_file()).documents,
+            home=Path(folder) / "bench",
+            report=lambda what, done, total: advance(done, total, what),
+        )
+    value["command"] = shlex.join(["annotator", *sys.argv[1:]])
+    emit(value, _backend_lines(value), as_json=as_json)
+
+
+def _backend_lines(value: dict[str, Any]) -> list[str]:
+    def line(name: str, key: str) -> str:
+        found = value[key]
+        return (
+            f"{name:<34} p50 {found['p50_ms']:8.1f} ms   p99 {found['p99_ms']:8.1f} ms   "
+            f"{found['n']} calls, {found['n_failed']} failed"
+        )
+
+    uncached = value["uncached"]
+    return [
+        f"{value['processor']}, {value['n_cores']} cores, {value['encoder']}",
+        f"{'/predict, ' + str(uncached['n_tasks']) + ' new tasks':<34} {uncached['seconds']:.1f} s",
+        line("/predict, one known task", "cached"),
+        line("/predict, one task with regions", "interactive"),
+        line("/health beside a training run", "health_beside_training"),
+        line("/setup beside a training run", "setup_beside_training"),
+        line(f"/webhook, {value['webhook_per_s']:.0f} a second", "webhook"),
+        f"{'events lost':<34} {value['webhook_lost']}; worked off {value['webhook_worked_off']}, "
+        f"{value['webhook_drain_s']:.0f} s after the last one",
+    ]
 
 
 def _lines(value: dict[str, Any]) -> list[str]:

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from annotator.errors import ConfigError, JobError
+from annotator.jobs.background import BackgroundCommands
 from annotator.studio.processes import end_group, is_free, is_running, process_start
 from annotator.studio.server import RunningStudio, StudioServer
 
 __all__ = ["Stage"]
 
 _PORTS = range(9090, 9190)
-_START_S = 120.0
 
 
 class Stage:
@@ -39,8 +34,8 @@ class Stage:
         self.studio = StudioServer(home / "label-studio", port=studio_port, venv=studio_venv)
         self._port = port
         self._state_file = home / "demo.json"
-        self._children: dict[str, subprocess.Popen[bytes]] = {}
-        self.logs = home / "logs"
+        self._commands = BackgroundCommands(home / "logs", {})
+        self._started: list[str] = []
 
     def clear(self) -> None:
         """Stop the backend and worker of a demo that was killed. Label Studio is adopted."""
@@ -75,24 +70,17 @@ class Stage:
         self._write({**self._read(), "port": chosen})
         return chosen
 
+    @property
+    def logs(self) -> Path:
+        """The folder of what the commands print."""
+        return self._commands.logs
+
     def start(self, name: str, arguments: list[str], environment: Mapping[str, str]) -> None:
         """Start one of our own commands in the background, its output in ``logs/<name>.log``."""
-        self.logs.mkdir(parents=True, exist_ok=True)
-        with (self.logs / f"{name}.log").open("ab") as log:
-            child = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
-                [sys.executable, "-m", "annotator.cli.main", *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=dict(environment),
-                start_new_session=True,
-            )
-        self._children[name] = child
+        pid = self._commands.start(name, *arguments, environment=environment)
+        self._started.append(name)
         state = self._read()
-        state.setdefault("processes", {})[name] = {
-            "pid": child.pid,
-            "started": process_start(child.pid),
-        }
+        state.setdefault("processes", {})[name] = {"pid": pid, "started": process_start(pid)}
         self._write(state)
 
     def wait_for_backend(self, url: str) -> None:
@@ -101,34 +89,21 @@ class Stage:
         Raises:
             JobError: if it ends or stays silent; the message names its log.
         """
-        deadline = time.monotonic() + _START_S
-        while time.monotonic() < deadline:
-            self.check("backend")
-            try:
-                with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:  # noqa: S310
-                    if answer.status == 200:
-                        return
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.2)
-        raise JobError(f"the backend does not answer at {url}; see {self.logs / 'backend.log'}")
+        self._commands.wait_for_backend("backend", url)
 
     def check(self, *names: str) -> None:
         """Raise JobError if one of these processes has ended."""
-        for name in names or tuple(self._children):
-            child = self._children.get(name)
-            if child is not None and child.poll() is not None:
-                raise JobError(
-                    f"the {name} ended with code {child.returncode}; see "
-                    f"{self.logs / f'{name}.log'}, then run annotator demo again"
-                )
+        try:
+            self._commands.check(*names)
+        except JobError as error:
+            raise JobError(f"{error}, then run annotator demo again") from error
 
     def close(self) -> None:
         """Stop everything that was started. May be called twice."""
-        for name, child in list(self._children.items()):
-            end_group(child.pid, timeout_s=15)
-            child.wait()
-            del self._children[name]
+        self._commands.close()
+        for name in self._started:
             self._forget(name)
+        self._started.clear()
         self.studio.stop()
 
     def _forget(self, name: str) -> None:

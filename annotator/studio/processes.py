@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-__all__ = ["end_group", "is_free", "is_running", "process_start"]
+__all__ = ["end_group", "free_port", "is_free", "is_running", "process_start"]
 
 _PROC: Final = Path("/proc")
 
@@ -26,6 +26,12 @@ def is_free(host: str, port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def free_port(host: str) -> int:
+    """Return a port that a server could listen on now."""
+    with socket.create_server((host, 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 def is_running(pid: int) -> bool:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import GOLD, Run, write_lines
@@ -48,3 +51,39 @@ def test_bench_model_refuses_documents_without_enough_sentences(
     ended = annotator("bench", "model", "--data", few, "--encoder", tiny_encoder)
 
     assert "too few" in ended.error
+
+
+@pytest.fixture(scope="module")
+def backend_bench(tiny_encoder: Path) -> dict[str, Any]:
+    """A short measurement of a backend and a worker of its own."""
+    options = ["--encoder", str(tiny_encoder), "--sentences=30", "--rate=20", "--seconds=2"]
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "annotator.cli.main", "bench", "backend", *options, "--json"],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    found: dict[str, Any] = json.loads(ended.stdout)
+    return found
+
+
+def test_bench_backend_loses_no_event_and_the_worker_does_them_all(
+    backend_bench: dict[str, Any],
+) -> None:
+    assert backend_bench["webhook"]["n"] == 40
+    assert (backend_bench["webhook_lost"], backend_bench["webhook_worked_off"]) == (0, 40)
+
+
+@pytest.mark.parametrize(
+    "which",
+    ["cached", "interactive", "health_beside_training", "setup_beside_training", "webhook"],
+)
+def test_bench_backend_is_answered_every_time(backend_bench: dict[str, Any], which: str) -> None:
+    found = backend_bench[which]
+
+    assert found["n_failed"] == 0
+    assert 0 < found["p50_ms"] <= found["p99_ms"] <= found["max_ms"]
