@@ -99,6 +99,27 @@ def test_two_writers_take_turns(database: Database, project: Project) -> None:
     assert sorted(order) == ["first", "second"]
 
 
+def test_a_writer_waits_as_long_as_it_is_told_and_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.engine._BUSY_TIMEOUT_MS", 200)
+    database = Database(f"sqlite:///{tmp_path / 'x.db'}")
+    database.upgrade()
+    other = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    started = time.monotonic()
+
+    with pytest.raises(StoreError, match="locked"), database.write() as session:
+        session.execute(text("SELECT 1"))
+
+    assert time.monotonic() - started >= 0.2
+    other.execute("ROLLBACK")
+    with database.write() as session:
+        assert session.execute(text("PRAGMA busy_timeout")).scalar_one() == 200
+    other.close()
+    database.close()
+
+
 def test_times_come_back_in_utc(database: Database) -> None:
     east = datetime(2026, 1, 1, 15, 0, tzinfo=timezone(timedelta(hours=3)))
     with database.write() as session:
