@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from annotator.domain import Entity, Relation
@@ -12,7 +13,10 @@ __all__ = ["Corrections", "compare_labels"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corrections:
-    """Counts of what was kept and changed. A relabelled or re-bounded entity is not kept."""
+    """Counts of what was kept and changed. What was relabelled or re-bounded was not kept.
+
+    A relation is re-bounded if it still joins the same two entities and one of these was.
+    """
 
     entities_kept: int
     entities_relabelled: int
@@ -20,6 +24,8 @@ class Corrections:
     entities_removed: int
     entities_added: int
     relations_kept: int
+    relations_relabelled: int
+    relations_rebounded: int
     relations_removed: int
     relations_added: int
 
@@ -32,53 +38,77 @@ def compare_labels(
     predicted: tuple[Sequence[Entity], Sequence[Relation]],
     labelled: tuple[Sequence[Entity], Sequence[Relation]],
 ) -> Corrections:
-    """Compare entities by id first, then by span and type; relations by their ends' spans.
+    """Compare entities by id first, then by span and type; relations by the entities they join.
 
     Label Studio says nothing about deletions and relations, and its ``origin`` cannot be relied
     upon, so everything is computed from the two sides.
     """
-    before, after = list(predicted[0]), list(labelled[0])
-    kept = relabelled = rebounded = 0
-    rest_after = {entity.id: entity for entity in after}
-    unmatched: list[Entity] = []
-    for entity in before:
-        other = rest_after.get(entity.id)
-        if other is None:
-            unmatched.append(entity)
-            continue
-        del rest_after[entity.id]
-        same_span = (entity.start, entity.end) == (other.start, other.end)
-        kept += same_span and entity.type == other.type
-        relabelled += entity.type != other.type
-        rebounded += not same_span and entity.type == other.type
-    by_span = {(e.start, e.end, e.type): e.id for e in rest_after.values()}
-    removed = 0
-    for entity in unmatched:
-        match = by_span.pop((entity.start, entity.end, entity.type), None)
-        if match is None:
-            removed += 1
-        else:
-            kept += 1
-            del rest_after[match]
-    old, new = _facts(before, predicted[1]), _facts(after, labelled[1])
+    before = {entity.id: entity for entity in predicted[0]}
+    after = {entity.id: entity for entity in labelled[0]}
+    same = _match(before, after)
+    pairs = [(before[old], after[new]) for old, new in same.items()]
+    kept = sum(_span(old) == _span(new) and old.type == new.type for old, new in pairs)
+    relabelled = sum(old.type != new.type for old, new in pairs)
+    moved = {new.id for old, new in pairs if _span(old) != _span(new)}
     return Corrections(
         entities_kept=kept,
         entities_relabelled=relabelled,
-        entities_rebounded=rebounded,
-        entities_removed=removed,
-        entities_added=len(rest_after),
-        relations_kept=len(old & new),
-        relations_removed=len(old - new),
-        relations_added=len(new - old),
+        entities_rebounded=len(pairs) - kept - relabelled,
+        entities_removed=len(before) - len(pairs),
+        entities_added=len(after) - len(pairs),
+        **_compare_relations(
+            _facts(predicted[1], same),
+            _facts(labelled[1], {new: new for new in after}),
+            moved=moved,
+        ),
     )
 
 
+def _match(before: Mapping[str, Entity], after: Mapping[str, Entity]) -> dict[str, str]:
+    """Return which entity became which: by id, what is left by span and type, one to one."""
+    same = {id_: id_ for id_ in before if id_ in after}
+    by_span: dict[tuple[int, int, str], list[str]] = {}
+    for entity in after.values():
+        if entity.id not in same:
+            by_span.setdefault((*_span(entity), entity.type), []).append(entity.id)
+    for entity in before.values():
+        if entity.id not in same and (found := by_span.get((*_span(entity), entity.type))):
+            same[entity.id] = found.pop(0)
+    return same
+
+
+def _span(entity: Entity) -> tuple[int, int]:
+    return entity.start, entity.end
+
+
 def _facts(
-    entities: Sequence[Entity], relations: Sequence[Relation]
-) -> set[tuple[str | None, int, int, int, int]]:
-    spans = {entity.id: (entity.start, entity.end) for entity in entities}
+    relations: Sequence[Relation], names: Mapping[str, str]
+) -> set[tuple[str, str, str | None]]:
+    """Return head, tail and type of relations, the ends by what they became.
+
+    An end that is gone has a name that nothing else has.
+    """
     return {
-        (relation.type, *spans[relation.head], *spans[relation.tail])
-        for relation in relations
-        if relation.head in spans and relation.tail in spans
+        (names.get(r.head, f"gone {r.head}"), names.get(r.tail, f"gone {r.tail}"), r.type)
+        for r in relations
+    }
+
+
+def _compare_relations(
+    old: set[tuple[str, str, str | None]],
+    new: set[tuple[str, str, str | None]],
+    *,
+    moved: set[str],
+) -> dict[str, int]:
+    stayed = old & new
+    rebounded = sum(head in moved or tail in moved for head, tail, _ in stayed)
+    lost = Counter((head, tail) for head, tail, _ in old - new)
+    made = Counter((head, tail) for head, tail, _ in new - old)
+    relabelled = (lost & made).total()
+    return {
+        "relations_kept": len(stayed) - rebounded,
+        "relations_relabelled": relabelled,
+        "relations_rebounded": rebounded,
+        "relations_removed": lost.total() - relabelled,
+        "relations_added": made.total() - relabelled,
     }

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final
 
-from annotator.errors import InputError
+from annotator.errors import InputError, StudioError
 from annotator.studio.connection import backend_body, backends_at, webhook_body, webhooks_of
-from annotator.studio.faults import without_credentials
+from annotator.studio.faults import WEBHOOK_REFUSED, is_private_address, without_credentials
 from annotator.studio.transport import StudioTransport
 
 __all__ = ["StudioClient", "StudioProject"]
@@ -249,7 +249,16 @@ class StudioClient:
                 "PATCH", f"api/ml/{backend_id}", attempt=what, body=body, repeatable=True
             )
             return backend_id
-        answer = self._api.call_object("POST", "api/ml", attempt=what, body=body)
+        try:
+            answer = self._api.call_object("POST", "api/ml", attempt=what, body=body)
+        except StudioError as error:
+            # It makes the backend before the webhook: one that is there was let through.
+            let_through = is_private_address(str(error)) and backends_at(
+                self.backends(project_id), url
+            )
+            if let_through:
+                raise self._api.error(what, WEBHOOK_REFUSED) from None
+            raise
         return int(answer["id"])
 
     def repair_webhook(self, project_id: int, *, backend_url: str, user: str, password: str) -> int:
@@ -264,9 +273,13 @@ class StudioClient:
         for double in existing[1:]:
             self._delete(f"api/webhooks/{int(double['id'])}/", attempt=what)
         if not existing:
-            return int(
-                self._api.call_object("POST", "api/webhooks/", attempt=what, body=body)["id"]
-            )
+            try:
+                made = self._api.call_object("POST", "api/webhooks/", attempt=what, body=body)
+            except StudioError as error:
+                if is_private_address(str(error)):  # that of the backend was taken
+                    raise self._api.error(what, WEBHOOK_REFUSED) from None
+                raise
+            return int(made["id"])
         webhook_id = int(existing[0]["id"])
         path = f"api/webhooks/{webhook_id}/"
         self._api.call_object("PATCH", path, attempt=what, body=body, repeatable=True)

@@ -9,7 +9,13 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-__all__ = ["explain_refusal", "without_credentials"]
+__all__ = ["WEBHOOK_REFUSED", "explain_refusal", "is_private_address", "without_credentials"]
+
+#: What helps where the backend's private address is allowed and that of its webhook is not.
+WEBHOOK_REFUSED: Final = (
+    "Label Studio may call the backend at its private address, but not send it events: "
+    "ML_BLOCK_LOCAL_IP=false is there, SSRF_PROTECTION_ENABLED=false is missing; start it with both"
+)
 
 _QUOTABLE_FIELDS: Final = frozenset({"label_config", "model_version", "sampling", "title"})
 _MAX_QUOTED: Final = 300
@@ -66,6 +72,11 @@ def explain_refusal(status: int, body: Any) -> str:
     if status >= 500:
         return f"HTTP {status}; Label Studio failed by itself: its log says why"
     return f"HTTP {status}; {_BY_STATUS.get(status, 'the request was refused')}{_fields(body)}"
+
+
+def is_private_address(explained: str) -> bool:
+    """Tell whether what ``explain_refusal`` said is that a private address is not called."""
+    return _PRIVATE_ADDRESS in explained
 
 
 def without_credentials(url: str) -> str:

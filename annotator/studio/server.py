@@ -60,9 +60,17 @@ class StudioServer:
         port: TCP port on 127.0.0.1; 0 takes the port of the last start if it is free, else the
             first free one from 8080 on.
         venv: An existing virtual environment to install into or use, instead of ``folder/venv``.
+        variables: Settings of Label Studio that differ from those a server of one's own gets.
     """
 
-    def __init__(self, folder: Path, *, port: int, venv: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int,
+        venv: Path | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder = folder.expanduser().resolve()
         self.venv = (venv or self.folder / "venv").expanduser().absolute()
         self.log = self.folder / "label-studio.log"
@@ -70,6 +78,7 @@ class StudioServer:
         self._state = self.folder / "server.json"
         self._credentials = self.folder / "credentials.json"
         self._child: subprocess.Popen[bytes] | None = None
+        self._variables = dict(variables or {})
 
     def is_installed(self) -> bool:
         """Tell whether the pinned version is in the virtual environment."""
@@ -209,6 +218,7 @@ class StudioServer:
             "SENTRY_DSN": "",
             "FRONTEND_SENTRY_DSN": "",
             "DO_NOT_TRACK": "1",
+            **self._variables,
         }
 
     def _secrets(self) -> dict[str, str]:

@@ -40,8 +40,7 @@ CASES = {
         {
             "entities_rebounded": 1,
             "entities_kept": 1,
-            "relations_removed": 1,
-            "relations_added": 1,
+            "relations_rebounded": 1,
         },
     ),
     "drawn again by hand": (
@@ -54,6 +53,30 @@ CASES = {
     "one more": (
         ((DRUG, RASH_ENTITY, Entity(id="c", type="Drug", start=8, end=14)), (CAUSES,)),
         {"entities_kept": 2, "entities_added": 1, "relations_kept": 1},
+    ),
+    "relation of another type": (
+        ((DRUG, RASH_ENTITY), (Relation(type="treats", head="a", tail="b"),)),
+        {"entities_kept": 2, "relations_relabelled": 1},
+    ),
+    "relation with a second one": (
+        ((DRUG, RASH_ENTITY), (CAUSES, Relation(type="treats", head="a", tail="b"))),
+        {"entities_kept": 2, "relations_kept": 1, "relations_added": 1},
+    ),
+    "one end of the relation removed": (
+        ((DRUG,), ()),
+        {"entities_kept": 1, "entities_removed": 1, "relations_removed": 1},
+    ),
+    "relation moved to another entity": (
+        (
+            (DRUG, RASH_ENTITY, Entity(id="c", type="Effect", start=8, end=14)),
+            (Relation(type="causes", head="a", tail="c"),),
+        ),
+        {
+            "entities_kept": 2,
+            "entities_added": 1,
+            "relations_removed": 1,
+            "relations_added": 1,
+        },
     ),
     "relation turned around": (
         ((DRUG, RASH_ENTITY), (Relation(type="causes", head="b", tail="a"),)),
