@@ -36,6 +36,11 @@ _KNOWN: Final = (
         "from the machine or container of Label Studio?",
     ),
     (
+        "enter a valid url",
+        "Label Studio does not accept that address: the host must be an IP address, localhost, or "
+        "a name with a dot in it (--backend-url)",
+    ),
+    (
         'invalid "task" field',
         "a task is not in this project any more: synchronise, then send the others again",
     ),

@@ -20,6 +20,7 @@ from annotator.studio.faults import (
         (413, "x", "smaller chunks"),
         (502, None, "its log says why"),
         (418, None, "HTTP 418; the request was refused"),
+        (400, {"validation_errors": {"url": ["Enter a valid URL."]}}, "a name with a dot"),
         (400, {"validation_errors": {"title": ["Too short."]}}, "title (Too short.)"),
     ],
 )
