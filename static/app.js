@@ -256,6 +256,7 @@ function traffic({ studio, worker, inbox }) {
 
 // ---- polling -------------------------------------------------------------------------------
 
+// Addresses are relative, so that the page also works under a path of a proxy's.
 async function ask(path) {
   const response = await fetch(path, {
     headers: { Accept: "application/json" }, credentials: "same-origin", cache: "no-store",
@@ -313,7 +314,7 @@ function showFailure(error) {
 async function poll() {
   if (!document.hidden) {
     try {
-      const [status, found] = await Promise.all([ask("/api/v1/status"), ask("/api/v1/runs?limit=6")]);
+      const [status, found] = await Promise.all([ask("api/v1/status"), ask("api/v1/runs?limit=6")]);
       show(status, found.runs);
     } catch (error) {
       showFailure(error);

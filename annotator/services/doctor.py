@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -62,6 +63,8 @@ def ask_backend(settings: Settings, *, timeout_s: float = 5.0) -> BackendAnswer:
         return BackendAnswer(failure="something else than annotator serve answers there")
     except OSError as error:
         reason = getattr(error, "reason", error)
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            return BackendAnswer(failure="its TLS certificate is not trusted (SSL_CERT_FILE)")
         return BackendAnswer(failure=f"no answer ({type(reason).__name__})")
     if not isinstance(health, dict) or health.get("status") != "UP":
         return BackendAnswer(failure="something else than annotator serve answers there")

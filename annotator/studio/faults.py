@@ -6,10 +6,17 @@ Answers of the server may quote tasks, so only fields known to hold no document 
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Mapping
 from typing import Any, Final
 
-__all__ = ["WEBHOOK_REFUSED", "explain_refusal", "is_private_address", "without_credentials"]
+__all__ = [
+    "WEBHOOK_REFUSED",
+    "explain_no_connection",
+    "explain_refusal",
+    "is_private_address",
+    "without_credentials",
+]
 
 #: What helps where the backend's private address is allowed and that of its webhook is not.
 WEBHOOK_REFUSED: Final = (
@@ -41,6 +48,11 @@ _KNOWN: Final = (
         "from the machine or container of Label Studio?",
     ),
     (
+        "enter a valid url",
+        "Label Studio does not accept that address: the host must be an IP address, localhost, or "
+        "a name with a dot in it (--backend-url)",
+    ),
+    (
         'invalid "task" field',
         "a task is not in this project any more: synchronise, then send the others again",
     ),
@@ -53,6 +65,19 @@ _BY_STATUS: Final = {
     413: "the request is too large: send smaller chunks",
     429: "too many requests: wait and try again",
 }
+
+
+def explain_no_connection(error: BaseException) -> str:
+    """Say why nothing could be sent: a certificate that is not trusted, or nobody there."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return (
+                "its TLS certificate is not trusted here; if a CA of your own signed it, name the "
+                "file of that CA in the variable SSL_CERT_FILE"
+            )
+        cause = cause.__cause__ or cause.__context__
+    return f"no connection ({type(error).__name__}); is Label Studio running there?"
 
 
 def explain_refusal(status: int, body: Any) -> str:

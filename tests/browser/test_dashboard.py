@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from backend_world import PASSWORD, World, open_world
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+from werkzeug.exceptions import NotFound
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from annotator.domain import Document, Entity
 from annotator.services.ingest import ingest_documents
@@ -102,8 +104,12 @@ def add_runs(session: Any, project_id: int) -> None:
 
 
 @contextmanager
-def serve(world: World) -> Iterator[BackendServer]:
-    server = BackendServer(world.client().application, world.settings)
+def serve(world: World, *, below: str = "") -> Iterator[BackendServer]:
+    """Serve, where ``below`` says so under a path, as a proxy would."""
+    app = world.client().application
+    if below:
+        app.wsgi_app = DispatcherMiddleware(NotFound(), {below: app.wsgi_app})
+    server = BackendServer(app, world.settings)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -116,13 +122,15 @@ def serve(world: World) -> Iterator[BackendServer]:
 class Watched:
     """A page together with all that went wrong in it."""
 
-    def __init__(self, browser: Browser, server: BackendServer, **options: Any) -> None:
+    def __init__(
+        self, browser: Browser, server: BackendServer, *, below: str = "", **options: Any
+    ) -> None:
         credentials = {"username": "annotator", "password": PASSWORD}
         self.context = browser.new_context(http_credentials=credentials, **options)
         self.page: Page = self.context.new_page()
         self.problems: list[str] = []
         self.foreign: list[str] = []
-        home = f"http://127.0.0.1:{server.port}/"
+        home = f"http://127.0.0.1:{server.port}{below}/"
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
         self.page.on("console", self._hear)
         self.page.on(
@@ -171,6 +179,17 @@ def test_the_page_shows_labels_model_queue_runs_and_worker(watched: Watched) -> 
     expect(runs.get_by_role("progressbar")).to_have_attribute("value", "70")
     expect(page.locator("#signs")).to_contain_text("Worker: running")
     assert (watched.problems, watched.foreign) == ([], [])
+
+
+def test_the_page_works_under_a_path_of_a_proxy(browser: Browser, filled: World) -> None:
+    with serve(filled, below="/annotator") as server:
+        watched = Watched(browser, server, below="/annotator")
+
+        expect(watched.page.get_by_role("heading", level=1)).to_have_text("default")
+        expect(watched.page.locator("#signs")).to_contain_text("Worker: running")
+        expect(watched.page.locator(".product")).to_have_css("margin", "0px")
+        assert (watched.problems, watched.foreign) == ([], [])
+        watched.context.close()
 
 
 def test_no_text_of_a_document_is_on_the_page(watched: Watched) -> None:

@@ -20,6 +20,21 @@ _SKIP = "[data-testid=bottombar-skip-button]"
 _SPANS = """spans => spans.map(span => [
     [...span.classList].find(name => /^htx-highlight-.*-\\d+$/.test(name)), span.textContent])"""
 
+# Where a word stands on the screen: left, right, and the middle of its height.
+_BOX = """word => {
+    const root = document.querySelector('.htx-highlight').closest('.lsf-htx-richtext');
+    const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+        const at = node.data.indexOf(word);
+        if (at < 0) continue;
+        const range = document.createRange();
+        range.setStart(node, at);
+        range.setEnd(node, at + word.length);
+        const box = range.getBoundingClientRect();
+        return [box.left, box.right, box.top + box.height / 2];
+    }
+}"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitted:
@@ -82,6 +97,36 @@ class AnnotatorPage:
         self.page.keyboard.press("Backspace")
         gone = "name => !document.querySelector(`[class*='${name}']`)"
         self.page.wait_for_function(gone, arg=f"htx-highlight-{region}-")
+
+    def relabel_region(self, region: str, *, key: str) -> None:
+        """Click a highlight and press another label's key."""
+        self.page.locator(f"[class*='htx-highlight-{region}-']").first.click()
+        self.page.keyboard.press(key)
+        self.page.keyboard.press("Escape")
+
+    def delete_relation(self) -> None:
+        """Press the button of the first relation in the panel."""
+        n_before = len(self.arrows())
+        self.page.locator(".lsf-panel-tabs__tab:visible", has_text="Relations").first.click()
+        first = self.page.locator(".lsf-relations__item").first
+        first.hover()
+        first.locator("button[aria-label='Delete Relation']").click()
+        fewer = "n => document.querySelectorAll('.relations-overlay text').length < n"
+        self.page.wait_for_function(fewer, arg=n_before)
+
+    def draw_entity(self, word: str, *, key: str) -> None:
+        """Press a label's key and drag the mouse over a word of the text."""
+        n_before = len(self.highlights())
+        left, right, middle = self.page.evaluate(_BOX, word)
+        self.page.keyboard.press(key)
+        self.page.mouse.move(left + 1, middle)
+        self.page.mouse.down()
+        self.page.mouse.move((left + right) / 2, middle, steps=4)
+        self.page.mouse.move(right - 1, middle, steps=4)
+        self.page.mouse.up()
+        more = "n => document.querySelectorAll('.htx-highlight').length > n"
+        self.page.wait_for_function(more, arg=n_before)
+        self.page.keyboard.press("Escape")
 
     def submit(self) -> Submitted:
         """Press *Submit*."""

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
 import pytest
 
-from annotator.studio.faults import explain_refusal, without_credentials
+from annotator.studio.faults import (
+    explain_no_connection,
+    explain_refusal,
+    without_credentials,
+)
 
 
 @pytest.mark.parametrize(
@@ -15,6 +20,7 @@ from annotator.studio.faults import explain_refusal, without_credentials
         (413, "x", "smaller chunks"),
         (502, None, "its log says why"),
         (418, None, "HTTP 418; the request was refused"),
+        (400, {"validation_errors": {"url": ["Enter a valid URL."]}}, "a name with a dot"),
         (400, {"validation_errors": {"title": ["Too short."]}}, "title (Too short.)"),
     ],
 )
@@ -37,3 +43,11 @@ def test_fields_that_may_quote_a_task_are_named_but_not_quoted() -> None:
 def test_credentials_and_query_leave_an_address() -> None:
     assert without_credentials("http://u:p@h:1/x?token=t#f") == "http://h:1/x"
     assert without_credentials("http://h/a@b") == "http://h/a@b"
+
+
+def test_a_certificate_that_is_not_trusted_is_told_apart_from_nobody_there() -> None:
+    wrapped = ConnectionError("as httpx wraps it")
+    wrapped.__cause__ = ssl.SSLCertVerificationError("self-signed certificate")
+
+    assert "SSL_CERT_FILE" in explain_no_connection(wrapped)
+    assert "is Label Studio running" in explain_no_connection(ConnectionError())
