@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -46,10 +47,9 @@ def home(tmp_path: Path, annotator: Run) -> Path:
     return folder
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """A connected project with a tiny model of its own in use."""
-    home = tmp_path / "modelled"
+@contextmanager
+def open_modelled(home: Path) -> Iterator[World]:
+    """Make a connected project in ``home`` with a tiny model of its own in use."""
     init_home(
         home,
         project="default",
@@ -66,4 +66,18 @@ def world(tmp_path: Path) -> Iterator[World]:
         opened.register("tiny-1", folder=model)
         with opened.database.write() as session:
             link_studio(session, opened.project_id, LINK)
+        yield opened
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A connected project with a tiny model of its own in use."""
+    with open_modelled(tmp_path / "modelled") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def lasting_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The same for all tests of a module."""
+    with open_modelled(tmp_path_factory.mktemp("lasting") / "modelled") as opened:
         yield opened
