@@ -42,6 +42,7 @@ class WebhookProject(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     id: Annotated[StrictInt, Field(ge=0, lt=2**31)] | None = None
+    created_at: StrictStr | None = None
 
 
 class WebhookRequest(BaseModel):

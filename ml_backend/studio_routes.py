@@ -9,10 +9,11 @@ from flask import Blueprint
 from annotator.errors import ConfigError, JobError
 from annotator.logs import get_logger
 from annotator.services.inbox import receive_event
-from annotator.store.projects import audit, current_config_xml, get_project
+from annotator.store.projects import StudioLink, audit, current_config_xml, get_project
 from annotator.store.runs import submit_run
 from annotator.store.versions import list_versions
 from annotator.studio.config import LabelConfig
+from annotator.studio.connection import project_key
 from annotator.studio.page import text_length
 from ml_backend.bodies import check, read_object
 from ml_backend.context import Backend, current_backend
@@ -111,9 +112,10 @@ def versions() -> dict[str, Any]:
 def _start_training(backend: Backend, event: WebhookRequest) -> tuple[dict[str, Any], int]:
     with backend.database.write() as session:
         project = get_project(session, backend.settings.project)
-        sender = event.project.id if event.project else None
-        if project.studio is not None and sender not in (None, project.studio.project_id):
-            _log.warning("training.other_project", studio_project=sender)
+        if project.studio is not None and not _is_from(event, project.studio):
+            _log.warning(
+                "training.other_project", studio_project=event.project and event.project.id
+            )
             return {"status": "ignored"}, 200
         run, is_new = submit_run(session, project.id, trigger="studio")
         if is_new:
@@ -123,6 +125,14 @@ def _start_training(backend: Backend, event: WebhookRequest) -> tuple[dict[str, 
     except JobError as error:  # the row waits; a worker finds it without the queue's word
         _log.warning("queue.unreachable", **describe_fault(error))
     return {"status": "ok", "job": str(run.id)}, 201
+
+
+def _is_from(event: WebhookRequest, link: StudioLink) -> bool:
+    """Tell whether our project asks; another Label Studio may have one of its number."""
+    if event.project is None:
+        return True
+    key = project_key(event.project.model_dump())
+    return event.project.id in (None, link.project_id) and key in (None, link.key)
 
 
 def _loaded(backend: Backend) -> LoadedModel:

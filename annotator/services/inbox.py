@@ -17,9 +17,16 @@ from annotator.services.labels import SplitRule, page_of, record_studio_annotati
 from annotator.store.annotations import mark_deleted, task_of_annotation
 from annotator.store.database import Database
 from annotator.store.inbox import StoredEvent, finish_event, new_events, store_event
-from annotator.store.projects import Project, current_config_xml, current_schema, save_schema
+from annotator.store.projects import (
+    Project,
+    StudioLink,
+    current_config_xml,
+    current_schema,
+    save_schema,
+)
 from annotator.store.tasks import mark_tasks_deleted, refresh_state
 from annotator.studio.config import LabelConfig, parse_config
+from annotator.studio.connection import project_key
 
 __all__ = ["InboxReport", "process_inbox", "receive_event"]
 
@@ -141,9 +148,9 @@ def _apply(
     split: SplitRule,
 ) -> str:
     link = project.studio
-    if link is None or event.studio_project_id != link.project_id or config is None:
-        return "ignored"
     payload, action = event.payload, event.action
+    if link is None or config is None or not _is_about(event, link):
+        return "ignored"
     if action in {"ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED"}:
         _apply_annotations(session, project.id, payload, config, split)
     elif action == "ANNOTATIONS_DELETED":
@@ -164,6 +171,13 @@ def _apply(
     else:
         return "ignored"
     return "done"
+
+
+def _is_about(event: StoredEvent, link: StudioLink) -> bool:
+    """Tell whether an event is of our project; another Label Studio may have one of its number."""
+    project = event.payload.get("project")
+    key = project_key(project) if isinstance(project, Mapping) else None
+    return event.studio_project_id == link.project_id and key in (None, link.key)
 
 
 def _apply_annotations(

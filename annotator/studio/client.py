@@ -10,7 +10,13 @@ from types import TracebackType
 from typing import Any, Final
 
 from annotator.errors import InputError, StudioError
-from annotator.studio.connection import backend_body, backends_at, webhook_body, webhooks_of
+from annotator.studio.connection import (
+    backend_body,
+    backends_at,
+    project_key,
+    webhook_body,
+    webhooks_of,
+)
 from annotator.studio.faults import WEBHOOK_REFUSED, is_private_address, without_credentials
 from annotator.studio.transport import StudioTransport
 
@@ -331,11 +337,9 @@ class StudioClient:
 
 
 def _project(answer: Mapping[str, Any]) -> StudioProject:
-    project_id = int(answer["id"])
-    created = int(datetime.fromisoformat(str(answer["created_at"])).timestamp())
     return StudioProject(
-        id=project_id,
-        key=f"{project_id}.{created}",
+        id=int(answer["id"]),
+        key=project_key(answer) or "",
         title=str(answer.get("title") or ""),
         config_xml=str(answer.get("label_config") or ""),
         sampling=str(answer.get("sampling") or ""),

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, Final
 
-__all__ = ["WEBHOOK_ACTIONS", "backend_body", "backends_at", "webhook_body", "webhooks_of"]
+__all__ = [
+    "WEBHOOK_ACTIONS",
+    "backend_body",
+    "backends_at",
+    "project_key",
+    "webhook_body",
+    "webhooks_of",
+]
 
 WEBHOOK_ACTIONS: Final = (
     "ANNOTATION_CREATED",
@@ -17,6 +25,18 @@ WEBHOOK_ACTIONS: Final = (
     "TASKS_DELETED",
     "PROJECT_UPDATED",
 )
+
+
+def project_key(project: Mapping[str, Any]) -> str | None:
+    """Return what Label Studio calls a project towards backends: its id and when it was made.
+
+    Two servers may both have a project 1. None if the row does not tell both.
+    """
+    try:
+        made = datetime.fromisoformat(str(project["created_at"]))
+        return f"{int(project['id'])}.{int(made.timestamp())}"
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
 
 
 def backend_body(

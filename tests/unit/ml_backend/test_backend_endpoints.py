@@ -183,14 +183,17 @@ def test_start_training_with_a_dead_queue_still_stores_the_run(
     assert (run.state, run.trigger) == ("queued", "studio")
 
 
+@pytest.mark.parametrize(
+    "project", [{"id": 2}, {"id": 1, "created_at": "2020-01-01T00:00:00.000000Z"}], ids=repr
+)
 def test_start_training_of_another_project_trains_nothing(
-    bare_client: FlaskClient, bare_world: World
+    bare_client: FlaskClient, bare_world: World, project: dict[str, Any]
 ) -> None:
     link = StudioLink(host="http://studio", key="1.17", project_id=1)
     with bare_world.database.write() as session:
         link_studio(session, bare_world.project_id, link)
 
-    answer = bare_client.post("/webhook", json={"action": "START_TRAINING", "project": {"id": 2}})
+    answer = bare_client.post("/webhook", json={"action": "START_TRAINING", "project": project})
 
     assert (answer.status_code, answer.json) == (200, {"status": "ignored"})
     assert bare_world.queue.submitted == []

@@ -32,7 +32,9 @@ def test_every_event_is_an_annotation_that_the_worker_can_take(
     database: Database, project: Project, traffic: Traffic
 ) -> None:
     with database.write() as session:
-        link_studio(session, project.id, StudioLink(host="http://x", key="1.1", project_id=1))
+        link_studio(
+            session, project.id, StudioLink(host="http://x", key="1.1767225600", project_id=1)
+        )
         new = [receive_event(session, traffic.event(i)) for i in range(7)]
         again = receive_event(session, traffic.event(3))
 

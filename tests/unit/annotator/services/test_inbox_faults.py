@@ -55,7 +55,10 @@ def test_an_unknown_action_is_kept_and_ignored(
     assert process(database, linked) == InboxReport(n_ignored=1)
 
 
-@pytest.mark.parametrize("row", [{"id": 2}, {"id": "1"}, {}, None], ids=repr)
+OF_ANOTHER_SERVER = {"id": 1, "created_at": "2020-01-01T00:00:00.000000Z"}
+
+
+@pytest.mark.parametrize("row", [{"id": 2}, {"id": "1"}, {}, None, OF_ANOTHER_SERVER], ids=repr)
 def test_another_projects_event_is_ignored(
     database: Database, linked: Project, row: object
 ) -> None:
