@@ -120,6 +120,52 @@ def backend(
     emit(value, _backend_lines(value), as_json=as_json)
 
 
+@bench.command("push")
+def push(
+    encoder: Annotated[
+        str, typer.Option("--encoder", help="minilm, a local folder, or a hub id.")
+    ] = "minilm",
+    n_tasks: Annotated[int, typer.Option("--tasks", min=1, help="Tasks to push.")] = 10_000,
+    studio_venv: Annotated[
+        Path | None,
+        typer.Option("--studio-venv", help="Virtual environment with (or for) Label Studio."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Push predictions to a real Label Studio, killed in the middle, and count what it has.
+
+    Installs and starts a Label Studio of its own in a temporary folder. Takes some minutes.
+
+    Example: annotator bench push --tasks 10000 --json
+    """
+    import tempfile
+
+    from annotator.bench.pushing import PushBenchPlan, bench_push
+    from annotator.formats import read_corpus
+    from annotator.resources import sample_file
+
+    plan = PushBenchPlan(encoder=encoder, n_tasks=n_tasks, studio_venv=studio_venv)
+    with progress_bar("bench") as advance, tempfile.TemporaryDirectory() as folder:
+        value = bench_push(
+            read_corpus("jsonl", sample_file()).documents,
+            plan,
+            home=Path(folder),
+            report=lambda what, done, total: advance(done, total, what),
+        )
+    value["command"] = shlex.join(["annotator", *sys.argv[1:]])
+    emit(
+        value,
+        [
+            f"killed after {value['killed_after_s']:.0f} s, the rest took {value['rest_s']:.0f} s, "
+            f"once more {value['again_s']:.0f} s",
+            f"{value['n_tasks_there']} tasks of {value['n_tasks']} "
+            f"({value['n_tasks_double']} double), {value['n_predictions_there']} predictions "
+            f"({value['n_predictions_double']} double, {value['n_without_prediction']} missing)",
+        ],
+        as_json=as_json,
+    )
+
+
 def _backend_lines(value: dict[str, Any]) -> list[str]:
     def line(name: str, key: str) -> str:
         found = value[key]

@@ -1,0 +1,49 @@
+"""``annotator bench push`` against a real Label Studio."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def pushed(tiny_encoder: Path) -> dict[str, Any]:
+    """2,300 tasks pushed in two chunks, the process killed after the first."""
+    venv = os.environ.get("ANNOTATOR_TEST_STUDIO_VENV")
+    options = [
+        "--tasks=2300",
+        f"--encoder={tiny_encoder}",
+        *([f"--studio-venv={venv}"] * bool(venv)),
+    ]
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "annotator.cli.main", "bench", "push", *options, "--json"],
+        capture_output=True,
+        text=True,
+        timeout=850,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    found: dict[str, Any] = json.loads(ended.stdout)
+    return found
+
+
+def test_a_push_that_was_killed_is_taken_up_and_repeated_without_doubles(
+    pushed: dict[str, Any],
+) -> None:
+    assert (pushed["n_tasks_there"], pushed["n_tasks_double"]) == (2300, 0)
+    assert (pushed["n_predictions_there"], pushed["n_predictions_double"]) == (2300, 0)
+    assert pushed["n_without_prediction"] == 0
+
+
+def test_the_version_that_was_pushed_is_the_one_that_is_shown(pushed: dict[str, Any]) -> None:
+    assert pushed["selected"] is True
