@@ -1,6 +1,7 @@
 # make demo   the whole loop on this machine, with sample notes and a real Label Studio
 # make test   the tests
 # make check  format, lint, types, layers
+# make postgres  the tests of the database and the queue on a PostgreSQL server of their own
 # make e2e    the tests that need the real encoder, a real Label Studio and a browser
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test check e2e slow install clean
+.PHONY: demo test check e2e slow postgres install clean
 
 install: $(READY)
 
@@ -29,6 +30,9 @@ test: install
 
 slow: install
 	$(PYTEST) -q -m 'slow and not gpu and not postgres'
+
+postgres: install
+	$(PYTEST) -q -m 'postgres'
 
 e2e: install
 	$(PYTEST) -q -m 'e2e'

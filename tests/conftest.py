@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from factories import TINY_CONFIG_XML, TINY_HEADS
+from postgres_server import running_postgres
+from services_here import missing
 from sqlalchemy import text
 
 from annotator.settings import Settings, init_home, load_settings
@@ -115,16 +119,21 @@ def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> str:
-    """The URL of a PostgreSQL database that the tests may empty."""
-    url = os.environ.get(POSTGRES_VARIABLE)
-    if not url:
-        pytest.skip(f"{POSTGRES_VARIABLE} names no PostgreSQL database")
-    database = Database(url)
-    database.upgrade()
-    database.downgrade("base")
-    database.close()
-    return url
+def postgres_url() -> Iterator[str]:
+    """The URL of a PostgreSQL database that the tests may empty.
+
+    That is the one named by the environment, which only one process may use at a time, or else a
+    server of this test process's own.
+    """
+    if importlib.util.find_spec("psycopg") is None:
+        missing("psycopg is not installed")
+    given = os.environ.get(POSTGRES_VARIABLE)
+    with nullcontext(given) if given else running_postgres() as url:
+        database = Database(url)
+        database.upgrade()
+        database.downgrade("base")
+        database.close()
+        yield url
 
 
 def _sqlite(request: pytest.FixtureRequest, settings: Settings) -> str:
@@ -151,10 +160,16 @@ def _postgres(request: pytest.FixtureRequest, _settings: Settings) -> str:
         pytest.param(_postgres, id="postgres", marks=pytest.mark.postgres),
     ]
 )
-def database(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Database]:
-    """An empty database with all tables."""
+def database_url(request: pytest.FixtureRequest, settings: Settings) -> str:
+    """The URL of an empty database with all tables."""
     make: Callable[[pytest.FixtureRequest, Settings], str] = request.param
-    opened = Database(make(request, settings))
+    return make(request, settings)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """An empty database with all tables."""
+    opened = Database(database_url)
     yield opened
     opened.close()
 

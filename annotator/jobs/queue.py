@@ -7,6 +7,7 @@ are rows with a lease, and ``tend`` finds whatever is left to do.
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -45,7 +46,19 @@ def make_huey(url: str) -> Any:
             f"the queue cannot be reached ({error}); check that the folder of queue_url exists "
             "and may be written"
         ) from error
+    except _engine_errors() as error:
+        raise JobError(
+            f"the queue cannot be reached ({type(error).__name__}); check queue_url and that its "
+            "server runs"
+        ) from error
     raise ConfigError("queue_url must be sqlite:///FILE, redis://HOST or postgresql://HOST/NAME")
+
+
+def _engine_errors() -> tuple[type[Exception], ...]:
+    """Return what the engines raise where their server or file is out of reach."""
+    drivers = ((sys.modules.get("psycopg"), "Error"), (sys.modules.get("redis"), "RedisError"))
+    found = [getattr(module, name) for module, name in drivers if module is not None]
+    return (HueyException, OSError, sqlite3.Error, *found)
 
 
 class JobQueue:
@@ -88,7 +101,7 @@ class JobQueue:
                 task.schedule(args=args, delay=delay_s)
             else:
                 task(*args)
-        except (HueyException, OSError, sqlite3.Error) as error:
+        except _engine_errors() as error:
             raise JobError(
                 f"the queue cannot be reached ({type(error).__name__}); the work is not lost, "
                 "a running worker finds it within a minute"

@@ -18,6 +18,8 @@ from db import make_engine, make_sessions
 
 __all__ = ["Database"]
 
+_MIGRATING = 5_461_203_771_948_120_337  # names our lock among those of other programs
+
 
 class Database:
     """A connection pool with two kinds of transaction. ``close()`` may be called twice."""
@@ -98,6 +100,10 @@ class Database:
                 return
             # One program migrates, the other waits and finds it done.
             with self._engine.execution_options(annotator_writes=True).begin() as connection:
+                if (
+                    self.engine_name == "postgresql"
+                ):  # where writers do not take turns by themselves
+                    connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATING})"))
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
         except exc.DatabaseError as error:  # also a file that is no database

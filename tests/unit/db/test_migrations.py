@@ -97,8 +97,9 @@ def test_upgrading_twice_changes_nothing(database: Database) -> None:
     assert count_rows(database) == len(Base.metadata.sorted_tables)
 
 
-def test_programs_that_start_together_migrate_once(tmp_path: Path) -> None:
-    opened = [Database(f"sqlite:///{tmp_path / 'new.db'}") for _ in range(4)]
+def test_programs_that_start_together_migrate_once(database: Database, database_url: str) -> None:
+    database.downgrade("base")
+    opened = [Database(database_url) for _ in range(4)]
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(Database.upgrade, opened))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,20 @@ from annotator.errors import ConfigError, JobError
 from annotator.jobs.queue import JobQueue
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def queue_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Each kind of queue that needs no server beside the database's."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'queue.db'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
 @pytest.fixture
-def queue(tmp_path: Path) -> Iterator[JobQueue]:
-    opened = JobQueue(f"sqlite:///{tmp_path / 'queue.db'}")
+def queue(queue_url: str) -> Iterator[JobQueue]:
+    """An empty queue."""
+    opened = JobQueue(queue_url)
+    opened.huey.flush()
     yield opened
     opened.close()
 
@@ -20,6 +32,12 @@ def work_off(queue: JobQueue) -> None:
     """Do what waits, as huey's consumer does."""
     while (task := queue.huey.dequeue()) is not None:
         queue.huey.execute(task)
+
+
+def work_alone(queue: JobQueue) -> None:
+    """Do what waits in a thread of its own, which has connections of its own."""
+    work_off(queue)
+    queue.close()
 
 
 def test_jobs_reach_their_handlers_with_their_arguments(queue: JobQueue) -> None:
@@ -36,8 +54,8 @@ def test_jobs_reach_their_handlers_with_their_arguments(queue: JobQueue) -> None
     assert done == [("train", 7), ("tend",), ("publish",)]
 
 
-def test_another_process_takes_what_one_has_sent(tmp_path: Path, queue: JobQueue) -> None:
-    sender = JobQueue(f"sqlite:///{tmp_path / 'queue.db'}")
+def test_another_process_takes_what_one_has_sent(queue_url: str, queue: JobQueue) -> None:
+    sender = JobQueue(queue_url)
     sender.submit(3)
     sender.close()
     done: list[int] = []
@@ -53,6 +71,19 @@ def test_a_job_for_later_waits(queue: JobQueue) -> None:
 
     assert queue.huey.dequeue() is not None  # the scheduler's job: to put it by until then
     assert queue.huey.pending_count() == 0
+
+
+def test_each_of_many_jobs_is_taken_by_one_of_two_workers(queue_url: str, queue: JobQueue) -> None:
+    other = JobQueue(queue_url)
+    done: list[int] = []
+    queue.handle("train", done.append)
+    other.handle("train", done.append)
+    [queue.submit(run_id) for run_id in range(20)]
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(work_alone, (queue, other)))
+
+    assert sorted(done) == list(range(20))
 
 
 def test_a_process_that_only_sends_says_so() -> None:
@@ -74,6 +105,24 @@ def test_a_queue_that_cannot_be_reached_loses_no_work(tmp_path: Path) -> None:
 
     with pytest.raises(JobError, match="queue cannot be reached"):
         JobQueue(f"sqlite:///{tmp_path / 'queue.db'}").submit(1)
+
+
+@pytest.mark.postgres
+def test_a_server_that_went_away_loses_no_work(postgres_url: str) -> None:
+    queue = JobQueue(postgres_url)
+    queue.huey.storage.dsn = "postgresql:///queue?host=/nowhere"
+    queue.close()
+
+    with pytest.raises(JobError, match="the work is not lost"):
+        queue.submit(1)
+
+
+@pytest.mark.postgres
+def test_a_server_that_is_not_there_is_told_without_its_password(tmp_path: Path) -> None:
+    with pytest.raises(JobError, match="queue cannot be reached") as caught:
+        JobQueue(f"postgresql://ward:secret@/queue?host={tmp_path}").submit(1)
+
+    assert "secret" not in str(caught.value)
 
 
 def test_closing_twice_is_fine(queue: JobQueue) -> None:
