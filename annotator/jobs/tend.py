@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from sqlalchemy.orm import Session
+
 from annotator.errors import ConfigError, StudioError
 from annotator.jobs.leases import hold_lease
 from annotator.jobs.queue import JobQueue
@@ -21,7 +23,7 @@ from annotator.services.publish import PublishReport, has_uploads, publish_versi
 from annotator.services.queue import QueueSettings
 from annotator.services.reconcile import PullReport, reconcile
 from annotator.services.registry import load_version
-from annotator.services.triggers import is_retrain_due
+from annotator.services.triggers import TriggerDecision, is_retrain_due
 from annotator.settings import Settings
 from annotator.store.database import Database
 from annotator.store.projects import Project, get_project
@@ -131,25 +133,35 @@ class Tender:
         return StudioClient(host, self.settings.studio_token.get_secret_value())
 
     def _trigger(self, project: Project) -> None:
-        with self.database.write() as session:
-            n_new, n_gold, newest = n_new_sentences(session, project.id)
-            decision = is_retrain_due(
-                n_new=n_new,
-                n_gold=n_gold,
-                newest=newest,
-                now=datetime.now(UTC),
-                retrain_after=self.settings.retrain_after,
-                retrain_share=self.settings.retrain_share,
-                debounce_s=self.settings.debounce_s,
-            )
-            running = list_runs(session, project.id, states=("running",))
-            # A run that has not taken its snapshot yet will take these labels with it.
-            if decision.due and all(run.snapshot_id is not None for run in running):
-                run, is_new = submit_run(session, project.id, trigger="count")
-                if is_new:
-                    _log.info("run.queued", run_id=run.id, trigger="count", n_new=n_new)
+        with self.database.read() as session:  # counting takes long; events are to be written
+            _, decision = self._decide(session, project)
+        if decision.due:
+            self._submit(project)
         if decision.wait_s > 0:
             self.queue.tend(delay_s=decision.wait_s + 0.1)
+
+    def _decide(self, session: Session, project: Project) -> tuple[int, TriggerDecision]:
+        n_new, n_gold, newest = n_new_sentences(session, project.id)
+        return n_new, is_retrain_due(
+            n_new=n_new,
+            n_gold=n_gold,
+            newest=newest,
+            now=datetime.now(UTC),
+            retrain_after=self.settings.retrain_after,
+            retrain_share=self.settings.retrain_share,
+            debounce_s=self.settings.debounce_s,
+        )
+
+    def _submit(self, project: Project) -> None:
+        with self.database.write() as session:
+            n_new, decision = self._decide(session, project)  # a run may have begun meanwhile
+            running = list_runs(session, project.id, states=("running",))
+            # A run that has not taken its snapshot yet will take these labels with it.
+            if not decision.due or any(run.snapshot_id is None for run in running):
+                return
+            run, is_new = submit_run(session, project.id, trigger="count")
+        if is_new:
+            _log.info("run.queued", run_id=run.id, trigger="count", n_new=n_new)
 
     def _wake(self) -> None:
         project = self.project()

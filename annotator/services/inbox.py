@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,7 @@ __all__ = ["InboxReport", "process_inbox", "receive_event"]
 
 _log = get_logger("inbox")
 _CHUNK = 50
+_GAP_S = 0.002  # between events; twice what a writer waits before it asks again
 # What of the project row is of use; the row also holds tokens and passwords.
 _PROJECT_KEYS = ("id", "title", "label_config", "created_at", "model_version", "sampling")
 
@@ -110,6 +112,7 @@ def process_inbox(database: Database, project: Project, *, split: SplitRule) -> 
             return InboxReport(**{f"n_{key}": n for key, n in counts.items()})
         config = parse_config(config_xml) if config_xml else None
         for event in events:
+            time.sleep(_GAP_S)  # who waits for the write lock of SQLite gets it now
             state = _process(database, project, event, config, split)
             counts[state] += 1
             if event.action == "PROJECT_UPDATED" and state == "done":
