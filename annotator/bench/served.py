@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -71,7 +72,7 @@ class ServedProject:
         with self.database.write() as session:
             link_studio(session, project.id, _NOBODY)
             save_schema(session, project.id, schema, config_xml=xml)
-            set_pulled(session, project.id, until=None)
+            set_pulled(session, project.id, started=datetime.now(UTC), until=None)
         return parse_config(xml)
 
     def train_first(self) -> None:
