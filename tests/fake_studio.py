@@ -13,6 +13,7 @@ from annotator.errors import StudioError
 from annotator.studio.client import StudioClient, StudioProject
 
 Event = dict[str, Any]
+MORNING = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 
 
 def make_region(id: str, start: int, end: int, label: str, *, text: str) -> dict[str, Any]:
@@ -38,12 +39,12 @@ def make_link(head: str, tail: str, label: str) -> dict[str, Any]:
 
 
 class FakeStudio(StudioClient):
-    """One project of a Label Studio. Its clock goes a second on with everything that happens.
+    """One project of a Label Studio. Its clock goes on with everything that happens, by ``pace``.
 
     ``events`` collects the webhook events that it would have sent.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now: datetime = MORNING, *, pace: timedelta = timedelta(seconds=1)) -> None:
         self.url = LINK.host
         self.config_xml = TINY_CONFIG_XML
         self.model_version = ""
@@ -55,7 +56,8 @@ class FakeStudio(StudioClient):
         self._tasks: dict[int, dict[str, Any]] = {}
         self._n_annotations = 0
         self._n_predictions = 0
-        self._now = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
+        self._now = now
+        self._pace = pace
 
     # ------------------------------------------------------------------ what a client sees
 
@@ -78,11 +80,13 @@ class FakeStudio(StudioClient):
     def tasks(
         self, project_id: int, *, updated_after: datetime | None = None, page_size: int = 100
     ) -> Iterator[dict[str, Any]]:
-        """Yield tasks with annotations and predictions."""
+        """Yield tasks with annotations and predictions, as they are when the first is asked for."""
         self._check()
-        for task in list(self._tasks.values()):
-            if updated_after is None or datetime.fromisoformat(task["updated_at"]) > updated_after:
-                yield copy.deepcopy(task)
+        yield from [
+            copy.deepcopy(task)
+            for task in self._tasks.values()
+            if updated_after is None or datetime.fromisoformat(task["updated_at"]) > updated_after
+        ]
 
     def task(self, task_id: int) -> dict[str, Any] | None:
         """Return one task, None if it is not there."""
@@ -176,6 +180,16 @@ class FakeStudio(StudioClient):
         self._touch(task["id"])
         self._emit("ANNOTATION_UPDATED", annotation=annotation, task=task)
 
+    def star(self, annotation_id: int, *, on: bool = True) -> None:
+        """Make an annotation the ground truth, or take that back."""
+        _, annotation = self._find(annotation_id)
+        self.update(annotation_id, annotation["result"], ground_truth=on)
+
+    def configure(self, config_xml: str) -> None:
+        """Change the labeling configuration."""
+        self.config_xml = config_xml
+        self._emit("PROJECT_UPDATED")
+
     def delete_annotation(self, annotation_id: int, *, silent: bool = False) -> None:
         """Delete an annotation; cancelling a skip does so and sends no event."""
         task, annotation = self._find(annotation_id)
@@ -191,7 +205,7 @@ class FakeStudio(StudioClient):
             raise StudioError("Label Studio cannot be reached")
 
     def _tick(self) -> str:
-        self._now += timedelta(seconds=1)
+        self._now += self._pace
         return self._now.isoformat().replace("+00:00", "Z")
 
     def _touch(self, task_id: int) -> None:

@@ -7,6 +7,7 @@ import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -16,12 +17,18 @@ from annotator.logs import get_logger
 from annotator.services.labels import SplitRule, page_of, record_studio_annotation, resolve_task
 from annotator.store.annotations import mark_deleted, task_of_annotation
 from annotator.store.database import Database
-from annotator.store.inbox import StoredEvent, finish_event, new_events, store_event
+from annotator.store.inbox import (
+    StoredEvent,
+    done_since,
+    finish_event,
+    new_events,
+    store_event,
+)
 from annotator.store.projects import Project, current_config_xml, current_schema, save_schema
-from annotator.store.tasks import mark_tasks_deleted, refresh_state
+from annotator.store.tasks import mark_tasks_deleted, refresh_state, task_by_id
 from annotator.studio.config import LabelConfig, parse_config
 
-__all__ = ["InboxReport", "process_inbox", "receive_event"]
+__all__ = ["InboxReport", "process_inbox", "receive_event", "touched_tasks"]
 
 _log = get_logger("inbox")
 _CHUNK = 50
@@ -164,6 +171,23 @@ def _apply(
     else:
         return "ignored"
     return "done"
+
+
+def touched_tasks(session: Session, project_id: int, *, since: datetime) -> set[int]:
+    """Return Label Studio's ids of the tasks that events have changed here since then.
+
+    An event may have been late: what it says of them is to be compared with Label Studio.
+    """
+    touched: set[Any] = set()
+    for event in done_since(session, since):
+        if event.action == "ANNOTATIONS_DELETED":  # names no task
+            ids = [str(item.get("id")) for item in _objects(event.payload, "annotations")]
+            found = [task_of_annotation(session, project_id, external_id=id) for id in ids]
+            touched |= {task_by_id(session, id).studio_id for id in found if id is not None}
+        elif event.action != "PROJECT_UPDATED":
+            key = "tasks" if event.action in {"TASKS_CREATED", "TASKS_DELETED"} else "task"
+            touched |= {item.get("id") for item in _objects(event.payload, key)}
+    return {studio_id for studio_id in touched if isinstance(studio_id, int)}
 
 
 def _apply_annotations(

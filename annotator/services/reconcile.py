@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from annotator.errors import ConfigError, ConflictError, InputError
+from annotator.services.inbox import touched_tasks
 from annotator.services.labels import SplitRule, page_of, record_studio_annotation, resolve_task
 from annotator.store.annotations import mark_deleted, studio_ids
 from annotator.store.database import Database
@@ -52,6 +53,9 @@ def reconcile(
 ) -> PullReport:
     """Pull every task that changed since the last pull, and find what was deleted.
 
+    Tasks that events have changed here are looked at too: an event that came late may have said
+    of a task what is no longer so.
+
     Args:
         database: The project's database.
         project: A connected project.
@@ -68,42 +72,86 @@ def reconcile(
     link = project.studio
     if link is None:
         raise ConfigError("the project is not connected to Label Studio; run annotator connect")
-    config = _refresh_config(database, project.id, client.project(link.project_id).config_xml)
-    with database.read() as session:  # a new configuration has put it back
-        until = get_project(session, project.name).pulled_until
-    since = None if full or until is None else until - _OVERLAP
-    newest, floor = until, None
     started = datetime.now(UTC)
-    counts = {"tasks": 0, "news": 0, "gone": 0}
-    problems: list[str] = []
+    xml = client.project(link.project_id).config_xml
+    config = _refresh_config(database, project.id, xml)
+    with database.read() as session:  # a new configuration has put it back
+        before = get_project(session, project.name)
+    since = None if full or before.pulled_until is None else before.pulled_until - _OVERLAP
+    pull = _Pull(database, project.id, config, split, started, on_progress)
     for task in client.tasks(link.project_id, updated_after=since):
-        counts["tasks"] += 1
-        newest = max(filter(None, (newest, _updated_at(task))), default=None)
-        try:
-            with database.write() as session:
-                news, gone = _apply(session, project.id, task, config, split, started)
-            counts["news"] += news
-            counts["gone"] += gone
-        except InputError as error:  # the same again until somebody changes it
-            problems.append(str(error))
-        except ConflictError as error:
-            problems.append(str(error))
-            floor = min(filter(None, (floor, _updated_at(task))), default=None)
-        if on_progress is not None:
-            on_progress(counts["tasks"])
+        pull.look_at(task)
     with database.read() as session:  # first ours: what is made meanwhile is not missing there
         known = known_studio_ids(session, project.id)
-    missing = known - client.task_ids(link.project_id)
+        touched = touched_tasks(session, project.id, since=(before.pulled_at or started) - _OVERLAP)
+    there = client.task_ids(link.project_id)
+    for studio_id in sorted((touched & there) - pull.seen):
+        task_now = client.task(studio_id)
+        if task_now is not None:
+            pull.look_at(task_now)
     with database.write() as session:
-        n_deleted = mark_tasks_deleted(session, project.id, missing)
-        set_pulled(session, project.id, until=min(filter(None, (newest, floor)), default=None))
+        n_deleted = mark_tasks_deleted(session, project.id, known - there)
+        # A configuration that came meanwhile has asked for another look at all tasks.
+        is_same = current_config_xml(session, project.id) == xml
+        until = pull.until(before.pulled_until) if is_same else None
+        set_pulled(session, project.id, started=started, until=until)
     return PullReport(
-        n_tasks=counts["tasks"],
-        n_news=counts["news"],
+        n_tasks=len(pull.seen),
+        n_news=pull.n_news,
         n_deleted_tasks=n_deleted,
-        n_deleted_annotations=counts["gone"],
-        problems=tuple(problems),
+        n_deleted_annotations=pull.n_gone,
+        problems=tuple(pull.problems),
     )
+
+
+@dataclass
+class _Pull:
+    """A pull under way, and what it has found so far."""
+
+    database: Database
+    project_id: int
+    config: LabelConfig
+    split: SplitRule
+    started: datetime
+    on_progress: Callable[[int], None] | None
+    seen: set[int] = field(default_factory=set)
+    n_news: int = 0
+    n_gone: int = 0
+    problems: list[str] = field(default_factory=list)
+    newest: datetime | None = None
+    floor: datetime | None = None
+
+    def look_at(self, task: Mapping[str, Any]) -> None:
+        """Make what we have of a task equal to it."""
+        changed_at = _updated_at(task)
+        self.seen.add(int(task["id"]))
+        self.newest = max(filter(None, (self.newest, changed_at)), default=None)
+        try:
+            with self.database.write() as session:
+                news, gone = _apply(
+                    session, self.project_id, task, self.config, self.split, self.started
+                )
+            self.n_news += news
+            self.n_gone += gone
+        except InputError as error:  # the same again until somebody changes it
+            self.problems.append(str(error))
+        except ConflictError as error:
+            self.problems.append(str(error))
+            self.floor = min(filter(None, (self.floor, changed_at)), default=None)
+        if self.on_progress is not None:
+            self.on_progress(len(self.seen))
+
+    def until(self, before: datetime | None) -> datetime | None:
+        """Return a time by Label Studio's clock: no change before it is unseen.
+
+        A task may have changed after its page was read, and a later page may hold a younger
+        change. All that happened while this pull lasted, so it takes back that much.
+        """
+        newest = self.newest
+        if newest is not None:
+            newest -= max(datetime.now(UTC) - self.started, timedelta())
+        newest = max(filter(None, (before, newest)), default=None)
+        return min(filter(None, (newest, self.floor)), default=None)
 
 
 def _refresh_config(database: Database, project_id: int, xml: str) -> LabelConfig:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Any
 
 from sqlalchemy import func, select
@@ -16,6 +17,7 @@ from db.tables import WebhookEventRow
 __all__ = [
     "StoredEvent",
     "count_events",
+    "done_since",
     "finish_event",
     "latest_event_id",
     "new_events",
@@ -70,17 +72,18 @@ def new_events(session: Session, *, limit: int) -> list[StoredEvent]:
         .order_by(WebhookEventRow.id)
         .limit(limit)
     )
-    return [
-        StoredEvent(
-            id=row.id,
-            action=row.action,
-            studio_project_id=row.studio_project_id,
-            payload=row.payload,
-            attempts=row.attempts,
-            received_at=row.received_at,
-        )
-        for row in rows
-    ]
+    return [_event(row) for row in rows]
+
+
+def _event(row: WebhookEventRow) -> StoredEvent:
+    return StoredEvent(
+        id=row.id,
+        action=row.action,
+        studio_project_id=row.studio_project_id,
+        payload=row.payload,
+        attempts=row.attempts,
+        received_at=row.received_at,
+    )
 
 
 def finish_event(session: Session, event_id: int, *, state: str, error: str | None = None) -> None:
@@ -98,6 +101,21 @@ def count_events(session: Session) -> dict[str, int]:
     )
     empty = dict.fromkeys(("new", "done", "failed", "ignored"), 0)
     return empty | {row[0]: row[1] for row in rows}
+
+
+def done_since(session: Session, since: datetime) -> list[StoredEvent]:
+    """Return the events that have been worked on since then and changed something."""
+    rows = session.scalars(
+        select(WebhookEventRow)
+        .where(WebhookEventRow.state == "done")
+        .order_by(WebhookEventRow.id.desc())
+        .execution_options(yield_per=50)
+    )
+    # Events are worked on in the order they came: the first that is older ends the search.
+    return [
+        _event(row)
+        for row in takewhile(lambda row: row.processed_at and row.processed_at >= since, rows)
+    ]
 
 
 def oldest_waiting(session: Session) -> datetime | None:

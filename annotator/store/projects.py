@@ -40,7 +40,11 @@ class StudioLink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """A project as stored. ``pulled_until``: newest task change seen; ``pulled_at``: last pull."""
+    """A project as stored.
+
+    No change in Label Studio before ``pulled_until`` is unseen; the last pull began at
+    ``pulled_at``.
+    """
 
     id: int
     name: str
@@ -126,10 +130,12 @@ def _set_apart(session: Session, project_id: int, key: str | None) -> None:
     )
 
 
-def set_pulled(session: Session, project_id: int, *, until: datetime | None) -> None:
-    """Note that a pull has ended and how far it saw."""
+def set_pulled(
+    session: Session, project_id: int, *, started: datetime, until: datetime | None
+) -> None:
+    """Note that a pull has ended, when it began, and how far it saw."""
     row = session.get_one(ProjectRow, project_id)
-    row.pulled_at = datetime.now(UTC)
+    row.pulled_at = started
     if until is not None:
         row.pulled_until = until
 

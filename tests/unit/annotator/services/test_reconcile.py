@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from factories import RASH
 from fake_studio import FakeStudio, make_link, make_region
+from reconcile_world import ours, theirs
 
 from annotator.errors import ConfigError, StudioError
 from annotator.services.labels import SplitRule
 from annotator.services.reconcile import reconcile
-from annotator.store.annotations import current_revision
 from annotator.store.database import Database
 from annotator.store.documents import hash_text, iter_documents
 from annotator.store.gold import gold_units
@@ -39,33 +39,6 @@ def state_of(database: Database, project: Project, studio_id: int) -> str:
         return find_task(session, project.id, studio_id=studio_id).state
 
 
-def ours(database: Database, project: Project, studio: FakeStudio) -> dict[int, Any]:
-    """Every task that Label Studio has, as we have it."""
-    found = {}
-    with database.read() as session:
-        for task in studio.tasks(1):
-            known = find_task(session, project.id, studio_id=task["id"])
-            rows = [
-                current_revision(
-                    session, project.id, source="studio", external_id=str(annotation["id"])
-                )
-                for annotation in task["annotations"]
-            ]
-            found[task["id"]] = (known.text, [(row.raw, row.state) for row in rows])
-    return found
-
-
-def theirs(studio: FakeStudio) -> dict[int, Any]:
-    states = {True: "skipped", False: "submitted"}
-    return {
-        task["id"]: (
-            task["data"]["text"],
-            [(a["result"], states[a["was_cancelled"]]) for a in task["annotations"]],
-        )
-        for task in studio.tasks(1)
-    }
-
-
 @pytest.fixture
 def busy(studio: FakeStudio) -> FakeStudio:
     """A Label Studio in which a lot has happened."""
@@ -85,7 +58,7 @@ def test_with_every_webhook_lost_a_pull_makes_the_database_equal(
 ) -> None:
     report = pull()
 
-    assert ours(database, linked, busy) == theirs(busy)
+    assert ours(database, linked) == theirs(busy)
     assert (report.n_tasks, report.problems) == (5, ())
     with database.read() as session:
         counts = count_tasks(session, linked.id)
@@ -96,11 +69,11 @@ def test_webhooks_and_a_pull_say_the_same(
     database: Database, linked: Project, busy: FakeStudio, pull: Any, deliver: Any
 ) -> None:
     deliver()
-    before = ours(database, linked, busy)
+    before = ours(database, linked)
 
     report = pull()
 
-    assert before == ours(database, linked, busy) == theirs(busy)
+    assert before == ours(database, linked) == theirs(busy)
     assert (report.n_news, report.n_deleted_annotations, report.n_deleted_tasks) == (0, 0, 0)
 
 

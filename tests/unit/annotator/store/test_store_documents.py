@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from factories import RASH, at, make_annotation, make_document, make_task
+from factories import NOON, RASH, at, make_annotation, make_document, make_task
 from tiny_bert import TINY_SCHEMA
 
 from annotator.errors import ConflictError, NotFoundError
@@ -193,7 +193,7 @@ def test_another_configuration_makes_the_next_pull_look_at_everything(
 ) -> None:
     with database.write() as session:
         link_studio(session, project.id, LINK)
-        set_pulled(session, project.id, until=at(0))
+        set_pulled(session, project.id, started=NOON, until=at(0))
         save_schema(session, project.id, TINY_SCHEMA, config_xml="<View/>")
         found = get_project(session, "ward")
 
@@ -206,8 +206,8 @@ def test_linking_again_to_the_same_project_keeps_what_was_pulled(
 ) -> None:
     with database.write() as session:
         link_studio(session, project.id, LINK)
-        set_pulled(session, project.id, until=at(0))
-        set_pulled(session, project.id, until=None)
+        set_pulled(session, project.id, started=NOON, until=at(0))
+        set_pulled(session, project.id, started=NOON, until=None)
         link_studio(session, project.id, LINK)
         found = get_project(session, "ward")
 
