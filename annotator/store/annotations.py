@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -93,8 +93,8 @@ def record_annotation(session: Session, new: NewAnnotation, *, revive: bool = Fa
     Args:
         session: A writing session.
         new: The labels as they are now.
-        revive: What was believed deleted is there after all: the word of a pull, which sees
-            Label Studio as it is, where an event may only be late.
+        revive: What was believed deleted is there after all, and under this task: the word of a
+            pull, which sees Label Studio as it is, where an event may only be late.
 
     Returns:
         True if a revision was added.
@@ -105,7 +105,10 @@ def record_annotation(session: Session, new: NewAnnotation, *, revive: bool = Fa
     )
     if before is not None:
         if _is_old_news(before, new, digest, revive=revive):
-            return False
+            if not revive or before.task_id == new.task_id:
+                return False
+            new = replace(_decision_of(session, before), task_id=new.task_id)
+            digest = new.content_hash()
         session.execute(
             update(AnnotationRow).where(AnnotationRow.id == before.id).values(is_current=False)
         )
@@ -175,11 +178,46 @@ def _is_old_news(before: AnnotationRow, new: NewAnnotation, digest: str, *, revi
         # Its own time may be no later than the annotation's, where clocks differ.
         return before.content_hash == digest or (not revive and new.created_at <= before.created_at)
     place = (before.document_id, before.region_start, before.region_end)
-    if before.content_hash == digest:
-        # The same decision under a text edited since then: it stays with the text it was made for,
-        # until it is submitted again.
-        return place == (new.document_id, *new.region) or new.created_at <= before.created_at
-    return new.created_at < before.created_at
+    if before.content_hash != digest:
+        return new.created_at < before.created_at
+    if new.source == "import" and place == (new.document_id, *new.region):
+        return True  # the time is that of the import, not of a decision
+    # Submitted again it is a decision of a later time, and of the text as it was then: which of
+    # two annotators counts must not depend on whether we heard of what was in between.
+    return new.created_at <= before.created_at
+
+
+def _decision_of(session: Session, row: AnnotationRow) -> NewAnnotation:
+    entities = session.scalars(
+        select(EntityRow).where(EntityRow.annotation_id == row.id).order_by(EntityRow.id)
+    )
+    relations = session.scalars(
+        select(RelationRow).where(RelationRow.annotation_id == row.id).order_by(RelationRow.id)
+    )
+    return NewAnnotation(
+        project_id=row.project_id,
+        document_id=row.document_id,
+        task_id=row.task_id,
+        source=row.source,
+        external_id=row.external_id,
+        state=row.state,
+        region=(row.region_start, row.region_end),
+        entities=[Entity(id=e.local_id, type=e.type, start=e.start, end=e.end) for e in entities],
+        relations=[
+            Relation(type=r.type, head=r.head, tail=r.tail, bidirectional=r.bidirectional)
+            for r in relations
+        ],
+        created_at=row.created_at,
+        raw=row.raw,
+        annotator=row.annotator,
+        ground_truth=row.ground_truth,
+        bulk_created=row.bulk_created,
+        lead_time_s=row.lead_time_s,
+        parent_prediction=row.parent_prediction,
+        parent_version=row.parent_version,
+        diff=row.diff,
+        issues=row.issues,
+    )
 
 
 def mark_deleted(session: Session, project_id: int, *, external_id: str, at: datetime) -> bool:

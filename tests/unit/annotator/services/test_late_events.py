@@ -15,10 +15,19 @@ from fake_studio import FakeStudio, make_region
 from reconcile_world import ours, theirs
 
 from annotator.store.database import Database
+from annotator.store.gold import gold_units
 from annotator.store.projects import Project
 
 OTHER = "Ibuprofen helped with the pain."
 RESULT = [make_region("a", 0, 7, "Drug", text=RASH)]
+
+
+def gold(database: Database, project: Project) -> dict[str, list[str]]:
+    with database.read() as session:
+        return {
+            unit.source_document: [unit.document.mention(e) for e in unit.document.entities]
+            for unit in gold_units(session, project.id)
+        }
 
 
 def slow_clock(*, hours: int) -> type[datetime]:
@@ -85,6 +94,39 @@ def test_a_late_event_does_not_bring_an_old_text_back_for_long(
     pull()
 
     assert ours(database, linked) == theirs(studio)
+
+
+def test_an_edited_task_that_was_believed_deleted_keeps_its_labels(
+    database: Database, linked: Project, studio: FakeStudio, pull: Any, deliver: Any
+) -> None:
+    task = studio.add_task(text=RASH)
+    studio.annotate(task, RESULT)
+    pull()
+    before = gold(database, linked)
+    event = {"action": "TASKS_DELETED", "tasks": [{"id": task}], "project": {"id": 1}}
+    studio.events[:] = [event]
+    deliver()
+    studio.edit_task(task, text=OTHER)
+
+    pull()
+
+    assert ours(database, linked) == theirs(studio)
+    assert gold(database, linked) == before
+
+
+def test_the_annotation_submitted_last_counts_although_nothing_in_it_changed(
+    database: Database, linked: Project, studio: FakeStudio, pull: Any
+) -> None:
+    task = studio.add_task(text=RASH)
+    first = studio.annotate(task, RESULT)
+    studio.annotate(task, [], completed_by=2)
+    pull()
+    assert list(gold(database, linked).values()) == [[]]
+    studio.update(first, RESULT)
+
+    pull()
+
+    assert list(gold(database, linked).values()) == [["Aspirin"]]
 
 
 def test_a_configuration_that_comes_during_a_pull_asks_for_another_look(
