@@ -136,22 +136,32 @@ def postgres_url() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def empty_postgres(postgres_url: str) -> Callable[[], str]:
+    """Takes all rows out of the PostgreSQL database and returns its URL."""
+
+    def empty() -> str:
+        database = Database(postgres_url)
+        database.upgrade()
+        database.close()
+        engine = make_engine(postgres_url)
+        tables = ", ".join(f'"{table.name}"' for table in Base.metadata.sorted_tables)
+        with engine.begin() as connection:
+            connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
+        engine.dispose()
+        return postgres_url
+
+    return empty
+
+
 def _sqlite(request: pytest.FixtureRequest, settings: Settings) -> str:
     shutil.copy(request.getfixturevalue("empty_sqlite"), settings.home / "annotator.db")
     return settings.database
 
 
 def _postgres(request: pytest.FixtureRequest, _settings: Settings) -> str:
-    url: str = request.getfixturevalue("postgres_url")
-    database = Database(url)
-    database.upgrade()
-    database.close()
-    engine = make_engine(url)
-    tables = ", ".join(f'"{table.name}"' for table in Base.metadata.sorted_tables)
-    with engine.begin() as connection:
-        connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
-    engine.dispose()
-    return url
+    empty: Callable[[], str] = request.getfixturevalue("empty_postgres")
+    return empty()
 
 
 @pytest.fixture(
