@@ -231,5 +231,6 @@ class Pull:
                 play(world, self.meanwhile)
 
         world.until_killed(
-            lambda: world.pull(full=self.full, on_progress=look_up), statement=self.killed_at
+            lambda database: world.pull(database, full=self.full, on_progress=look_up),
+            statement=self.killed_at,
         )

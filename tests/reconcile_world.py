@@ -156,22 +156,24 @@ class ReconcileWorld:
             with self.database.write() as session:
                 receive_event(session, self.studio.events[i_event])
 
-    def process(self) -> None:
+    def process(self, database: Database) -> None:
         """Work off the inbox."""
-        process_inbox(self.database, self.project, split=SPLIT)
+        process_inbox(database, self.project, split=SPLIT)
 
-    def pull(self, **options: Any) -> PullReport:
+    def pull(self, database: Database, **options: Any) -> PullReport:
         """Make our database equal to Label Studio's."""
-        return reconcile(self.database, self.project, self.studio, split=SPLIT, **options)
+        return reconcile(database, self.project, self.studio, split=SPLIT, **options)
 
-    def until_killed(self, work: Callable[[], Any], *, statement: int | None) -> None:
-        """Do some work; where it is killed at a statement, another process takes over."""
+    def until_killed(self, work: Callable[[Database], Any], *, statement: int | None) -> None:
+        """Do some work as a process of its own would, which may be killed at a statement."""
+        database = Database(self.url)
         try:
             with killed_at(statement):
-                work()
+                work(database)
         except KilledError:
-            self.database.close()
-            self.database = Database(self.url)
+            pass
+        finally:
+            database.close()
         self.check_history()
 
     def check_history(self) -> None:

@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +11,7 @@ from typing import Any
 import pytest
 from backend_world import BASIC, World, make_predict, tiny_checkpoint
 from command_line import GOLD, LINK, SECRET_TEXT, Run, dump, write_lines
+from served_backend import Served, ask, serving, wait_for_health
 
 from annotator.services.inbox import process_inbox
 from annotator.services.labels import SplitRule
@@ -232,56 +227,16 @@ def test_a_taken_port_is_named_and_nothing_is_said_to_be_served(annotator: Run, 
     assert "--port" in outcome.error
 
 
-def ask(port: int, path: str, body: Any = None) -> tuple[int, Any]:
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}{path}",
-        data=None if body is None else json.dumps(body).encode(),
-        headers={"Content-Type": "application/json", **BASIC},
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=5) as answer:
-            return answer.status, json.load(answer)
-    except urllib.error.HTTPError as refused:
-        with refused:
-            return refused.code, json.load(refused)
-
-
-def wait_for_health(port: int, key: str) -> dict[str, Any]:
-    """Ask until a key of ``/health`` has a value."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            health: dict[str, Any] = ask(port, "/health")[1]
-        except OSError:
-            health = {}
-        if health.get(key):
-            return health
-        time.sleep(0.1)
-    raise AssertionError(f"/health never told {key}")
-
-
 @pytest.fixture
-def server(world: World) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def server(world: World) -> Iterator[Served]:
     """A backend in a process of its own over a project whose weights are damaged."""
     damage(world)
-    write_secrets(world.settings.home, {"backend_password": "correct horse"})
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = int(probe.getsockname()[1])
-    with subprocess.Popen(
-        [sys.executable, "-m", "annotator.cli.main", "serve", "--port", str(port)],
-        env={**os.environ, "ANNOTATOR_HOME": str(world.settings.home)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            yield process, port
-        finally:
-            process.kill()
+    with serving(world.settings.home) as started:
+        yield started
 
 
 def test_a_backend_with_damaged_weights_keeps_running_and_says_what_is_wrong(
-    server: tuple[subprocess.Popen[str], int],
+    server: Served,
 ) -> None:
     process, port = server
     health = wait_for_health(port, "error")

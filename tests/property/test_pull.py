@@ -95,13 +95,13 @@ def assert_pull_makes_equal(story: list[Step], *, url: str, ahead: timedelta) ->
     play(world, story)
     play(world, [Process()])
 
-    report = world.pull()
+    report = world.pull(world.database)
 
     assert ours(world.database, world.project) == theirs(world.studio)
     assert world.config_xml() == world.studio.config_xml
     assert world.our_gold() == world.their_gold()
     assert report.problems == ()
-    again = world.pull(full=True)
+    again = world.pull(world.database, full=True)
     assert (again.n_news, again.n_deleted_tasks, again.n_deleted_annotations) == (0, 0, 0)
     world.check_history()
     world.database.close()
