@@ -5,9 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from annotator.errors import ConfigError, JobError
 from annotator.jobs.queue import JobQueue
+from db import make_engine
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -15,8 +17,19 @@ def queue_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Each kind of queue that needs no server beside the database's."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'queue.db'}"
-    url: str = request.getfixturevalue("postgres_url")
+    url: str = request.getfixturevalue("postgres_queue")
     return url
+
+
+@pytest.fixture
+def postgres_queue(postgres_url: str) -> Iterator[str]:
+    """A URL for queues; no table of theirs stays for the tests of the database."""
+    yield postgres_url
+    engine = make_engine(postgres_url)
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE IF EXISTS huey_kv, huey_schedule, huey_task"))
+        connection.execute(text("DROP TABLE IF EXISTS huey_counter"))
+    engine.dispose()
 
 
 @pytest.fixture
@@ -108,8 +121,8 @@ def test_a_queue_that_cannot_be_reached_loses_no_work(tmp_path: Path) -> None:
 
 
 @pytest.mark.postgres
-def test_a_server_that_went_away_loses_no_work(postgres_url: str) -> None:
-    queue = JobQueue(postgres_url)
+def test_a_server_that_went_away_loses_no_work(postgres_queue: str) -> None:
+    queue = JobQueue(postgres_queue)
     queue.huey.storage.dsn = "postgresql:///queue?host=/nowhere"
     queue.close()
 
