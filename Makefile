@@ -1,8 +1,9 @@
-# make demo   the whole loop on this machine, with sample notes and a real Label Studio
-# make test   the tests
-# make check  format, lint, types, layers
+# make demo      the whole loop on this machine, with sample notes and a real Label Studio
+# make test      the tests
+# make check     format, lint, types, layers
+# make slow      the tests that need the real encoder or minutes
 # make postgres  the tests of the database and the queue on a PostgreSQL server of their own
-# make e2e    the tests that need the real encoder, a real Label Studio and a browser
+# make e2e       the tests that need a real Label Studio and a browser
 
 PYTHON ?= python3
 VENV := .venv

@@ -41,14 +41,16 @@ def serving(home: Path) -> Iterator[Served]:
             process.kill()
 
 
-def ask(port: int, path: str, body: Any = None) -> tuple[int, Any]:
+def ask(port: int, path: str, body: Any = None, *, timeout_s: float = 5) -> tuple[int, Any]:
+    """Send a request, with a body that is JSON or becomes it; return status and answer."""
+    packed = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}{path}",
-        data=None if body is None else json.dumps(body).encode(),
+        data=packed,
         headers={"Content-Type": "application/json", **BASIC},
     )
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as refused:
         with refused:

@@ -15,11 +15,10 @@ from annotator.bench.clock import Report
 from annotator.bench.load import Caller, one_after_the_other, steadily
 from annotator.bench.machine import describe_machine
 from annotator.bench.served import ServedProject, open_served
-from annotator.bench.traffic import Traffic
+from annotator.bench.traffic import Traffic, sentence_texts
 from annotator.domain import Document, LabelSchema
 from annotator.errors import InputError, JobError
 from annotator.store.inbox import count_events
-from annotator.text import segment_document
 
 __all__ = ["BackendBenchPlan", "bench_backend"]
 
@@ -69,7 +68,7 @@ def bench_backend(
         JobError: if a process ends, or a request that must succeed does not.
     """
     machine = describe_machine(torch.device("cpu"))
-    sentences = _sentences(texts)
+    sentences = sentence_texts(texts)
     schema = LabelSchema.from_documents(documents)
     if not sentences or not schema.entity_types:
         raise InputError("the documents have no entities or no sentences; give labelled ones")
@@ -84,15 +83,6 @@ def bench_backend(
         beside = _beside_training(served, caller, traffic, plan, report)
         events = _events(served, caller, traffic, plan, report)
     return {**predictions, **beside, **events, "encoder": plan.encoder, **machine}
-
-
-def _sentences(documents: Sequence[Document]) -> list[str]:
-    found = [
-        document.text[s.start : s.end]
-        for document in documents
-        for s in segment_document(document)[0].sentences
-    ]
-    return [text for text in dict.fromkeys(found) if text.strip()]
 
 
 def _predictions(

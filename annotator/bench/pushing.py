@@ -13,6 +13,7 @@ import torch
 from annotator.bench.clock import Report
 from annotator.bench.machine import describe_machine
 from annotator.bench.served import ServedProject, open_served
+from annotator.bench.traffic import sentence_texts
 from annotator.domain import Document
 from annotator.errors import JobError
 from annotator.services.connect import connect_project, ensure_studio_project
@@ -22,7 +23,6 @@ from annotator.store.tasks import has_pushes
 from annotator.store.versions import ModelVersion, active_version
 from annotator.studio.client import StudioClient
 from annotator.studio.server import RunningStudio, StudioServer
-from annotator.text import segment_document
 
 __all__ = ["PushBenchPlan", "bench_push"]
 
@@ -113,16 +113,10 @@ def _connect(served: ServedProject, client: StudioClient, studio: RunningStudio)
 
 def _fill(served: ServedProject, documents: Sequence[Document], n_tasks: int) -> None:
     """Store ``n_tasks`` documents of a sentence each, to be labelled."""
-    sentences = [
-        text
-        for document in documents
-        for s in segment_document(document)[0].sentences
-        if _n_sentences(f"{(text := document.text[s.start : s.end].rstrip('. '))} 10.") == 1
-    ]
-    pool = [
-        Document(id=f"bench-{i}", text=f"{sentences[i % len(sentences)]} {i}.")
-        for i in range(n_tasks)
-    ]
+    # With a number behind it a text must still be one sentence, or it makes two tasks.
+    stems = [text.rstrip(". ") for text in sentence_texts(documents)]
+    sentences = [stem for stem in stems if len(sentence_texts([_numbered(stem, 10, "x")])) == 1]
+    pool = [_numbered(sentences[i % len(sentences)], i, f"bench-{i}") for i in range(n_tasks)]
     ingest_documents(
         served.database,
         served.project.id,
@@ -134,8 +128,8 @@ def _fill(served: ServedProject, documents: Sequence[Document], n_tasks: int) ->
     )
 
 
-def _n_sentences(text: str) -> int:
-    return len(segment_document(Document(id="bench", text=text))[0].sentences)
+def _numbered(stem: str, number: int, name: str) -> Document:
+    return Document(id=name, text=f"{stem} {number}.")
 
 
 def _push_until_killed(served: ServedProject) -> float:

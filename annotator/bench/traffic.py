@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from annotator.domain import Document
 from annotator.studio.config import LabelConfig
+from annotator.text import segment_document
 
-__all__ = ["Traffic"]
+__all__ = ["Traffic", "sentence_texts"]
 
 _CREATED = "2026-01-01T00:00:00.000000Z"
 _PROJECT = {"id": 1, "title": "Bench", "created_at": _CREATED}
 _KEY = "1.1767225600"
+
+
+def sentence_texts(documents: Sequence[Document]) -> list[str]:
+    """Return the texts of all sentences, each once, in their order."""
+    found = [
+        document.text[s.start : s.end]
+        for document in documents
+        for s in segment_document(document)[0].sentences
+    ]
+    return [text for text in dict.fromkeys(found) if text.strip()]
 
 
 class Traffic:

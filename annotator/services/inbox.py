@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from annotator.errors import AnnotatorError, StoreError, TaskFormatError
+from annotator.errors import AnnotatorError, ConflictError, StoreError, TaskFormatError
 from annotator.logs import get_logger
 from annotator.services.labels import SplitRule, page_of, record_studio_annotation, resolve_task
 from annotator.store.annotations import mark_deleted, task_of_annotation
@@ -40,6 +40,7 @@ __all__ = ["InboxReport", "process_inbox", "receive_event", "touched_tasks"]
 
 _log = get_logger("inbox")
 _CHUNK = 50
+_TRIES = 3
 _GAP_S = 0.002  # between events; twice what a writer waits before it asks again
 # What of the project row is of use; the row also holds tokens and passwords.
 _PROJECT_KEYS = ("id", "title", "label_config", "created_at", "model_version", "sampling")
@@ -133,18 +134,24 @@ def _process(
     config: LabelConfig | None,
     split: SplitRule,
 ) -> str:
-    try:
-        with database.write() as session:
-            state = _apply(session, project, event, config, split)
-            finish_event(session, event.id, state=state)
-            return state
-    except AnnotatorError as error:
-        if type(error) is StoreError:  # the database is at fault, not the event
-            raise
-        reason = str(error)
-    except Exception as error:  # an event is a job: one that breaks must not hold up the others
-        _log.exception("event.crashed", event_id=event.id, action=event.action)
-        reason = f"unexpected {type(error).__name__}"
+    reason = ""
+    for _ in range(_TRIES):
+        try:
+            with database.write() as session:
+                state = _apply(session, project, event, config, split)
+                finish_event(session, event.id, state=state)
+                return state
+        except ConflictError as error:  # another program wrote it first; now it is there
+            reason = str(error)
+            continue
+        except AnnotatorError as error:
+            if type(error) is StoreError:  # the database is at fault, not the event
+                raise
+            reason = str(error)
+        except Exception as error:  # an event is a job: one that breaks must not hold up the others
+            _log.exception("event.crashed", event_id=event.id, action=event.action)
+            reason = f"unexpected {type(error).__name__}"
+        break
     with database.write() as session:
         finish_event(session, event.id, state="failed", error=reason)
     return "failed"

@@ -2,20 +2,20 @@ from __future__ import annotations
 
 import contextlib
 from typing import Any
+from unittest.mock import DEFAULT, Mock
 
 import pytest
 from factories import RASH
 from fake_studio import FakeStudio, make_region
 from sqlalchemy import select
 
-from annotator.errors import InputError, StoreError, TaskFormatError
+from annotator.errors import ConflictError, InputError, StoreError, TaskFormatError
+from annotator.services import inbox
 from annotator.services.inbox import InboxReport, process_inbox, receive_event
 from annotator.services.labels import SplitRule
 from annotator.store.database import Database
 from annotator.store.inbox import count_events
-from annotator.store.projects import (
-    Project,
-)
+from annotator.store.projects import Project
 from db.tables import WebhookEventRow
 
 SPLIT = SplitRule(holdout_share=0.0, seed=1)
@@ -153,3 +153,24 @@ def test_an_event_waits_where_the_database_fails(
     with database.read() as session:
         assert count_events(session)["new"] == 1
     assert process(database, linked) == InboxReport(n_done=1)
+
+
+@pytest.mark.parametrize(
+    ("n_conflicts", "report"),
+    [(2, InboxReport(n_done=1)), (9, InboxReport(n_failed=1))],
+    ids=["for a moment", "for good"],
+)
+def test_an_event_in_conflict_with_another_writer_is_tried_again(
+    database: Database,
+    linked: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    n_conflicts: int,
+    report: InboxReport,
+) -> None:
+    conflict = ConflictError("another program wrote it first")
+    resolve = Mock(wraps=inbox.resolve_task, side_effect=[conflict] * n_conflicts + [DEFAULT])
+    monkeypatch.setattr(inbox, "resolve_task", resolve)
+    task = {"id": 1, "data": {"text": RASH}}
+    receive(database, {"action": "TASKS_CREATED", "tasks": [task], "project": {"id": 1}})
+
+    assert process(database, linked) == report
