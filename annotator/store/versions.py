@@ -11,7 +11,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from annotator.errors import NotFoundError
-from db.inserts import insert_new
+from db.inserts import insert_new, insert_or_update
 from db.tables import AcquisitionRow, EvaluationRow, ModelVersionRow, PredictionRow
 
 __all__ = [
@@ -244,22 +244,21 @@ def save_acquisitions(
     session: Session, version_id: int, *, strategy: str, utilities: Mapping[int, float]
 ) -> None:
     """Replace the utilities of these sentences under one version and strategy."""
-    ids = sorted(utilities)
-    for i in range(0, len(ids), _CHUNK):
-        part = ids[i : i + _CHUNK]
-        session.execute(
-            delete(AcquisitionRow).where(
-                AcquisitionRow.version_id == version_id,
-                AcquisitionRow.strategy == strategy,
-                AcquisitionRow.sentence_id.in_(part),
-            )
-        )
-        session.add_all(
-            AcquisitionRow(
-                version_id=version_id, sentence_id=s, strategy=strategy, utility=utilities[s]
-            )
-            for s in part
-        )
+    insert_or_update(
+        session,
+        AcquisitionRow,
+        [
+            {
+                "version_id": version_id,
+                "sentence_id": sentence_id,
+                "strategy": strategy,
+                "utility": utilities[sentence_id],
+            }
+            for sentence_id in sorted(utilities)
+        ],
+        key=("version_id", "strategy", "sentence_id"),
+        changed=("utility",),
+    )
 
 
 def utilities(
