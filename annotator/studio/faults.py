@@ -14,6 +14,7 @@ __all__ = [
     "WEBHOOK_REFUSED",
     "explain_no_connection",
     "explain_refusal",
+    "explain_tls",
     "is_private_address",
     "without_credentials",
 ]
@@ -68,7 +69,13 @@ _BY_STATUS: Final = {
 
 
 def explain_no_connection(error: BaseException) -> str:
-    """Say why nothing could be sent: a certificate that is not trusted, or nobody there."""
+    """Say why nothing could be sent: TLS that does not come about, or nobody there."""
+    silence = f"no connection ({type(error).__name__}); is Label Studio running there?"
+    return explain_tls(error) or silence
+
+
+def explain_tls(error: BaseException) -> str | None:
+    """Say what keeps TLS from coming about, whatever is tried again; None if it is not that."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -76,8 +83,10 @@ def explain_no_connection(error: BaseException) -> str:
                 "its TLS certificate is not trusted here; if a CA of your own signed it, name the "
                 "file of that CA in the variable SSL_CERT_FILE"
             )
+        if isinstance(cause, ssl.SSLError) and cause.reason == "WRONG_VERSION_NUMBER":
+            return "no TLS is spoken there; if it is Label Studio, its address begins with http://"
         cause = cause.__cause__ or cause.__context__
-    return f"no connection ({type(error).__name__}); is Label Studio running there?"
+    return None
 
 
 def explain_refusal(status: int, body: Any) -> str:

@@ -13,7 +13,12 @@ from typing import Any, Final, Literal
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from annotator.errors import StudioError
-from annotator.studio.faults import explain_no_connection, explain_refusal, without_credentials
+from annotator.studio.faults import (
+    explain_no_connection,
+    explain_refusal,
+    explain_tls,
+    without_credentials,
+)
 
 __all__ = ["StudioTransport"]
 
@@ -168,8 +173,8 @@ class StudioTransport:
         except httpx.TimeoutException:
             raise _PassingError(self._message(attempt, "no answer in time; is it busy?")) from None
         except httpx.TransportError as error:
-            reason = explain_no_connection(error)
-            raise _PassingError(self._message(attempt, reason)) from None
+            kind = StudioError if explain_tls(error) else _PassingError
+            raise kind(self._message(attempt, explain_no_connection(error))) from None
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, TypeError) as error:
             reason = (
                 f"the exchange failed ({type(error).__name__}); is this Label Studio's address?"

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
+import httpx
 import pytest
 from backend_world import BASIC, BEARER, World, make_predict, open_world
 from services_here import missing
@@ -273,12 +274,25 @@ def test_the_doctor_finds_the_backend_once_the_ca_is_named(
     assert (after.failure, after.login_status) == ("", 200)
 
 
-def test_a_studio_with_a_certificate_of_an_unknown_ca_is_explained(proxy: Proxy) -> None:
+def test_a_studio_with_a_certificate_of_an_unknown_ca_is_explained_at_once(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[httpx.Request] = []
+    send = httpx.HTTPTransport.handle_request
+
+    def counted(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+        tries.append(request)
+        return send(transport, request)
+
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", counted)
+
     with (
         StudioClient(proxy.url("own"), "0" * 40) as client,
         pytest.raises(StudioError, match=r"certificate is not trusted here.*SSL_CERT_FILE"),
     ):
-        client.create_annotation(1, {"result": []})
+        client.whoami()
+
+    assert len(tries) == 1
 
 
 def test_a_studio_is_reached_once_the_ca_is_named(

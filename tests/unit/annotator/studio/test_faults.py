@@ -51,3 +51,10 @@ def test_a_certificate_that_is_not_trusted_is_told_apart_from_nobody_there() -> 
 
     assert "SSL_CERT_FILE" in explain_no_connection(wrapped)
     assert "is Label Studio running" in explain_no_connection(ConnectionError())
+
+
+def test_plain_http_at_an_https_address_is_told_with_what_to_change() -> None:
+    answered = ssl.SSLError("wrong version number")
+    answered.reason = "WRONG_VERSION_NUMBER"
+
+    assert "begins with http://" in explain_no_connection(answered)

@@ -141,6 +141,26 @@ def test_nobody_listening_is_explained() -> None:
         client.create_annotation(1, {"result": []})
 
 
+def test_an_address_that_speaks_no_tls_is_not_tried_again(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    callers: list[Any] = []
+
+    def remember(_: Any, caller: Any) -> bool:
+        callers.append(caller)
+        return True
+
+    monkeypatch.setattr(script.server, "verify_request", remember)
+
+    with (
+        StudioClient(script.url.replace("http://", "https://"), TOKEN) as client,
+        pytest.raises(StudioError, match="its address begins with http://"),
+    ):
+        client.whoami()
+
+    assert len(callers) == 1
+
+
 @pytest.mark.parametrize(
     ("url", "token"),
     [("localhost:8080", TOKEN), ("http://h", " "), ("http://h", "a\nb"), ("http://h", "\u00e4")],
