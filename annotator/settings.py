@@ -12,10 +12,10 @@ import secrets
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import quote
+from typing import Annotated, Any, Literal
+from urllib.parse import quote, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -32,11 +32,30 @@ __all__ = [
     "find_home",
     "init_home",
     "load_settings",
+    "web_address",
     "write_secrets",
 ]
 
 CONFIG_FILE = "annotator.toml"
 SECRETS_FILE = "secrets.toml"
+
+
+def web_address(value: str) -> str:
+    """Return an address for people's browsers without the last slash.
+
+    Raises:
+        ValueError: if it is none that a page may link to; it is not repeated.
+    """
+    try:
+        parts = urlsplit(value)
+        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise ValueError("expected http:// or https:// and a host, like https://studio.example")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ValueError("expected an address without a password, a question mark or a hash sign")
+    return value.rstrip("/")
 
 
 class Settings(BaseSettings):
@@ -101,6 +120,9 @@ class Settings(BaseSettings):
     backend_password: SecretStr = Field(SecretStr(""), description="Password of the same.")
     api_token: SecretStr = Field(SecretStr(""), description="Bearer token of /api/v1.")
     studio_url: str | None = Field(None, description="Address of Label Studio.")
+    studio_public_url: Annotated[str, AfterValidator(web_address)] | None = Field(
+        None, description="Where people's browsers reach Label Studio, if elsewhere."
+    )
     studio_token: SecretStr = Field(SecretStr(""), description="Personal or legacy token.")
     studio_project: int | None = Field(None, description="Label Studio's project id.")
 

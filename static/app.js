@@ -75,10 +75,8 @@ function webAddress(value) {
 }
 
 function studioAddress(studio, task = null) {
-  const host = studio.connected ? webAddress(studio.url) : null;
-  if (!host || !Number.isInteger(studio.project)) return null;
-  const base = `${host.href.replace(/\/$/, "")}/projects/${studio.project}/data`;
-  return task === null ? base : `${base}?task=${encodeURIComponent(task)}`;
+  const page = webAddress(studio.page)?.href;
+  return !page || task === null ? page : `${page}?task=${encodeURIComponent(task)}`;
 }
 
 function link(address, text) {
@@ -246,7 +244,7 @@ function traffic({ studio, worker, inbox }) {
   const waiting = inbox.new ? `${plural(inbox.new, "event")} waiting` : "nothing waiting";
   return [
     fact("Label Studio", studio.connected
-      ? link(studioAddress(studio), `Project ${studio.project} on ${webAddress(studio.url)?.host ?? studio.url}`)
+      ? link(studioAddress(studio), `Project ${studio.project} on ${webAddress(studio.page)?.host ?? studio.url}`)
       : "not connected"),
     fact("Last pull", when(studio.pulled_at)),
     fact("Inbox", `${waiting}, ${number(inbox.done)} done, ${number(inbox.failed)} not readable`),

@@ -8,9 +8,16 @@ import typer
 
 from annotator.cli.project import HomeOption, JsonOption, emit, note, open_project
 from annotator.errors import ConfigError
-from annotator.settings import load_settings, write_secrets
+from annotator.settings import load_settings, web_address, write_secrets
 
 __all__ = ["register"]
+
+
+def _web_address(value: str | None) -> str | None:
+    try:
+        return None if value is None else web_address(value)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def connect(
@@ -34,6 +41,14 @@ def connect(
         str | None,
         typer.Option("--backend-url", help="Where Label Studio reaches annotator serve."),
     ] = None,
+    public_url: Annotated[
+        str | None,
+        typer.Option(
+            "--public-url",
+            callback=_web_address,
+            help="Where people's browsers reach Label Studio, if not at URL; remembered.",
+        ),
+    ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -47,6 +62,7 @@ def connect(
     from annotator.jobs.tend import split_rule
     from annotator.services.connect import connect_project, ensure_studio_project
     from annotator.services.reconcile import reconcile
+    from annotator.services.status import studio_page
     from annotator.studio.client import StudioClient
     from annotator.studio.config import parse_config
 
@@ -69,6 +85,8 @@ def connect(
         }
         if backend_url is not None:
             secrets["backend_url"] = backend_url
+        if public_url is not None or client.url != opened.settings.studio_url:
+            secrets["studio_public_url"] = public_url
         write_secrets(opened.settings.home, secrets)
         settings = load_settings(opened.settings.home)
         connection = connect_project(
@@ -84,8 +102,10 @@ def connect(
         pulled = reconcile(
             opened.database, opened.reload(), client, split=split_rule(settings), full=True
         )
+        page = studio_page(settings, opened.reload())
     lines = [
-        f"connected to project {project} at {client.url}; events arrive at {settings.backend}",
+        f"connected to project {project}: {page}",
+        f"events arrive at {settings.backend}",
         f"{pulled.n_tasks} tasks found there, {pulled.n_news} news",
         f"labels: {', '.join(connection.config.labels)}",
     ]
@@ -97,6 +117,7 @@ def connect(
     emit(
         {
             "project": project,
+            "page": page,
             "backend": connection.backend,
             "webhook": connection.webhook,
             "event_arrived": connection.event_arrived,
@@ -122,7 +143,7 @@ def disconnect(home: HomeOption = None, as_json: JsonOption = False) -> None:
         )
         write_secrets(
             opened.settings.home,
-            {"studio_url": None, "studio_token": None, "studio_project": None},
+            dict.fromkeys(("studio_url", "studio_public_url", "studio_token", "studio_project")),
         )
     emit(
         {"removed": removed},

@@ -75,11 +75,15 @@ def _all(opened: OpenProject) -> Iterator[Finding]:
 
 def _task(opened: OpenProject, number: int) -> Iterator[Finding]:
     from annotator.cli.project import open_studio
+    from annotator.services.doctor import Finding
     from annotator.services.registry import load_version
+    from annotator.services.status import studio_page
     from annotator.services.task_report import explain_task
 
     settings = opened.settings
     with open_studio(opened) as client:
+        page = studio_page(settings, opened.project, number)
+        yield Finding(part="page", state="good", message=page or "")
         yield from explain_task(
             opened.database,
             opened.project,

@@ -24,7 +24,6 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 def _lines(value: dict[str, Any]) -> list[str]:
     tasks, studio, run = value["tasks"], value["label_studio"], value["last_run"]
-    connected = f"project {studio['project']} at {studio['url']}" if studio["connected"] else "no"
     lines = [
         f"project        {value['project']} ({value['unit']} tasks)",
         f"documents      {value['documents']['train']} to learn from, "
@@ -36,7 +35,7 @@ def _lines(value: dict[str, Any]) -> list[str]:
         f"model          {_model(value['active_version'])}",
         f"last run       {run['id']} {run['state']}" if run else "last run       none",
         f"worker         {'alive' if value['worker']['alive'] else 'not running'}",
-        f"label studio   {connected}",
+        f"label studio   {_place(studio)}",
     ]
     if value["queue"]:
         head = ", ".join(str(item["task"]) for item in value["queue"])
@@ -48,6 +47,13 @@ def _lines(value: dict[str, Any]) -> list[str]:
     if failed:
         lines.append(f"inbox          {failed} events could not be understood; sync pulls them")
     return lines
+
+
+def _place(studio: dict[str, Any]) -> str:
+    if not studio["connected"]:
+        return "not connected; annotator connect URL --token T --project N"
+    url, page = studio["url"], studio["page"]
+    return page if page.startswith(f"{url}/") else f"{page} (called at {url})"
 
 
 def _model(version: dict[str, Any] | None) -> str:

@@ -52,7 +52,7 @@ def examine_studio(
     except StudioError as error:
         yield Finding(part="label studio", state="bad", message=str(error))
         return
-    yield _release(client.url, release, user)
+    yield _release(settings, client.url, release, user)
     yield _labels(database, project, remote)
     yield _backend(settings, backends)
     yield _webhook(settings, number, webhooks, has_backend=bool(backends))
@@ -60,8 +60,10 @@ def examine_studio(
     yield _events(settings, database, client, remote, wait_s)
 
 
-def _release(url: str, release: str, user: Mapping[str, Any]) -> Finding:
+def _release(settings: Settings, url: str, release: str, user: Mapping[str, Any]) -> Finding:
     who = f"user {user.get('id', 'unknown')}"
+    if settings.studio_public_url:
+        who += f"; people open it at {settings.studio_public_url}"
     if release.startswith(_TESTED):
         message = f"{url} answers: release {release}, {who}"
         return Finding(part="label studio", state="good", message=message)

@@ -19,9 +19,18 @@ from annotator.store.snapshots import n_new_sentences
 from annotator.store.tasks import count_tasks
 from annotator.store.versions import ModelVersion, active_version
 
-__all__ = ["WORKER_LEASE", "project_status", "run_to_json", "version_to_json"]
+__all__ = ["WORKER_LEASE", "project_status", "run_to_json", "studio_page", "version_to_json"]
 
 WORKER_LEASE = "worker:"
+
+
+def studio_page(settings: Settings, project: Project, task: int | None = None) -> str | None:
+    """Return where people open the connected project in Label Studio, or one task of it."""
+    if project.studio is None:
+        return None
+    base = settings.studio_public_url or project.studio.host
+    page = f"{base}/projects/{project.studio.project_id}/data"
+    return page if task is None else f"{page}?task={task}"
 
 
 def run_to_json(run: Run) -> dict[str, Any]:
@@ -95,6 +104,7 @@ def project_status(
             "label_studio": {
                 "connected": project.studio is not None,
                 "url": project.studio.host if project.studio else None,
+                "page": studio_page(settings, project),
                 "project": project.studio.project_id if project.studio else None,
                 "pulled_at": project.pulled_at.isoformat() if project.pulled_at else None,
             },

@@ -104,9 +104,9 @@ def add_runs(session: Any, project_id: int) -> None:
 
 
 @contextmanager
-def serve(world: World, *, below: str = "") -> Iterator[BackendServer]:
+def serve(world: World, *, below: str = "", **settings: Any) -> Iterator[BackendServer]:
     """Serve, where ``below`` says so under a path, as a proxy would."""
-    app = world.client().application
+    app = world.client(**settings).application
     if below:
         app.wsgi_app = DispatcherMiddleware(NotFound(), {below: app.wsgi_app})
     server = BackendServer(app, world.settings)
@@ -189,6 +189,19 @@ def test_the_page_works_under_a_path_of_a_proxy(browser: Browser, filled: World)
         expect(watched.page.locator("#signs")).to_contain_text("Worker: running")
         expect(watched.page.locator(".product")).to_have_css("margin", "0px")
         assert (watched.problems, watched.foreign) == ([], [])
+        watched.context.close()
+
+
+def test_links_lead_to_where_browsers_reach_label_studio(browser: Browser, filled: World) -> None:
+    with serve(filled, studio_public_url="https://studio.example/label") as server:
+        watched = Watched(browser, server)
+        links = watched.page.get_by_role("link", name="900")
+        traffic = watched.page.get_by_role("link", name="Project 5 on studio.example")
+
+        expect(links).to_have_attribute(
+            "href", "https://studio.example/label/projects/5/data?task=900"
+        )
+        expect(traffic).to_have_attribute("href", "https://studio.example/label/projects/5/data")
         watched.context.close()
 
 

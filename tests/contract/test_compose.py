@@ -103,3 +103,11 @@ def test_the_address_of_the_page_is_a_name_that_label_studio_takes() -> None:
 
     assert set(named) == set(SERVICES["annotator"]["networks"]["default"]["aliases"])
     assert all("." in name for name in named)
+
+
+def test_the_links_of_the_page_lead_to_the_port_that_is_open() -> None:
+    named = re.findall(r"--public-url http://([\d.]+:\d+)", PAGE.read_text("utf-8"))
+
+    (port,) = SERVICES["label-studio"]["ports"]
+    assert named
+    assert all(port.startswith(f"{address}:") for address in named)

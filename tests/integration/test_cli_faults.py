@@ -178,6 +178,27 @@ def test_an_event_that_cannot_be_understood_is_kept_and_told_by_status(
     assert "1 events could not be understood" in status.out
 
 
+@pytest.mark.parametrize(
+    ("public", "said"),
+    [
+        ({}, "label studio   http://127.0.0.1:9/projects/5/data\n"),
+        (
+            {"studio_public_url": "https://studio.example/"},
+            "label studio   https://studio.example/projects/5/data (called at http://127.0.0.1:9)",
+        ),
+    ],
+    ids=["as it is called", "another one"],
+)
+def test_status_tells_where_people_open_label_studio(
+    annotator: Run, world: World, public: dict[str, str], said: str
+) -> None:
+    write_secrets(world.settings.home, public)
+
+    status = annotator("status", "--home", world.settings.home)
+
+    assert said in status.out
+
+
 # ---------------------------------------------------------------- Label Studio and the network
 
 
@@ -208,6 +229,20 @@ def test_connecting_to_a_label_studio_that_does_not_run_leaves_the_project_as_it
     assert LINK.host in outcome.error
     assert "a1b2c3" not in outcome.error
     assert (dump(home), (home / "secrets.toml").read_bytes()) == before
+
+
+@pytest.mark.parametrize("address", ["studio.example", "ftp://studio.example", "https://"])
+def test_an_address_that_no_browser_opens_is_refused_before_anything_is_done(
+    annotator: Run, home: Path, address: str
+) -> None:
+    before = (home / "secrets.toml").read_bytes()
+    options = ("--token", "a1b2c3" * 6, "--project", 1, "--public-url", address, "--home", home)
+
+    outcome = annotator("connect", LINK.host, *options)
+
+    assert outcome.code == 2
+    assert "https://" in outcome.err
+    assert (home / "secrets.toml").read_bytes() == before
 
 
 @pytest.mark.parametrize("command", ["sync", "push", "disconnect"])

@@ -103,8 +103,11 @@ def test_the_environment_wins_over_both_files_and_arguments_over_it(
         ("prot = 1", "setting prot .*there is no such setting"),
         ("port 1", "annotator.toml: not valid TOML"),
         ("lease_s = 0.5", "setting lease_s"),
+        ("studio_public_url = 'javascript:alert(1)'", "setting studio_public_url .*https://"),
+        ("studio_public_url = 'http://'", "setting studio_public_url .*a host"),
+        ("studio_public_url = 'https://u:geheim@h'", "setting studio_public_url .*password"),
     ],
-    ids=["range", "choice", "unknown", "no TOML", "too short"],
+    ids=["range", "choice", "unknown", "no TOML", "too short", "no web", "no host", "password"],
 )
 def test_a_wrong_value_is_named_with_its_file(home: Path, line: str, message: str) -> None:
     (home / CONFIG_FILE).write_text(line, encoding="utf-8")

@@ -260,6 +260,16 @@ def test_a_configuration_that_cannot_be_served_is_told(
     assert there(settings, database, whole)["labels"].state == "bad"
 
 
+def test_the_address_of_peoples_browsers_is_told(
+    settings: Settings, database: Database, whole: WholeStudio
+) -> None:
+    public = settings.model_copy(update={"studio_public_url": "https://studio.example"})
+
+    found = there(public, database, whole)
+
+    assert "people open it at https://studio.example" in found["label studio"].message
+
+
 def test_another_release_is_told(
     settings: Settings, database: Database, whole: WholeStudio
 ) -> None:
