@@ -80,6 +80,9 @@ class Settings(BaseSettings):
 
     encoder: str = Field("minilm", description="Encoder: minilm, a local folder, or a hub id.")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
+    processes: int = Field(
+        1, ge=1, description="Processes that train one model together; with cuda a GPU each."
+    )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="What the encoder predicts in; auto measures which is faster."
     )

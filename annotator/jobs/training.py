@@ -15,6 +15,7 @@ from typing import Any
 
 from annotator.errors import AnnotatorError, CancelledError, LeaseLostError, StoreError
 from annotator.logs import configure_logs, get_logger
+from annotator.services.engine import LocalEngine
 from annotator.services.retrain import RunSettings, run_training
 from annotator.settings import Settings, load_settings
 from annotator.store.database import Database
@@ -40,6 +41,7 @@ def run_settings(settings: Settings, device: str) -> RunSettings:
             batch_size=settings.batch_size,
             seed=settings.seed,
         ),
+        engine=LocalEngine(processes=settings.processes),
     )
 
 

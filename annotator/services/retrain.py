@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from annotator.domain import TaggedSentence
 from annotator.errors import CheckpointError
 from annotator.model import Predictor, checkpoint_sha256
+from annotator.services.engine import LocalEngine
 from annotator.services.model_card import write_card
 from annotator.services.plan import RunPlan, plan_run
 from annotator.services.registry import load_version
@@ -38,7 +39,6 @@ from annotator.training import (
     TrainingSettings,
     decide,
     evaluate,
-    train,
 )
 
 __all__ = ["RunSettings", "evaluate_version", "run_training"]
@@ -55,6 +55,7 @@ class RunSettings:
     device: str
     models_folder: Path
     training: TrainingSettings
+    engine: LocalEngine = field(default_factory=LocalEngine)
 
 
 def evaluate_version(predictor: Predictor, sentences: Sequence[TaggedSentence]) -> Evaluation:
@@ -226,7 +227,7 @@ def _train(plan: RunPlan, run: Run, settings: RunSettings, report: Report) -> Pa
 
     if not folder.is_dir():
         settings.models_folder.mkdir(parents=True, exist_ok=True)
-        train(
+        settings.engine.train(
             plan.train,
             schema=plan.snapshot.schema,
             encoder=settings.encoder,

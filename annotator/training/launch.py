@@ -11,13 +11,11 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
-from torch import Tensor
-from torch import distributed as dist
 
 from annotator.domain import TaggedSentence
 from annotator.errors import AnnotatorError, TrainingError
 from annotator.training.loop import TrainingResult, train
-from annotator.training.replica import Replica
+from annotator.training.replica import Replica, sum_over_group
 from annotator.training.run import TrainingProgress
 
 __all__ = ["train_together"]
@@ -44,9 +42,12 @@ def train_together(
         **arguments: The others of ``train``.
 
     Raises:
-        TrainingError: if a process dies, or what ``train`` raises.
+        TrainingError: if a process dies, the device does not take several, or what ``train``
+            raises.
     """
     kind = torch.device(device).type
+    if kind not in ("cpu", "cuda"):
+        raise TrainingError(f"{kind} takes one process, found {n_processes}; set processes to 1")
     if kind == "cuda" and n_processes > torch.cuda.device_count():
         n_gpus = torch.cuda.device_count()
         raise TrainingError(f"there are {n_gpus} GPUs for {n_processes} processes; ask for fewer")
@@ -125,7 +126,7 @@ def _work(
     if kind == "cpu":
         torch.set_num_threads(max(1, torch.get_num_threads() // n))
     state = PartialState(cpu=kind == "cpu")
-    replica = Replica(rank=rank, n=n, device=state.device, reduce=_sum)
+    replica = Replica(rank=rank, n=n, device=state.device, reduce=sum_over_group)
     on_progress = sender.send if sender is not None else None
     try:
         result = train(
@@ -140,8 +141,3 @@ def _work(
             sender.send(result)
     finally:
         state.destroy_process_group()
-
-
-def _sum(value: Tensor) -> Tensor:
-    dist.all_reduce(value)
-    return value

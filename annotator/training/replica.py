@@ -7,8 +7,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch import distributed as dist
 
-__all__ = ["Replica"]
+__all__ = ["Replica", "sum_over_group"]
+
+
+def sum_over_group(value: Tensor) -> Tensor:
+    """Add ``value`` up over the process group of ``torch.distributed``, in place."""
+    dist.all_reduce(value)
+    return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

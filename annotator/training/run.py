@@ -29,6 +29,8 @@ from annotator.training.state import Position, RunState, load_state, save_state
 __all__ = ["Run", "TrainingData", "TrainingProgress"]
 
 _SMOOTHING = 0.95
+_LOAD_TRIES = 60
+_LOAD_PAUSE_S = 1.0
 _DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -121,13 +123,30 @@ class Run:
         self._dtype = _DTYPES[precision]
         # Gradients that fp16 cannot hold are scaled up before and down after (Micikevicius 2018).
         self.scaler = torch.amp.GradScaler(kind, enabled=precision == "fp16")
-        self.position = load_state(folder, self._state, digest=digest)
+        self.position = self._load()
 
     @property
     def _state(self) -> RunState:
         means = () if self.average is None else self.average.values
         return RunState(
             model=self.model, optimizer=self.optimizer, scaler=self.scaler, average=means
+        )
+
+    def _load(self) -> Position:
+        """Take up the saved state, in all processes the same one.
+
+        A network file system may show a machine an older file than another has written.
+        """
+        for _ in range(_LOAD_TRIES):
+            position = load_state(self._folder, self._state, digest=self._digest)
+            step = torch.tensor([position.step], dtype=torch.float64, device=self.replica.device)
+            total, squares = self.replica.sum(torch.cat([step, step.square()])).tolist()
+            if self.replica.n * squares == total * total:
+                return position
+            time.sleep(_LOAD_PAUSE_S)
+        raise TrainingError(
+            f"the processes of this run find different states in {self._folder.parent}: it must be "
+            "on storage that all machines share under one path"
         )
 
     @property

@@ -19,7 +19,7 @@ from annotator.formats import read_corpus
 from annotator.jobs.queue import JobQueue
 from annotator.jobs.tend import Tender
 from annotator.jobs.training import execute_run
-from annotator.services import retrain
+from annotator.services import engine
 from annotator.services.export import export_gold
 from annotator.services.inbox import receive_event
 from annotator.services.ingest import ingest_documents
@@ -76,7 +76,7 @@ class Loop:
 def loop(
     settings: Settings, database: Database, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Loop]:
-    monkeypatch.setattr(retrain, "train", lambda *a, **o: train(*a, **o, options=TINY_HEADS))
+    monkeypatch.setattr(engine, "train", lambda *a, **o: train(*a, **o, options=TINY_HEADS))
     with database.write() as session:
         link_studio(session, project.id, LINK)
     quick = settings.model_copy(

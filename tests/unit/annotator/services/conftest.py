@@ -9,7 +9,7 @@ from factories import LINK, TINY_HEADS
 from fake_studio import FakeStudio
 from run_world import ingest
 
-from annotator.services import retrain
+from annotator.services import engine
 from annotator.services.inbox import InboxReport, process_inbox, receive_event
 from annotator.services.labels import SplitRule
 from annotator.services.reconcile import PullReport, reconcile
@@ -80,5 +80,5 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         folders.append(options["folder"])
         return train_for_real(*arguments, **options, options=TINY_HEADS)
 
-    monkeypatch.setattr(retrain, "train", train)
+    monkeypatch.setattr(engine, "train", train)
     return folders

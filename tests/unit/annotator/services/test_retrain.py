@@ -16,7 +16,7 @@ from annotator.domain import Entity, Relation
 from annotator.errors import CheckpointError, NotFoundError, TrainingError
 from annotator.jobs.training import execute_run
 from annotator.model import checkpoint_sha256
-from annotator.services import retrain
+from annotator.services import engine
 from annotator.services.ingest import ingest_documents
 from annotator.services.plan import RunPlan, plan_run
 from annotator.services.promote import previous_version, promote_version
@@ -138,7 +138,7 @@ def good_version(
     """A version in use that the usual training of these tests does not reach."""
     with monkeypatch.context() as patch:
         patch.setattr(
-            retrain, "train", lambda *_a, folder, **_o: shutil.copytree(good_checkpoint, folder)
+            engine, "train", lambda *_a, folder, **_o: shutil.copytree(good_checkpoint, folder)
         )
         version, _ = do(database, gold, claim(database, gold), settings)
     assert version.metrics["holdout"]["ner"]["micro"]["f1"] > 90
@@ -275,7 +275,7 @@ def test_a_cancelled_run_stops_and_leaves_the_version_in_use(
                 )
             )
 
-    monkeypatch.setattr(retrain, "train", train_long)
+    monkeypatch.setattr(engine, "train", train_long)
 
     assert execute_run(settings, database, run.id, owner=OWNER) == "cancelled"
     assert read(database, run).state == "cancelled"
