@@ -11,7 +11,15 @@ from db.tables_model import (
     SnapshotRow,
     TrainingRunRow,
 )
-from db.tables_project import AuditRow, DocumentRow, LabelSchemaRow, ProjectRow, SentenceRow
+from db.tables_project import (
+    AuditRow,
+    DocumentBandRow,
+    DocumentRow,
+    GroupAliasRow,
+    LabelSchemaRow,
+    ProjectRow,
+    SentenceRow,
+)
 from db.tables_studio import (
     LeaseRow,
     PushRow,
@@ -26,9 +34,11 @@ __all__ = [
     "AnnotationRow",
     "AuditRow",
     "Base",
+    "DocumentBandRow",
     "DocumentRow",
     "EntityRow",
     "EvaluationRow",
+    "GroupAliasRow",
     "LabelSchemaRow",
     "LeaseRow",
     "ModelVersionRow",

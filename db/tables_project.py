@@ -5,13 +5,29 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base
 from db.types import BigId, Json, UtcDateTime
 
-__all__ = ["AuditRow", "DocumentRow", "LabelSchemaRow", "ProjectRow", "SentenceRow"]
+__all__ = [
+    "AuditRow",
+    "DocumentBandRow",
+    "DocumentRow",
+    "GroupAliasRow",
+    "LabelSchemaRow",
+    "ProjectRow",
+    "SentenceRow",
+]
 
 
 class ProjectRow(Base):
@@ -49,12 +65,17 @@ class LabelSchemaRow(Base):
 
 
 class DocumentRow(Base):
-    """A text as it came. ``split`` says whether learning may look at it."""
+    """A text as it came. ``split`` says whether learning may look at it.
+
+    ``group_key`` is the same for all that must stay on one side of the split; None while nobody
+    has looked for near-duplicates of the text.
+    """
 
     __tablename__ = "document"
     __table_args__ = (
         UniqueConstraint("project_id", "name"),
         CheckConstraint("split IN ('train', 'holdout')", name="split"),
+        Index("ix_document_group", "project_id", "group_key", "split"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -63,8 +84,33 @@ class DocumentRow(Base):
     text: Mapped[str] = mapped_column(Text)
     text_hash: Mapped[str] = mapped_column(String(64), index=True)
     split: Mapped[str] = mapped_column(String(20))
+    group_key: Mapped[str | None] = mapped_column(String(400))
     meta: Mapped[dict[str, Any]] = mapped_column(Json)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class DocumentBandRow(Base):
+    """A MinHash band of a document, by which its near-duplicates are found.
+
+    A band that another document of the group has already is not stored again.
+    """
+
+    __tablename__ = "document_band"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id"), primary_key=True)
+    band: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    document_id: Mapped[int] = mapped_column(BigId, ForeignKey("document.id"), primary_key=True)
+
+
+class GroupAliasRow(Base):
+    """A name whose documents belong to a group of another name."""
+
+    __tablename__ = "group_alias"
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(400), primary_key=True)
+    group_key: Mapped[str] = mapped_column(String(400), index=True)
 
 
 class SentenceRow(Base):

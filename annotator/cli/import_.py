@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -15,6 +15,9 @@ from annotator.cli.project import (
     open_project,
     progress_bar,
 )
+
+if TYPE_CHECKING:
+    from annotator.services.ingest import IngestReport
 
 __all__ = ["register"]
 
@@ -78,13 +81,34 @@ def import_(
         + (f", {report.n_known} known before" if report.n_known else ""),
         f"labels of {report.n_labelled} documents: {report.n_entities} entities, "
         f"{report.n_relations} relations",
-        f"{report.n_holdout} documents drawn into the hold-out",
+        f"{report.n_holdout} documents drawn into the hold-out; {report.n_groups} groups in all",
+        *_warnings(report),
     ]
     for word, items in (("left out", corpus.report.skipped), ("repaired", corpus.report.repaired)):
         lines += [f"{word}: {item.place}: {item.reason}" for item in items[:10]]
         if len(items) > 10:
             lines.append(f"{word}: and {len(items) - 10} more (--json lists all)")
     emit(value, lines, as_json=as_json)
+
+
+def _warnings(report: IngestReport) -> list[str]:
+    lines = []
+    if report.n_duplicates:
+        lines.append(
+            f"{report.n_duplicates} documents are near-duplicates of others and are kept on "
+            "their side of the split"
+        )
+    if report.n_kept_out:
+        lines.append(
+            f"warning: {report.n_kept_out} documents stay out of the hold-out: labels of their "
+            "near-duplicates are learnt from"
+        )
+    if report.n_moved:
+        lines.append(
+            f"warning: {report.n_moved} documents stored before changed sides, to be with their "
+            "near-duplicates"
+        )
+    return lines
 
 
 def register(app: typer.Typer) -> None:

@@ -12,9 +12,11 @@ from sqlalchemy.orm import Session
 from annotator.domain import Document, Entity, Relation
 from annotator.errors import TaskFormatError
 from annotator.services.corrections import compare_labels
+from annotator.services.groups import Arrival, place_documents, remember_places
 from annotator.services.ingest import draw_split, store_document
 from annotator.store.annotations import NewAnnotation, record_annotation
 from annotator.store.documents import find_document, find_sentence, hash_text, keep_shown
+from annotator.store.groups import group_of
 from annotator.store.tasks import Task, add_task, find_task, move_task, refresh_state
 from annotator.studio.codec import result_to_labels
 from annotator.studio.config import LabelConfig
@@ -118,15 +120,27 @@ def _place(
         held = find_document(session, project_id, name)
         # Two pages of one text may differ in their markup; a document keeps the markup of one.
         document = name if held is None or (is_plain and held.text == text) else document
-    # An edited text stays on its side of the split: it is a near-duplicate of what it was.
-    drawn = (
-        known.split
+    held = find_document(session, project_id, document)
+    if held is not None and held.text == text:
+        return held.id, None
+    # An edited text stays with what it was before, on the same side of the split.
+    group = group_of(session, known.document_id) if known is not None else None
+    arrival = Arrival(
+        group=group or document,
+        text=text,
+        split=known.split
         if known is not None
-        else draw_split(document, share=split.holdout_share, seed=split.seed)
+        else draw_split(document, share=split.holdout_share, seed=split.seed),
     )
+    (place,), _ = place_documents(session, project_id, [arrival])
     stored, _, _ = store_document(
-        session, project_id, Document(id=document, text=text), split=drawn
+        session,
+        project_id,
+        Document(id=document, text=text),
+        split=place.split,
+        group=place.group,
     )
+    remember_places(session, project_id, {stored: place})
     return stored, None
 
 

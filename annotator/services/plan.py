@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from annotator.domain import LabelSchema, TaggedSentence
 from annotator.errors import TrainingError
+from annotator.services.groups import group_stored_documents
 from annotator.store.database import Database
 from annotator.store.gold import GoldUnit, gold_units
 from annotator.store.projects import current_schema
@@ -38,6 +39,7 @@ def plan_run(database: Database, project_id: int, run: Run) -> RunPlan:
             snapshot = get_snapshot(session, run.snapshot_id)
             units = list(gold_units(session, project_id, ids=sorted(snapshot.members)))
         return _plan(snapshot, units)
+    group_stored_documents(database, project_id)
     with database.write() as session:
         units = list(gold_units(session, project_id))
         learnt = LabelSchema.from_documents([unit.document for unit in units])

@@ -29,6 +29,7 @@ __all__ = [
     "hash_text",
     "iter_documents",
     "keep_shown",
+    "known_names",
     "sentences_of",
     "sentences_without_task",
     "shown_of",
@@ -44,13 +45,17 @@ FORMER = -(10**12)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewDocument:
-    """A document about to be stored, with its sentences and their word counts."""
+    """A document about to be stored, with its sentences and their word counts.
+
+    ``group`` is None where nobody has looked for near-duplicates.
+    """
 
     name: str
     text: str
     split: str
     meta: dict[str, Any]
     sentences: Sequence[tuple[Sentence, int]]
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +106,17 @@ def find_document(session: Session, project_id: int, name: str) -> StoredDocumen
     return None if row is None else _document(row)
 
 
+def known_names(session: Session, project_id: int, names: Sequence[str]) -> set[str]:
+    """Return those of these names that documents have."""
+    return set(
+        session.scalars(
+            select(DocumentRow.name).where(
+                DocumentRow.project_id == project_id, DocumentRow.name.in_(names)
+            )
+        )
+    )
+
+
 def keep_shown(session: Session, document_id: int, shown: Any) -> None:
     """Keep what Label Studio shows of a document where that is no plain text: turns or markup."""
     row = session.get_one(DocumentRow, document_id)
@@ -143,6 +159,7 @@ def add_document(
         text=document.text,
         text_hash=digest,
         split=document.split,
+        group_key=document.group,
         meta=document.meta,
         created_at=datetime.now(UTC),
     )

@@ -60,7 +60,7 @@ def _unit(
 ) -> GoldUnit:
     start, end = row.region_start, row.region_end
     is_whole = (start, end) == (0, len(document.text))
-    group = str(document.meta.get("group") or document.name)
+    group = document.group_key or str(document.meta.get("group") or document.name)
     meta: dict[str, Any] = dict(document.meta) if is_whole else {"sentences": [[0, end - start]]}
     meta["group"] = group
     if not is_whole:

@@ -1,0 +1,215 @@
+"""Groups of documents that must stay on one side of the split, and the bands that find them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.orm import Session
+
+from db.inserts import insert_new
+from db.tables import AnnotationRow, DocumentBandRow, DocumentRow, GroupAliasRow, ProjectRow
+
+__all__ = [
+    "GroupedText",
+    "add_alias",
+    "add_bands",
+    "assign_group",
+    "count_groups",
+    "find_by_bands",
+    "group_of",
+    "have_labels",
+    "lock_groups",
+    "members_of",
+    "merge_groups",
+    "move_to_side",
+    "resolve_aliases",
+    "sides_of",
+    "ungrouped_documents",
+]
+
+_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupedText:
+    """A stored document's text and the group it is in."""
+
+    document_id: int
+    group: str
+    text: str
+
+
+def lock_groups(session: Session, project_id: int) -> None:
+    """Wait for others that group documents of the project; none may until we commit."""
+    session.execute(
+        select(ProjectRow.id).where(ProjectRow.id == project_id).with_for_update(key_share=True)
+    )
+
+
+def group_of(session: Session, document_id: int) -> str | None:
+    """Return the group of a document: all of its name are on one side of the split."""
+    return session.scalar(select(DocumentRow.group_key).where(DocumentRow.id == document_id))
+
+
+def count_groups(session: Session, project_id: int) -> int:
+    """Count the groups that the project's documents fall into."""
+    return (
+        session.scalar(
+            select(func.count(DocumentRow.group_key.distinct())).where(
+                DocumentRow.project_id == project_id
+            )
+        )
+        or 0
+    )
+
+
+def resolve_aliases(session: Session, project_id: int, names: Iterable[str]) -> dict[str, str]:
+    """Return the groups that these names have become part of, by name."""
+    found: dict[str, str] = {}
+    for part in _chunks(set(names)):
+        rows = session.execute(
+            select(GroupAliasRow.name, GroupAliasRow.group_key).where(
+                GroupAliasRow.project_id == project_id, GroupAliasRow.name.in_(part)
+            )
+        )
+        found.update({row[0]: row[1] for row in rows})
+    return found
+
+
+def sides_of(session: Session, project_id: int, groups: Iterable[str]) -> dict[str, str]:
+    """Return the side of the split of each of these groups that exists."""
+    found: dict[str, str] = {}
+    for part in _chunks(set(groups)):
+        rows = session.execute(
+            select(DocumentRow.group_key, func.min(DocumentRow.split))
+            .where(DocumentRow.project_id == project_id, DocumentRow.group_key.in_(part))
+            .group_by(DocumentRow.group_key)
+        )
+        found.update({str(row[0]): row[1] for row in rows})
+    return found
+
+
+def find_by_bands(session: Session, project_id: int, bands: Iterable[int]) -> list[GroupedText]:
+    """Return the documents that are stored under any of these bands."""
+    found: dict[int, GroupedText] = {}
+    for part in _chunks(set(bands)):
+        rows = session.execute(
+            select(DocumentRow.id, DocumentRow.group_key, DocumentRow.text)
+            .join(DocumentBandRow, DocumentBandRow.document_id == DocumentRow.id)
+            .where(DocumentBandRow.project_id == project_id, DocumentBandRow.band.in_(part))
+        )
+        found |= {
+            row[0]: GroupedText(document_id=row[0], group=str(row[1]), text=row[2]) for row in rows
+        }
+    return [found[i] for i in sorted(found)]
+
+
+def members_of(session: Session, project_id: int, group: str, *, limit: int) -> list[GroupedText]:
+    """Return the newest documents of a group."""
+    rows = session.execute(
+        select(DocumentRow.id, DocumentRow.text)
+        .where(DocumentRow.project_id == project_id, DocumentRow.group_key == group)
+        .order_by(DocumentRow.id.desc())
+        .limit(limit)
+    )
+    return [GroupedText(document_id=row[0], group=group, text=row[1]) for row in rows]
+
+
+def have_labels(session: Session, project_id: int, groups: Iterable[str]) -> bool:
+    """Tell whether any document of these groups bears submitted labels."""
+    return (
+        session.scalar(
+            select(AnnotationRow.id)
+            .join(DocumentRow, DocumentRow.id == AnnotationRow.document_id)
+            .where(
+                DocumentRow.project_id == project_id,
+                DocumentRow.group_key.in_(list(groups)),
+                AnnotationRow.is_current,
+                AnnotationRow.state == "submitted",
+            )
+            .limit(1)
+        )
+        is not None
+    )
+
+
+def add_bands(session: Session, project_id: int, bands: Mapping[int, Sequence[int]]) -> None:
+    """Store bands by document id."""
+    rows = [
+        {"project_id": project_id, "band": band, "document_id": document_id}
+        for document_id, found in bands.items()
+        for band in sorted(set(found))
+    ]
+    if rows:  # past the ORM, which would cost more than the insert
+        table = DocumentBandRow.metadata.tables[DocumentBandRow.__tablename__]
+        session.connection().execute(insert(table), rows)
+
+
+def add_alias(session: Session, project_id: int, name: str, *, group: str) -> None:
+    """Note that documents of group ``name`` belong to ``group`` from now on."""
+    insert_new(
+        session,
+        GroupAliasRow,
+        [{"project_id": project_id, "name": name, "group_key": group}],
+    )
+
+
+def merge_groups(session: Session, project_id: int, group: str, *, into: str) -> None:
+    """Make one group of two; both must be on one side by the end of the transaction."""
+    session.execute(
+        update(DocumentRow)
+        .where(DocumentRow.project_id == project_id, DocumentRow.group_key == group)
+        .values(group_key=into)
+    )
+    session.execute(
+        update(GroupAliasRow)
+        .where(GroupAliasRow.project_id == project_id, GroupAliasRow.group_key == group)
+        .values(group_key=into)
+    )
+    add_alias(session, project_id, group, group=into)
+
+
+def move_to_side(session: Session, project_id: int, group: str, *, split: str) -> int:
+    """Put a group's documents on one side of the split; return how many were on the other."""
+    moved = session.execute(
+        update(DocumentRow)
+        .where(
+            DocumentRow.project_id == project_id,
+            DocumentRow.group_key == group,
+            DocumentRow.split != split,
+        )
+        .values(split=split)
+        .returning(DocumentRow.id)
+    )
+    return len(moved.all())
+
+
+def ungrouped_documents(
+    session: Session, project_id: int, *, limit: int
+) -> list[tuple[int, str, str, str]]:
+    """Return the id, own group, text and split of documents that nobody has grouped yet."""
+    rows = session.execute(
+        select(
+            DocumentRow.id, DocumentRow.name, DocumentRow.meta, DocumentRow.text, DocumentRow.split
+        )
+        .where(DocumentRow.project_id == project_id, DocumentRow.group_key.is_(None))
+        .order_by(DocumentRow.id)
+        .limit(limit)
+    )
+    return [(row[0], str(row[2].get("group") or row[1]), row[3], row[4]) for row in rows]
+
+
+def assign_group(session: Session, document_id: int, *, group: str, split: str) -> None:
+    """Put a document that was stored without a group into one."""
+    session.execute(
+        update(DocumentRow)
+        .where(DocumentRow.id == document_id)
+        .values(group_key=group, split=split)
+    )
+
+
+def _chunks(values: Iterable[object]) -> Iterable[list[object]]:
+    ordered = list(values)
+    return (ordered[i : i + _CHUNK] for i in range(0, len(ordered), _CHUNK))
