@@ -10,7 +10,8 @@
     │   └── TaskFormatError
     ├── StoreError
     │   ├── NotFoundError (LookupError)
-    │   └── ConflictError
+    │   ├── ConflictError
+    │   └── NewerDatabaseError
     ├── ModelError
     │   ├── CheckpointError
     │   ├── TrainingError
@@ -34,6 +35,7 @@ __all__ = [
     "LabelError",
     "LeaseLostError",
     "ModelError",
+    "NewerDatabaseError",
     "NotFoundError",
     "OffsetError",
     "ShapeError",
@@ -78,6 +80,10 @@ class NotFoundError(StoreError, LookupError):
 
 class ConflictError(StoreError):
     """A row exists already, or changed under our hands."""
+
+
+class NewerDatabaseError(StoreError):
+    """A newer program has migrated the database; this one must leave it alone."""
 
 
 class ModelError(AnnotatorError):

@@ -84,6 +84,7 @@ class ModelHost:
         """Look at the database now, and load what it names; returns when that is done."""
         with self._refreshing:
             try:
+                self._database.check_revision()
                 with self._database.read() as session:
                     wanted = active_version(session, self._project_id)
             except StoreError as error:

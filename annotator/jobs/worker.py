@@ -10,11 +10,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from huey.consumer import Consumer
 
-from annotator.errors import AnnotatorError, LeaseLostError
+from annotator.errors import AnnotatorError, LeaseLostError, NewerDatabaseError
 from annotator.jobs.queue import JobQueue
 from annotator.jobs.tend import Tender
 from annotator.logs import get_logger
@@ -52,7 +53,12 @@ class Worker:
         self._closed = False
 
     def run(self) -> None:
-        """Work until SIGINT or SIGTERM."""
+        """Work until SIGINT or SIGTERM.
+
+        Raises:
+            NewerDatabaseError: if a newer program has upgraded the database meanwhile; whatever
+                was under way is stopped.
+        """
         consumer = self._consumer()
         presence = threading.Thread(target=self._be_present, name="presence", daemon=True)
         presence.start()
@@ -62,12 +68,14 @@ class Worker:
         _log.info("worker.started", owner=self.owner, project=self.settings.project)
         first = threading.Thread(target=self._catch_up, name="catch-up", daemon=True)
         first.start()
-        self._wait_for_signal()
-        self._stopping.set()
-        self._stop_children()
-        consumer.stop(graceful=True)
-        presence.join()
-        _log.info("worker.stopped", owner=self.owner)
+        try:
+            self._wait_for_signal()
+        finally:
+            self._stopping.set()
+            self._stop_children()
+            consumer.stop(graceful=True)
+            presence.join()
+            _log.info("worker.stopped", owner=self.owner)
 
     def _catch_up(self) -> None:
         _logged("tend", self.tender.tend)(True)
@@ -80,7 +88,16 @@ class Worker:
             time.sleep(0.2)
             if time.monotonic() >= tend_at:
                 tend_at = time.monotonic() + pause_s
+                self._check_database()
                 _logged("tend", self.queue.tend)()
+
+    def _check_database(self) -> None:
+        try:
+            self.database.check_revision()
+        except NewerDatabaseError:
+            raise
+        except AnnotatorError as error:  # out of reach for now
+            _log.warning("database.unreachable", error=str(error))
 
     def _consumer(self) -> Consumer:
         huey = self.queue.huey
@@ -181,7 +198,7 @@ class Worker:
             except AnnotatorError as error:
                 _log.warning("presence.failed", error=str(error))
             self._stopping.wait(_PRESENCE_S)
-        with self.database.write() as session:
+        with suppress(AnnotatorError), self.database.write() as session:  # else it runs out
             release_lease(session, name, owner=self.owner)
 
     def _on_signal(self, _number: int, _frame: object) -> None:

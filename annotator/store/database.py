@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
@@ -12,7 +14,7 @@ from alembic.util.exc import CommandError
 from sqlalchemy import Connection, exc, inspect, text
 from sqlalchemy.orm import Session, sessionmaker
 
-from annotator.errors import ConflictError, InputError, StoreError
+from annotator.errors import ConflictError, InputError, NewerDatabaseError, StoreError
 from annotator.resources import migrations_folder
 from db import make_engine, make_sessions
 
@@ -79,48 +81,82 @@ class Database:
         finally:
             session.close()
 
-    def upgrade(self) -> None:
-        """Bring the tables to this program's version.
+    def upgrade(self, revision: str = "head") -> None:
+        """Bring the tables to this program's version, or to an earlier ``revision``.
 
         Raises:
-            StoreError: if the database is newer than the program, or cannot be reached.
+            NewerDatabaseError: if the database is newer than the program.
+            StoreError: if it cannot be reached or upgraded.
         """
-        config = self._alembic()
-        scripts = ScriptDirectory.from_config(config)
-        known = {s.revision for s in scripts.walk_revisions()}
+        config = _alembic()
+        head, _ = _revisions(migrations_folder())
         try:
-            with self._engine.begin() as connection:
-                current = _revision(connection)
-            if current is not None and current not in known:
-                raise StoreError(
-                    f"the database is at version {current}, newer than this program knows; "
-                    "install the annotator that wrote it, or a later one"
-                )
-            if current == scripts.get_current_head():
+            if self._checked_revision() == (head if revision == "head" else revision):
                 return
-            # One program migrates, the other waits and finds it done.
-            with self._engine.execution_options(annotator_writes=True).begin() as connection:
-                if (
-                    self.engine_name == "postgresql"
-                ):  # where writers do not take turns by themselves
-                    connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATING})"))
+            with self._migrating() as connection:
                 config.attributes["connection"] = connection
-                command.upgrade(config, "head")
+                command.upgrade(config, revision)
         except exc.DatabaseError as error:  # also a file that is no database
             raise StoreError(self._explain(error)) from error
         except CommandError as error:
             raise StoreError(f"the database could not be upgraded: {error}") from error
 
+    def check_revision(self) -> None:
+        """Look whether this program still knows the database, as one that runs for long must.
+
+        Raises:
+            NewerDatabaseError: if a newer program has upgraded it meanwhile.
+            StoreError: if it cannot be reached.
+        """
+        try:
+            self._checked_revision()
+        except exc.DatabaseError as error:
+            raise StoreError(self._explain(error)) from error
+
+    def _checked_revision(self) -> str | None:
+        head, known = _revisions(migrations_folder())
+        with self._engine.begin() as connection:
+            current = _revision(connection)
+        if current is not None and current not in known:
+            raise NewerDatabaseError(
+                f"the database is at migration {current}, this program knows those up to {head}: "
+                "a newer annotator has upgraded it; install that version or a later one, or go "
+                "back to the backup made before the upgrade (annotator db restore FILE)"
+            )
+        return current
+
+    @contextmanager
+    def _migrating(self) -> Iterator[Connection]:
+        """Open a transaction in which one program migrates, while others wait and find it done.
+
+        On SQLite a table is changed by making it anew. Foreign keys would not let the old one go
+        that others point to, so they are off meanwhile, and all are looked at before the commit.
+        """
+        is_sqlite = self.engine_name == "sqlite"
+        with self._engine.execution_options(annotator_writes=True).connect() as connection:
+            if is_sqlite:
+                _set_foreign_keys(connection, "OFF")
+            try:
+                with connection.begin():
+                    if not is_sqlite:  # where writers do not take turns by themselves
+                        connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATING})"))
+                    yield connection
+                    if is_sqlite:
+                        _check_foreign_keys(connection)
+            finally:
+                if is_sqlite:
+                    _set_foreign_keys(connection, "ON")
+
     def downgrade(self, revision: str) -> None:
         """Take the tables back to ``revision`` (``base`` removes them)."""
-        config = self._alembic()
-        with self._engine.begin() as connection:
+        config = _alembic()
+        with self._migrating() as connection:
             config.attributes["connection"] = connection
             command.downgrade(config, revision)
 
     def check_drift(self) -> None:
         """Raise StoreError if the migrations do not make the tables that the code declares."""
-        config = self._alembic()
+        config = _alembic()
         with self._engine.begin() as connection:
             config.attributes["connection"] = connection
             try:
@@ -132,12 +168,6 @@ class Database:
         """Give all connections back."""
         self._engine.dispose()
 
-    def _alembic(self) -> Config:
-        config = Config()
-        config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
-        config.set_main_option("path_separator", "os")
-        return config
-
     def _explain(self, error: exc.DBAPIError) -> str:
         # The driver's words, without the statement and its parameters: they hold document text.
         cause = str(error.orig).strip().splitlines()[0] if error.orig else type(error).__name__
@@ -145,11 +175,41 @@ class Database:
         return f"database {where}: {cause}; {_remedy(cause.lower())}"
 
 
+def _alembic() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+@cache
+def _revisions(_folder: Path) -> tuple[str | None, frozenset[str]]:
+    """Return the newest migration in the folder, and all."""
+    scripts = ScriptDirectory.from_config(_alembic())
+    return scripts.get_current_head(), frozenset(s.revision for s in scripts.walk_revisions())
+
+
 def _revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
     found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     return None if found is None else str(found)
+
+
+def _set_foreign_keys(connection: Connection, state: str) -> None:
+    # Past SQLAlchemy, which would begin a transaction: within one the pragma does nothing.
+    cursor = connection.connection.cursor()
+    cursor.execute(f"PRAGMA foreign_keys={state}")
+    cursor.close()
+
+
+def _check_foreign_keys(connection: Connection) -> None:
+    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+    if broken is not None:
+        raise StoreError(
+            f"the migration would leave a row of {broken[0]} that points to no row of {broken[2]}; "
+            "nothing was changed, please report it"
+        )
 
 
 def _remedy(cause: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from factories import make_document
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from annotator.domain import Entity
 from annotator.jobs.queue import JobQueue
@@ -245,3 +245,18 @@ def test_a_cancelled_run_stops(database: Database, run_id: int, start: Start) ->
         cancel_run(session, run_id)
 
     assert wait_for_end(database, run_id).state == "cancelled"
+
+
+def test_a_worker_whose_database_a_newer_program_upgrades_stops_and_says_so(
+    database: Database, settings: Settings, run_id: int, start: Start, tmp_path: Path
+) -> None:
+    worker = start()
+    wait_for_training(database, run_id)
+
+    with database.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+    assert worker.wait(timeout=60) == 1
+    assert children(settings) == []
+    last = (tmp_path / "worker.log").read_text(encoding="utf-8").splitlines()[-1]
+    assert last.startswith("annotator: error: the database is at migration 9999")

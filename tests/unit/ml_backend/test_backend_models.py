@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from backend_world import BASIC, World, make_predict, open_world, tiny_checkpoint
+from sqlalchemy import text
 
 from annotator.model import Predictor, checkpoint_sha256
 from annotator.store.database import Database
@@ -43,6 +44,21 @@ def test_a_version_that_cannot_be_loaded_is_told_and_the_last_good_one_answers(
     assert health["error"] is not None
     assert "tiny-2 cannot be loaded" in status["error"]
     assert answer.json["results"][0]["model_version"] == "tiny-1"
+
+
+def test_a_database_that_a_newer_program_upgraded_is_told_and_the_model_answers_on(
+    world: World,
+) -> None:
+    world.register("tiny-2")
+    with world.database.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+    world.models.refresh()
+
+    health = world.client().get("/health").json
+    status = world.client().get("/api/v1/status", headers=BASIC).json["backend"]
+    assert (health["status"], health["model_version"]) == ("UP", "tiny-1")
+    assert "at migration 9999" in status["error"]
 
 
 def test_weights_that_are_not_the_registered_ones_are_not_served(bare_world: World) -> None:
