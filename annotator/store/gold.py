@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, func, or_, select, tuple_
+from sqlalchemy.orm import Session, aliased
 
 from annotator.domain import Document, Entity, Relation
 from db.tables import AnnotationRow, DocumentRow, EntityRow, RelationRow
 
-__all__ = ["GoldUnit", "count_gold", "gold_units"]
+__all__ = ["GoldUnit", "count_gold", "counts_in_its_region", "gold_units"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,12 +147,39 @@ def _precedes(held: AnnotationRow, other: AnnotationRow) -> bool:
     )
 
 
+def counts_in_its_region() -> ColumnElement[bool]:
+    """Return the condition that no other label of the same region counts before this one.
+
+    It holds for a submitted annotation that is current; where several people labelled a region,
+    for one of theirs.
+    """
+    other = aliased(AnnotationRow)
+    return ~(
+        select(other.id)
+        .where(
+            other.project_id == AnnotationRow.project_id,
+            other.document_id == AnnotationRow.document_id,
+            other.is_current,
+            other.state == "submitted",
+            other.region_start == AnnotationRow.region_start,
+            other.region_end == AnnotationRow.region_end,
+            tuple_(other.ground_truth, other.created_at, other.id)
+            > tuple_(AnnotationRow.ground_truth, AnnotationRow.created_at, AnnotationRow.id),
+        )
+        .exists()
+    )
+
+
 def count_gold(session: Session, project_id: int) -> dict[str, int]:
-    """Count gold annotations by split, and skipped ones."""
+    """Count gold units by split, and skips."""
     rows = session.execute(
         select(DocumentRow.split, AnnotationRow.state, func.count())
         .join(DocumentRow, DocumentRow.id == AnnotationRow.document_id)
-        .where(AnnotationRow.project_id == project_id, AnnotationRow.is_current)
+        .where(
+            AnnotationRow.project_id == project_id,
+            AnnotationRow.is_current,
+            or_(AnnotationRow.state != "submitted", counts_in_its_region()),
+        )
         .group_by(DocumentRow.split, AnnotationRow.state)
     )
     counts = {"train": 0, "holdout": 0, "skipped": 0}

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from annotator.domain import LabelSchema
+from annotator.store.gold import counts_in_its_region
 from db.tables import AnnotationRow, DocumentRow, SentenceRow, SnapshotAnnotationRow, SnapshotRow
 
 __all__ = ["Snapshot", "get_snapshot", "n_new_sentences", "take_snapshot"]
@@ -100,6 +101,7 @@ def n_new_sentences(session: Session, project_id: int) -> tuple[int, int, dateti
             AnnotationRow.is_current,
             AnnotationRow.state == "submitted",
             DocumentRow.split == "train",
+            counts_in_its_region(),  # others are in no snapshot, and would be new for ever
         )
     )
     seen = (

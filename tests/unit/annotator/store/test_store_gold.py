@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from factories import at, make_annotation, make_document
+from tiny_bert import TINY_SCHEMA
 
 from annotator.domain import Entity, Relation
 from annotator.services.ingest import store_document
@@ -12,6 +13,7 @@ from annotator.store.annotations import mark_deleted, record_annotation
 from annotator.store.database import Database
 from annotator.store.gold import GoldUnit, count_gold, gold_units
 from annotator.store.projects import Project
+from annotator.store.snapshots import n_new_sentences, take_snapshot
 
 
 def decide(
@@ -180,3 +182,21 @@ def test_many_labelled_regions_are_read_in_order(database: Database, project: Pr
     assert {len(unit.document.entities) for unit in units} == {1}
     ids = [unit.annotation_id for unit in units]
     assert gold(database, project, ids=ids) == units
+
+
+def test_a_region_that_two_people_labelled_counts_once_and_is_new_once(
+    database: Database, project: Project, document_id: int
+) -> None:
+    decide(database, project, document_id, "1", **one("Drug"), created_at=at(9))
+    decide(database, project, document_id, "2", **one("Effect"), created_at=at(3))
+    with database.read() as session:
+        (unit,) = gold_units(session, project.id)
+        assert count_gold(session, project.id) == {"train": 1, "holdout": 0, "skipped": 0}
+        assert n_new_sentences(session, project.id)[:2] == (1, 1)
+
+    with database.write() as session:
+        members = {unit.annotation_id: "train"}
+        take_snapshot(session, project.id, schema=TINY_SCHEMA, members=members, n_sentences=1)
+
+    with database.read() as session:
+        assert n_new_sentences(session, project.id) == (0, 1, None)
