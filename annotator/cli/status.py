@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from annotator.cli.project import HomeOption, JsonOption, emit, open_project
-from annotator.services.status import project_status
+from annotator.services.status import accepted_shares, project_status
 
 __all__ = ["register"]
 
@@ -19,6 +19,7 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """
     with open_project(home) as opened:
         value = project_status(opened.database, opened.project, opened.settings)
+        value["accepted_share"] = accepted_shares(opened.database, opened.project)
     emit(value, _lines(value), as_json=as_json)
 
 
@@ -28,7 +29,8 @@ def _lines(value: dict[str, Any]) -> list[str]:
         f"project        {value['project']} ({value['unit']} tasks)",
         f"documents      {value['documents']['train']} to learn from, "
         f"{value['documents']['holdout']} in the hold-out; {value['n_sentences']} sentences",
-        f"gold           {value['n_gold']} labels, {value['n_new_sentences']} new sentences since "
+        f"gold           {value['n_gold']} labels{_unseen(value['gold']['in_bulk'])}, "
+        f"{value['n_new_sentences']} new sentences since "
         f"the last run (trains at {value['retrain_at']})",
         f"tasks          {tasks['open']} open, {tasks['labelled']} labelled, "
         f"{tasks['skipped']} skipped",
@@ -40,6 +42,13 @@ def _lines(value: dict[str, Any]) -> list[str]:
     if value["queue"]:
         head = ", ".join(str(item["task"]) for item in value["queue"])
         lines.append(f"shown next     tasks {head}")
+    shares = [
+        f"{share:.0%} of the predicted {kind}"
+        for kind, share in value["accepted_share"].items()
+        if share is not None
+    ]
+    if shares:
+        lines.append(f"people keep    {', '.join(shares)}")
     if value["label_issues"]:
         kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(value["label_issues"].items()))
         lines.append(f"label issues   {kinds} (column issues of the table annotation)")
@@ -47,6 +56,10 @@ def _lines(value: dict[str, Any]) -> list[str]:
     if failed:
         lines.append(f"inbox          {failed} events could not be understood; sync pulls them")
     return lines
+
+
+def _unseen(n_in_bulk: int) -> str:
+    return f" ({n_in_bulk} of them predictions accepted in bulk)" if n_in_bulk else ""
 
 
 def _place(studio: dict[str, Any]) -> str:

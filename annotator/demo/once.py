@@ -13,7 +13,8 @@ from annotator.errors import JobError, StudioError
 from annotator.formats import read_corpus
 from annotator.services.connect import UNCERTAINTY
 from annotator.services.export import export_gold
-from annotator.store.annotations import correction_totals, studio_annotations
+from annotator.services.status import accepted_shares
+from annotator.store.annotations import studio_annotations
 from annotator.store.runs import get_run
 from annotator.store.tasks import open_tasks
 from annotator.store.versions import ModelVersion, list_versions
@@ -183,13 +184,8 @@ class Once:
             "jsonl": read_corpus("jsonl", demo.home / "exports" / "jsonl" / "gold.jsonl").report,
             "bioes": read_corpus("bioes", demo.home / "exports" / "bioes").report,
         }
-        with demo.database.read() as session:
-            totals = correction_totals(session, demo.project().id)
         self.report |= {
-            "accepted_share": {
-                "entities": _share(totals, "entities"),
-                "relations": _share(totals, "relations"),
-            },
+            "accepted_share": accepted_shares(demo.database, demo.project()),
             "exported": folders,
         }
         self.checks["exports read back as they were written"] = all(
@@ -203,11 +199,3 @@ def _f1(version: ModelVersion) -> dict[str, float]:
         "ner": round(holdout["ner"]["micro"]["f1"], 2),
         "re": round(holdout["re"]["micro"]["f1"], 2),
     }
-
-
-def _share(totals: dict[str, int], kind: str) -> float | None:
-    """Return which share of what was proposed was accepted as it stood."""
-    changed = ("removed", "relabelled", "rebounded")
-    kept = totals.get(f"{kind}_kept", 0)
-    proposed = kept + sum(totals.get(f"{kind}_{how}", 0) for how in changed)
-    return round(kept / proposed, 4) if proposed else None

@@ -82,11 +82,13 @@ def receive_event(session: Session, payload: Mapping[str, Any]) -> bool:
 
 def _dedupe_key(action: str, payload: Mapping[str, Any]) -> str:
     # Label Studio sends no event id: the same action on the same objects at the same time is one.
+    # (Two servers count their projects and objects alike.)
     # Objects without a time may be others of the same id, so those events are never repeats.
     keys = ("annotation", "annotations", "task", "tasks")
     objects = [one for key in keys for one in _identities(payload.get(key))]
     project = payload.get("project")
-    subject: Any = [action, objects, project.get("id") if isinstance(project, Mapping) else None]
+    whose = project if isinstance(project, Mapping) else {}
+    subject: Any = [action, objects, whose.get("id"), whose.get("created_at")]
     if not objects or any(at is None for _, at in objects):
         subject.append(secrets.token_hex(16))
     return hashlib.sha256(json.dumps(subject, sort_keys=True, default=str).encode()).hexdigest()

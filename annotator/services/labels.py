@@ -182,7 +182,7 @@ def record_studio_annotation(
         raw=annotation.get("result"),
         annotator=_person(annotation.get("completed_by")),
         ground_truth=bool(annotation.get("ground_truth")),
-        bulk_created=bool(annotation.get("bulk_created")),
+        bulk_created=_is_accepted_in_bulk(annotation),
         lead_time_s=_number(annotation.get("lead_time")),
         parent_prediction=_integer(annotation.get("parent_prediction")),
         parent_version=_version_of(prediction),
@@ -195,6 +195,19 @@ def record_studio_annotation(
     is_new = record_annotation(session, new, revive=revive)
     refresh_state(session, task.id, revive=revive)
     return is_new
+
+
+def _is_accepted_in_bulk(annotation: Mapping[str, Any]) -> bool:
+    """Tell a copy of a prediction that nobody looked at: the Data Manager makes them by the score.
+
+    It does not set ``bulk_created``; but a person takes time, and the editor says of each region
+    where it came from.
+    """
+    if annotation.get("bulk_created"):
+        return True
+    regions = [one for one in annotation.get("result") or () if isinstance(one, Mapping)]
+    is_copy = annotation.get("parent_prediction") is not None
+    return is_copy and not annotation.get("lead_time") and not any("origin" in r for r in regions)
 
 
 def _shift(entity: Entity, offset: int) -> Entity:

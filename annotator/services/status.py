@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from annotator.settings import Settings
-from annotator.store.annotations import count_issues
+from annotator.store.annotations import correction_totals, count_issues
 from annotator.store.database import Database
 from annotator.store.documents import count_documents, count_sentences
 from annotator.store.gold import count_gold
@@ -19,7 +19,14 @@ from annotator.store.snapshots import n_new_sentences
 from annotator.store.tasks import count_tasks
 from annotator.store.versions import ModelVersion, active_version
 
-__all__ = ["WORKER_LEASE", "project_status", "run_to_json", "studio_page", "version_to_json"]
+__all__ = [
+    "WORKER_LEASE",
+    "accepted_shares",
+    "project_status",
+    "run_to_json",
+    "studio_page",
+    "version_to_json",
+]
 
 WORKER_LEASE = "worker:"
 
@@ -31,6 +38,22 @@ def studio_page(settings: Settings, project: Project, task: int | None = None) -
     base = settings.studio_public_url or project.studio.host
     page = f"{base}/projects/{project.studio.project_id}/data"
     return page if task is None else f"{page}?task={task}"
+
+
+def accepted_shares(database: Database, project: Project) -> dict[str, float | None]:
+    """Return which share of the predicted entities and relations people left as they stood.
+
+    None where nobody has looked at one yet. What was accepted in bulk does not count.
+    """
+    with database.read() as session:
+        totals = correction_totals(session, project.id)
+    shares: dict[str, float | None] = {}
+    for kind in ("entities", "relations"):
+        kept = totals.get(f"{kind}_kept", 0)
+        changed = ("removed", "relabelled", "rebounded")
+        shown = kept + sum(totals.get(f"{kind}_{how}", 0) for how in changed)
+        shares[kind] = round(kept / shown, 4) if shown else None
+    return shares
 
 
 def run_to_json(run: Run) -> dict[str, Any]:

@@ -105,6 +105,9 @@ def record_annotation(session: Session, new: NewAnnotation, *, revive: bool = Fa
     )
     if before is not None:
         if _is_old_news(before, new, digest, revive=revive):
+            if before.diff is None and before.content_hash == digest:
+                # The event did not bring the prediction that it began with, the pull does.
+                before.diff, before.parent_version = new.diff, new.parent_version
             if not revive or before.task_id == new.task_id:
                 return False
             new = replace(_decision_of(session, before), task_id=new.task_id)
@@ -287,13 +290,17 @@ def studio_annotations(session: Session, project_id: int) -> dict[str, dict[str,
 
 
 def correction_totals(session: Session, project_id: int) -> dict[str, int]:
-    """Sum what annotators kept and changed of predictions, over current annotations."""
+    """Sum what annotators kept and changed of predictions, over current annotations.
+
+    What was accepted in bulk does not count: nobody looked whether it is right.
+    """
     totals: dict[str, int] = {}
     rows = session.scalars(
         select(AnnotationRow.diff).where(
             AnnotationRow.project_id == project_id,
             AnnotationRow.is_current,
             AnnotationRow.state == "submitted",
+            ~AnnotationRow.bulk_created,
             AnnotationRow.diff.is_not(None),
         )
     )

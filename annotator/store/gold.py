@@ -171,21 +171,22 @@ def counts_in_its_region() -> ColumnElement[bool]:
 
 
 def count_gold(session: Session, project_id: int) -> dict[str, int]:
-    """Count gold units by split, and skips."""
+    """Count gold units by split, those of both accepted in bulk, and skips."""
     rows = session.execute(
-        select(DocumentRow.split, AnnotationRow.state, func.count())
+        select(DocumentRow.split, AnnotationRow.state, AnnotationRow.bulk_created, func.count())
         .join(DocumentRow, DocumentRow.id == AnnotationRow.document_id)
         .where(
             AnnotationRow.project_id == project_id,
             AnnotationRow.is_current,
             or_(AnnotationRow.state != "submitted", counts_in_its_region()),
         )
-        .group_by(DocumentRow.split, AnnotationRow.state)
+        .group_by(DocumentRow.split, AnnotationRow.state, AnnotationRow.bulk_created)
     )
-    counts = {"train": 0, "holdout": 0, "skipped": 0}
-    for split, state, n in rows:
+    counts = {"train": 0, "holdout": 0, "in_bulk": 0, "skipped": 0}
+    for split, state, in_bulk, n in rows:
         if state == "submitted":
             counts[split] += n
+            counts["in_bulk"] += n if in_bulk else 0
         elif state == "skipped":
             counts["skipped"] += n
     return counts

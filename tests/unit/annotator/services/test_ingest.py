@@ -36,7 +36,12 @@ def test_an_import_may_be_repeated(database: Database, project: Project) -> None
     assert (first.n_sentences, first.n_entities, first.n_relations) == (3, 6, 3)
     assert (second.n_documents, second.n_known, second.n_labelled) == (0, 3, 0)
     with database.read() as session:
-        assert count_gold(session, project.id) == {"train": 3, "holdout": 0, "skipped": 0}
+        assert count_gold(session, project.id) == {
+            "train": 3,
+            "holdout": 0,
+            "in_bulk": 0,
+            "skipped": 0,
+        }
 
 
 def test_corrected_labels_of_a_known_document_replace_its_gold(

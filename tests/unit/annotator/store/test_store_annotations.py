@@ -53,7 +53,8 @@ def current(database: Database, project: Project) -> SimpleNamespace:
     with database.read() as session:
         row = current_revision(session, project.id, source="studio", external_id="1")
         assert row is not None
-        return SimpleNamespace(state=row.state, raw=row.raw, received_at=row.received_at)
+        names = ("state", "raw", "received_at", "revision", "diff", "parent_version")
+        return SimpleNamespace(**{name: getattr(row, name) for name in names})
 
 
 def history(database: Database) -> list[tuple[int, str, bool]]:
@@ -123,6 +124,20 @@ def test_what_we_read_out_of_a_result_is_not_the_annotators_decision(
     record(database, first)
 
     assert not record(database, replace(first, entities=(), relations=()))
+
+
+def test_what_changed_of_a_prediction_is_kept_once_the_prediction_is_known(
+    database: Database, project: Project, first: NewAnnotation
+) -> None:
+    record(database, first)  # an event of live mode brings no prediction
+    known = replace(first, diff={"entities_kept": 2}, parent_version="v1")
+
+    is_new = record(database, known, revive=True)
+    record(database, first)
+
+    now = current(database, project)
+    assert (is_new, now.revision) == (False, 1)
+    assert (now.diff, now.parent_version) == ({"entities_kept": 2}, "v1")
 
 
 def test_labels_stay_with_the_text_they_were_made_for(
@@ -219,6 +234,8 @@ def test_corrections_of_submitted_annotations_are_summed(
     skipped = replace(first, external_id="3", state="skipped", diff={"entities_kept": 50})
     record(database, skipped)
     record(database, replace(first, external_id="4"))
+    unseen = replace(first, external_id="5", bulk_created=True, diff={"entities_kept": 50})
+    record(database, unseen)
 
     with database.read() as session:
         totals = correction_totals(session, project.id)
