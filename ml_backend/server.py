@@ -29,6 +29,7 @@ __all__ = ["BackendServer", "serve"]
 _QUICK_THREADS = 4  # beside those that predict: health, setup and webhooks never wait for them
 _DRAIN_S = 10.0
 _LOOP_S = 1.0
+_IN_MEMORY = 8_000_000  # waitress puts what is larger into a file that has no name
 _log = get_logger("backend")
 
 
@@ -158,6 +159,8 @@ def _wrap(
         sockets=sockets,
         threads=settings.threads + _QUICK_THREADS,
         max_request_body_size=2 * int(settings.max_body_mb * 1e6),
+        inbuf_overflow=_IN_MEMORY,
+        outbuf_overflow=_IN_MEMORY,
         clear_untrusted_proxy_headers=True,
         expose_tracebacks=False,
         ident="annotator",

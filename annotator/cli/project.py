@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,11 +28,11 @@ __all__ = [
     "JsonOption",
     "OpenProject",
     "emit",
-    "freeze_imports",
     "note",
     "open_project",
     "open_studio",
     "progress_bar",
+    "settle_process",
 ]
 
 #: The formats that can be read, as a sentence of help.
@@ -110,12 +111,15 @@ def emit(value: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False) if as_json else "\n".join(lines))
 
 
-def freeze_imports() -> None:
-    """Leave out of garbage collection what is there now: for programs that run for long.
+def settle_process() -> None:
+    """Make this process, and those that it starts, fit to run for long beside clinical text.
 
-    The imports alone are some 400,000 objects. To look at them all takes a third of a second,
-    every few thousand events, in which nothing is answered and locks are held.
+    If one crashes, its memory is not written to a file. And what is there now is left out of
+    garbage collection: the imports alone are some 400,000 objects. To look at them all takes a
+    third of a second, every few thousand events, in which nothing is answered and locks are held.
     """
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, most))
     gc.freeze()
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from annotator.cli.project import HomeOption, freeze_imports, note, open_project
+from annotator.cli.project import HomeOption, note, open_project, settle_process
 from annotator.logs import configure_logs
 
 __all__ = ["register"]
@@ -43,7 +43,7 @@ def serve(
         )
         try:
             app = create_app(settings, database=opened.database, models=models, queue=queue)
-            freeze_imports()
+            settle_process()
             serve_app(
                 app,
                 settings,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from annotator.cli.project import HomeOption, freeze_imports, note, open_project
+from annotator.cli.project import HomeOption, note, open_project, settle_process
 from annotator.logs import configure_logs
 
 __all__ = ["register"]
@@ -34,7 +34,7 @@ def worker(
             f"{pick_device(opened.settings.device)}; Ctrl-C stops"
         )
         runner = Worker(opened.settings)
-        freeze_imports()
+        settle_process()
         try:
             runner.run()
         finally:

@@ -66,6 +66,7 @@ class Proxy:
     ports: dict[str, int]
     authority: Path
     settings: Settings
+    folder: Path
 
     def url(self, place: str) -> str:
         return f"https://localhost:{self.ports[place]}{PREFIX[place]}".rstrip("/")
@@ -174,7 +175,9 @@ def proxy(page: Path, world: World, tmp_path_factory: pytest.TempPathFactory) ->
         stack.callback(studio.server_close)
         stack.enter_context(threaded(studio, run=studio.serve_forever, stop=studio.shutdown))
         stack.enter_context(nginx(folder, sites, list(ports.values())))
-        yield Proxy(ports=ports, authority=folder / "ca.crt", settings=world.settings)
+        yield Proxy(
+            ports=ports, authority=folder / "ca.crt", settings=world.settings, folder=folder
+        )
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -192,6 +195,18 @@ def test_predictions_come_through_with_the_password(proxy: Proxy, place: str) ->
 
     assert status == 200
     assert len(json.loads(body)["results"]) == 1
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_large_body_is_not_written_to_a_file_on_its_way(proxy: Proxy, place: str) -> None:
+    folders = [proxy.folder / name for name in ("client_body", "proxy")]
+    before = [folder.stat().st_mtime_ns for folder in folders]
+    body = {**make_predict("Rash after aspirin."), "project": "x" * 3_000_000}
+
+    status, _, _ = proxy.ask(place, "POST", f"{PREFIX[place]}predict", body, **BASIC)
+
+    assert status == 200
+    assert [folder.stat().st_mtime_ns for folder in folders] == before
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -30,6 +30,12 @@ class Backend:
         return ask(self._port, "/health")[0] == 200
 
     @property
+    def most_core_bytes(self) -> int:
+        """The largest memory image that the system would write if it crashed."""
+        limits = Path(f"/proc/{self._pid}/limits").read_text(encoding="utf-8")
+        return int(limits.partition("Max core file size")[2].split()[0])
+
+    @property
     def peak_mb(self) -> float:
         """The most memory it has held."""
         lines = Path(f"/proc/{self._pid}/status").read_text(encoding="utf-8").splitlines()
@@ -54,6 +60,11 @@ def test_a_body_of_100_mb_is_refused_and_not_kept_in_memory(served: Backend) -> 
     assert (status, answer["code"]) == (413, "too_large")
     assert served.peak_mb - before < 100
     assert served.is_up
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="limits are read from /proc")
+def test_a_crash_would_not_write_what_is_in_memory_to_a_file(served: Backend) -> None:
+    assert served.most_core_bytes == 0
 
 
 def test_a_million_tasks_are_refused_and_the_server_lives_on(served: Backend) -> None:

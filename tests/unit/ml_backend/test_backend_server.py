@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -60,6 +61,31 @@ def test_a_body_far_over_the_limit_is_not_even_read(server: BackendServer) -> No
     status, answer = ask(server, "POST", "/predict", **{"Content-Length": "99000000"})
 
     assert (status, answer["code"]) == (413, "too_large")
+
+
+def test_no_ordinary_body_or_answer_is_written_to_a_file(
+    shared_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files: list[Any] = []
+    make = tempfile.TemporaryFile
+
+    def remember(*arguments: Any) -> Any:
+        files.append(arguments)
+        return make(*arguments)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", remember)
+    running = BackendServer(shared_world.client().application, shared_world.settings)
+    thread = threading.Thread(target=running.run)
+    thread.start()
+
+    status, _ = ask(running, "POST", "/predict", make_predict(*(["a" * 1000] * 4000)))
+    of_ordinary = len(files)
+    ask(running, "POST", "/predict", make_predict("a" * 9_000_000))
+    running.stop()
+    thread.join(20)
+
+    assert (status, of_ordinary) == (200, 0)
+    assert len(files) == 1  # that is where waitress makes them
 
 
 def test_rubbish_gets_the_envelope(server: BackendServer) -> None:
