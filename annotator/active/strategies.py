@@ -6,10 +6,26 @@ sentences, not informative ones.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.active.terms import (
+    Alternate,
+    Distance,
+    Nothing,
+    Rank,
+    Rate,
+    ScoredPool,
+    Signal,
+    Term,
+    TopRank,
+    Weighted,
+)
 from annotator.errors import ConfigError
 
 __all__ = ["STRATEGIES", "Strategy", "get_strategy"]
@@ -17,51 +33,95 @@ __all__ = ["STRATEGIES", "Strategy", "get_strategy"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strategy:
-    """A named way to turn signals into a utility."""
+    """A named way to turn signals into a utility; ``str`` prints how it is made."""
 
     name: str
     summary: str
-    utility: Callable[[Mapping[str, float]], float]
+    term: Term
+
+    @property
+    def needs_pool(self) -> bool:
+        """Whether the utility of a sentence depends on the others in the pool."""
+        return self.term.needs_pool
+
+    def utilities(self, pool: ScoredPool) -> NDArray[Any]:
+        """Return the utility of each sentence of ``pool``, always finite. Shape ``(n,)``."""
+        values = self.term.values(pool)
+        return np.where(np.isfinite(values), values, 0.0)
 
     def score(self, signals: Mapping[str, float]) -> float:
-        """Return the utility of one sentence; 0.0 where a signal is missing or not finite."""
-        try:
-            value = self.utility(signals)
-        except KeyError:
-            return 0.0
-        return value if math.isfinite(value) else 0.0
+        """Return the utility of one sentence; 0.0 where a signal is missing or not finite.
+
+        Raises:
+            ConfigError: if the strategy compares sentences; see ``utilities``.
+        """
+        if self.needs_pool:
+            alone = [one.name for one in STRATEGIES.values() if not one.needs_pool]
+            raise ConfigError(
+                f"the strategy {self.name} compares the sentences of a pool with each other, which "
+                f"is not done here; take one of {', '.join(sorted(alone))}"
+            )
+        return float(self.utilities(ScoredPool.of([signals]))[0])
+
+    def __str__(self) -> str:
+        return f"{self.name} = {self.term}"
 
 
-STRATEGIES: Mapping[str, Strategy] = {
-    s.name: s
-    for s in (
-        Strategy(
-            name="random",
-            summary="no preference; the yardstick",
-            utility=lambda signals: 0.0,
-        ),
-        Strategy(
-            name="mnlp",
-            summary="mean over words of -log max p (Shen et al. 2017, arXiv 1707.05928)",
-            utility=lambda signals: signals["mnlp"],
-        ),
-        Strategy(
-            name="entropy",
-            summary="mean token entropy",
-            utility=lambda signals: signals["token_entropy"],
-        ),
-        Strategy(
-            name="ltp",
-            summary="least certain token (Liu et al. 2020, arXiv 2001.02524)",
-            utility=lambda signals: signals["ltp"],
-        ),
-        Strategy(
-            name="joint_rate",
-            summary="token and pair entropies plus hidden pairs, over words",
-            utility=lambda signals: signals["joint_rate"],
-        ),
-    )
-}
+_PAIRS = Rate("pair_entropy_sum")
+
+STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
+    {
+        name: Strategy(name=name, summary=summary, term=term)
+        for name, summary, term in (
+            ("random", "no preference; the yardstick", Nothing()),
+            (
+                "least_confidence",
+                "improbability of all best tags at once; prefers long sentences, a bad baseline",
+                Signal("least_confidence"),
+            ),
+            ("margin", "small gaps between the two best tags of a word", Signal("margin")),
+            ("entropy", "mean token entropy", Signal("token_entropy")),
+            (
+                "mnlp",
+                "mean over words of -log max p (Shen et al. 2017, arXiv 1707.05928)",
+                Signal("mnlp"),
+            ),
+            ("ltp", "least certain token (Liu et al. 2020, arXiv 2001.02524)", Signal("ltp")),
+            ("re_entropy", "entropies of candidate pairs, over words", _PAIRS),
+            (
+                "joint_rate",
+                "token and pair entropies plus hidden pairs, over words",
+                Signal("joint_rate"),
+            ),
+            (
+                "joint_rank",
+                "ranks of mnlp, of pair entropies and of hidden pairs, added up",
+                Weighted(
+                    (
+                        (0.5, Rank(Signal("mnlp"))),
+                        (0.4, Rank(_PAIRS)),
+                        (0.1, Rank(Rate("hidden_pairs"))),
+                    )
+                ),
+            ),
+            (
+                "max_rank",
+                "the better rank of mnlp and pair entropies",
+                TopRank((Signal("mnlp"), _PAIRS)),
+            ),
+            (
+                "coreset",
+                "farthest from what is labelled (Sener & Savarese 2018, arXiv 1708.00489)",
+                Distance(),
+            ),
+            (
+                "round_robin",
+                "mnlp and pair entropies in turn (Reichart et al. 2008)",
+                Alternate((Signal("mnlp"), _PAIRS)),
+            ),
+        )
+    }
+)
 
 
 def get_strategy(name: str) -> Strategy:

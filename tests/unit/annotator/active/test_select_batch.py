@@ -4,15 +4,11 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotator.active import STRATEGIES, Candidate, get_strategy, interleave, select_batch
+from annotator.active import Candidate, interleave, select_batch
 from annotator.active.batch import percentile_ranks
-from annotator.errors import ConfigError
-
-SIGNALS = {"mnlp": 0.5, "token_entropy": 0.25, "ltp": 0.75, "joint_rate": 1.5}
 
 
 def make_candidates(n: int, *, n_groups: int = 7, embedded: bool = True) -> list[Candidate]:
@@ -125,22 +121,3 @@ def test_percentile_ranks_keep_order_and_share_ties(values: list[float]) -> None
         for value in values
     ]
     np.testing.assert_allclose(ranks, slow)
-
-
-@pytest.mark.parametrize("name", sorted(STRATEGIES))
-def test_a_strategy_reads_its_signal(name: str) -> None:
-    expected = {"random": 0.0, "mnlp": 0.5, "entropy": 0.25, "ltp": 0.75, "joint_rate": 1.5}
-
-    assert get_strategy(name).score(SIGNALS) == expected[name]
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), None], ids=["nan", "inf", "absent"])
-def test_a_signal_that_says_nothing_is_worth_nothing(value: float | None) -> None:
-    signals = {key: v for key, v in {"mnlp": value}.items() if v is not None}
-
-    assert get_strategy("mnlp").score(signals) == 0.0
-
-
-def test_an_unknown_strategy_lists_the_known() -> None:
-    with pytest.raises(ConfigError, match="there are: entropy, joint_rate"):
-        get_strategy("magic")

@@ -1,0 +1,260 @@
+"""What utilities are built of: small objects that compute one number a sentence and print how.
+
+``str`` of a term is its construction, as it is shown to people:
+
+>>> str(Weighted(((0.5, Rank(Signal("mnlp"))), (0.5, Rank(Rate("pair_entropy_sum"))))))
+'0.5 * rank(mnlp) + 0.5 * rank(pair_entropy_sum / n_words)'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.active.batch import percentile_ranks
+from annotator.errors import ConfigError, ShapeError
+
+__all__ = [
+    "Alternate",
+    "Distance",
+    "Nothing",
+    "Rank",
+    "Rate",
+    "ScoredPool",
+    "Signal",
+    "Term",
+    "TopRank",
+    "Weighted",
+    "farthest_first",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredPool:
+    """What is known of the sentences that could be shown, in one order.
+
+    Attributes:
+        signals: Arrays by the names in ``annotator.model.signals``, each of shape ``(n,)``.
+        n: Number of sentences.
+        embeddings: L2-normalised sentence embeddings. Shape ``(n, H)``.
+        labelled: Embeddings of labelled sentences by the same model. Shape ``(labelled, H)``.
+    """
+
+    signals: Mapping[str, NDArray[Any]]
+    n: int
+    embeddings: NDArray[Any] | None = None
+    labelled: NDArray[Any] | None = None
+
+    def __post_init__(self) -> None:
+        for name, values in self.signals.items():
+            if values.shape != (self.n,):
+                raise ShapeError(f"signal {name}: expected shape ({self.n},), found {values.shape}")
+
+    @classmethod
+    def of(cls, signals: Sequence[Mapping[str, float]], **more: Any) -> ScoredPool:
+        """Put the signals of single sentences into arrays; what is missing is NaN."""
+        names = sorted({name for one in signals for name in one})
+        arrays = {name: np.array([one.get(name, np.nan) for one in signals]) for name in names}
+        return cls(signals=arrays, n=len(signals), **more)
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Return a signal, 0 where it is missing or not finite. Shape ``(n,)``."""
+        if name not in self.signals:
+            return np.zeros(self.n)
+        values = self.signals[name].astype(np.float64)
+        return np.where(np.isfinite(values), values, 0.0)
+
+
+class Term(Protocol):
+    """One number a sentence, larger for more useful ones."""
+
+    @property
+    def needs_pool(self) -> bool:
+        """Whether a sentence's number depends on the others."""
+
+    def values(self, pool: ScoredPool) -> NDArray[Any]:
+        """Return shape ``(n,)``, float64."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """The same for all."""
+
+    needs_pool = False
+
+    def values(self, pool: ScoredPool) -> NDArray[Any]:
+        """Return zeros."""
+        return np.zeros(pool.n)
+
+    def __str__(self) -> str:
+        return "0"
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """A stored signal as it is."""
+
+    name: str
+    needs_pool = False
+
+    def values(self, pool: ScoredPool) -> NDArray[Any]:
+        """Return the signal."""
+        return pool.column(self.name)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A sum over a sentence, brought to one word of it."""
+
+    name: str
+    needs_pool = False
+
+    def values(self, pool: ScoredPool) -> NDArray[Any]:
+        """Return the signal over the number of words; 0 for a sentence without words."""
+        n_words = pool.column("n_words")
+        return np.where(n_words > 0, pool.column(self.name) / np.maximum(n_words, 1.0), 0.0)
+
+    def __str__(self) -> str:
+        return f"{self.name} / n_words"
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """A term's mid-rank percentile over the pool; ties share one, 0 stays 0."""
+
+    term: Term
+    needs_pool = True
+
+    def values(self, pool: ScoredPool) -> NDArray[Any]:
+        """Return ranks in [0, 1)."""
+        values = self.term.values(pool)
+        return np.where(values > 0, percentile_ranks(values), 0.0)
+
+    def __str__(self) -> str:
+        return f"rank({self.term})"
+
+
+@dataclass(frozen=True, slots=True)
+class Weighted:
+    """A weighted sum of terms on one scale."""
+
+    parts: tuple[tuple[float, Term], ...]
+
+    @property
+    def needs_pool(self) -> bool:
+        """Whether one of the parts does."""
+        return any(term.needs_pool for _, term in self.parts)
+
+    def values(self, pool: ScoredPool) -> NDArray[Any]:
+        """Return the sum."""
+        total = np.zeros(pool.n)
+        for weight, term in self.parts:
+            total += weight * term.values(pool)
+        return total
+
+    def __str__(self) -> str:
+        return " + ".join(f"{weight:g} * {term}" for weight, term in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class TopRank:
+    """The better of several ranks: what one task is unsure of is enough."""
+
+    terms: tuple[Term, ...]
+    needs_pool = True
+
+    def values(self, pool: ScoredPool) -> NDArray[Any]:
+        """Return the greatest rank."""
+        greatest = np.zeros(pool.n)
+        for term in self.terms:
+            np.maximum(greatest, Rank(term).values(pool), out=greatest)
+        return greatest
+
+    def __str__(self) -> str:
+        return f"max({', '.join(str(Rank(term)) for term in self.terms)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Alternate:
+    """The best of each term in turn, each sentence once (Reichart et al. 2008)."""
+
+    terms: tuple[Term, ...]
+    needs_pool = True
+
+    def values(self, pool: ScoredPool) -> NDArray[Any]:
+        """Return numbers that fall with the turn in which a sentence is taken, in (0, 1]."""
+        orders = [np.argsort(-term.values(pool), kind="stable").tolist() for term in self.terms]
+        at, taken = [0] * len(orders), dict[int, int]()
+        while len(taken) < pool.n:
+            turn = len(taken) % len(orders)
+            while orders[turn][at[turn]] in taken:
+                at[turn] += 1
+            taken[orders[turn][at[turn]]] = len(taken)
+        places = np.array([taken[i] for i in range(pool.n)], dtype=np.float64)
+        return 1.0 - places / max(1, pool.n)
+
+    def __str__(self) -> str:
+        return f"alternate({', '.join(map(str, self.terms))})"
+
+
+@dataclass(frozen=True, slots=True)
+class Distance:
+    """Far from all that is labelled or taken before: the greedy core-set (arXiv 1708.00489)."""
+
+    needs_pool = True
+
+    def values(self, pool: ScoredPool) -> NDArray[Any]:
+        """Return numbers that fall with the turn in which a sentence is taken, in (0, 1].
+
+        Raises:
+            ConfigError: if there are no embeddings.
+        """
+        if pool.n and pool.embeddings is None:
+            raise ConfigError("the strategy coreset needs embeddings; this pool has none")
+        if pool.n == 0 or pool.embeddings is None:
+            return np.zeros(0)
+        order = farthest_first(pool.embeddings, pool.labelled)
+        places = np.empty(pool.n)
+        places[order] = np.arange(pool.n)
+        return 1.0 - places / pool.n
+
+    def __str__(self) -> str:
+        return "farthest(embedding, labelled)"
+
+
+def farthest_first(embeddings: NDArray[Any], labelled: NDArray[Any] | None) -> NDArray[Any]:
+    """Order all rows so that each is the farthest from those before and from ``labelled``.
+
+    Args:
+        embeddings: L2-normalised. Shape ``(n, H)``.
+        labelled: L2-normalised; None or no rows starts with the row farthest from the mean.
+
+    Returns:
+        Row numbers, int64. Shape ``(n,)``. Time is O(n * (n + labelled) * H), memory O(n * H).
+    """
+    rows = embeddings.astype(np.float32)
+    nearest = np.full(len(rows), -np.inf, dtype=np.float32)  # greatest similarity
+    for anchor in np.zeros((0, rows.shape[1])) if labelled is None else labelled:
+        np.maximum(nearest, rows @ anchor.astype(np.float32), out=nearest)
+    if not np.isfinite(nearest).all():
+        nearest = rows @ rows.mean(axis=0)
+        order = [int(nearest.argmin())]
+        nearest = rows @ rows[order[0]]
+    else:
+        order = [int(nearest.argmin())]
+        np.maximum(nearest, rows @ rows[order[0]], out=nearest)
+    left = np.ones(len(rows), dtype=np.bool_)
+    left[order[0]] = False
+    while len(order) < len(rows):
+        chosen = int(np.where(left, nearest, np.inf).argmin())
+        order.append(chosen)
+        left[chosen] = False
+        np.maximum(nearest, rows @ rows[chosen], out=nearest)
+    return np.array(order, dtype=np.int64)
