@@ -18,7 +18,7 @@ from annotator.experiments.split import draw, hold_out
 from annotator.model import ModelConfig
 from annotator.training import TrainingSettings
 
-__all__ = ["On", "Plan", "PlannedRun", "plan_runs"]
+__all__ = ["On", "Plan", "PlannedRun", "choose_parts", "digest_sentences", "plan_runs"]
 
 On = Literal["dev", "test"]
 
@@ -130,12 +130,12 @@ def plan_runs(benchmark: Benchmark, plan: Plan) -> list[PlannedRun]:
     runs = []
     settings = [plan.options.settings(seed=seed) for seed in plan.seeds]
     for fold in _choose_folds(benchmark, plan.folds):
-        train, scored = _parts(benchmark, fold, on=plan.on)
+        train, scored = choose_parts(benchmark, fold, on=plan.on)
         schema = learn_schema(train)
         config = ModelConfig(schema=schema, encoder=plan.encoder, **plan.options.model)
         for number, drawn in _draws(train, plan):
             kept, held = _hold_out(benchmark, fold, drawn, plan=plan)
-            parts = _digest(kept), _digest(held), _digest(scored)
+            parts = digest_sentences(kept), digest_sentences(held), digest_sentences(scored)
             place = (benchmark.name, fold.index, number, plan.on, plan.device.partition(":")[0])
             runs += [
                 PlannedRun(
@@ -171,10 +171,14 @@ def _choose_folds(benchmark: Benchmark, wanted: Sequence[int] | None) -> list[Fo
     return [there[index] for index in sorted(set(wanted))]
 
 
-def _parts(
+def choose_parts(
     benchmark: Benchmark, fold: Fold, *, on: On
 ) -> tuple[tuple[TaggedSentence, ...], tuple[TaggedSentence, ...]]:
-    """Return what is trained on and what is scored."""
+    """Return what is trained on and what is scored.
+
+    Raises:
+        InputError: if one of them has no sentence.
+    """
     both = on == "test" and benchmark.trains_on_dev
     train = fold.train + fold.dev if both else fold.train
     scored = fold.test if on == "test" else fold.dev
@@ -215,7 +219,8 @@ def _fingerprint(*values: Any) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def _digest(sentences: Iterable[TaggedSentence]) -> str:
+def digest_sentences(sentences: Iterable[TaggedSentence]) -> str:
+    """Return the SHA-256 of words and labels."""
     digest = hashlib.sha256()
     for sentence in sentences:
         entities = [(e.type, e.first, e.last) for e in sentence.entities]

@@ -38,6 +38,7 @@ class Sources:
         format: The reader's name; None is the protocol's own.
         n_folds: Number of folds where the protocol does not say.
         group: Whether folds are those of the papers, or drawn by abstract.
+        negatives: Sentences without labels for each one with labels, in ``ade-mixed``.
     """
 
     data: Path | None = None
@@ -47,6 +48,11 @@ class Sources:
     format: str | None = None
     n_folds: int | None = None
     group: Literal["sentence", "pmid"] = "sentence"
+    negatives: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.negatives >= 0.0:
+            raise ConfigError(f"--negatives must be at least 0, found {self.negatives}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +108,8 @@ def _refuse_what_is_not_read(name: str, sources: Sources) -> None:
         )
     if name != "ade" and sources.group != "sentence":
         raise ConfigError(f"--group pmid is for ade; {name} never cuts through a document")
+    if name != "ade-mixed" and sources.negatives != 1.0:
+        raise ConfigError(f"--negatives is for ade-mixed; {name} has no sentences to add")
     if name in ("ade", "ade-mixed") and sources.format is not None:
         raise ConfigError(f"the experiment {name} reads the files of the ADE corpus; no --format")
 
@@ -193,12 +201,12 @@ def _spert_fold(sentence: TaggedSentence, table: Mapping[str, int]) -> int:
 
 
 def _ade_mixed(sources: Sources) -> Benchmark:
-    """ADE and as many of its negative sentences, in ten folds by abstract."""
+    """ADE and negative sentences of its abstracts, as many or more, in ten folds by abstract."""
     folder = _folder(sources, "ade-mixed")
     part = _read_ade(folder, "DRUG-AE.rel")
     negatives = _read_ade(folder, "ADE-NEG.txt").sentences
     rng = np.random.default_rng(_NEGATIVE_SEED)
-    n_negatives = min(len(part.sentences), len(negatives))
+    n_negatives = min(round(sources.negatives * len(part.sentences)), len(negatives))
     chosen = sorted(rng.permutation(len(negatives))[:n_negatives].tolist())
     sentences = (*part.sentences, *(negatives[i] for i in chosen))
     places = _by_document(sentences, n_folds=10)

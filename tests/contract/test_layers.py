@@ -45,6 +45,7 @@ def test_rooms_import_downwards_only(repository: Path) -> None:
         ("annotator.views", {"flask", "sqlalchemy", "label_studio_sdk", "matplotlib"}),
         ("annotator.active", {"flask", "sqlalchemy", "label_studio_sdk"}),
         ("annotator.experiments", {"flask", "sqlalchemy", "label_studio_sdk"}),
+        ("annotator.simulation", {"flask", "sqlalchemy", "label_studio_sdk"}),
         ("annotator.cli.main", {"torch", "flask", "label_studio_sdk", "transformers"}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -122,6 +122,18 @@ def test_mixed_ade_has_as_many_sentences_without_labels(ade: Path) -> None:
     assert sum(not sentence.entities for sentence in tested) == 40
 
 
+def test_mixed_ade_takes_more_negatives_where_asked(ade: Path) -> None:
+    benchmark = read_benchmark("ade-mixed", Sources(data=ade, negatives=1.5))
+
+    tested = [sentence for fold in benchmark.folds for sentence in fold.test]
+    assert sum(not sentence.entities for sentence in tested) == 60
+
+
+def test_negatives_are_refused_where_there_are_none(notes: Path) -> None:
+    with pytest.raises(ConfigError, match="--negatives"):
+        read_benchmark("ade", Sources(data=notes, negatives=3.0))
+
+
 def test_cuts_are_the_same_every_time(ade: Path) -> None:
     first, again = (read_benchmark("ade-mixed", Sources(data=ade)) for _ in range(2))
 

@@ -1,0 +1,18 @@
+"""Simulations: what each query strategy would have cost on a corpus whose labels are known."""
+
+from annotator.simulation.plan import Arm, Replay, SimulatedCorpus, read_arms
+from annotator.simulation.replay import Report, Simulation
+from annotator.simulation.report import describe_simulation, draw_chart, put_summary, table
+
+__all__ = [
+    "Arm",
+    "Replay",
+    "Report",
+    "SimulatedCorpus",
+    "Simulation",
+    "describe_simulation",
+    "draw_chart",
+    "put_summary",
+    "read_arms",
+    "table",
+]

@@ -1,0 +1,90 @@
+"""Which sentences are labelled next, counted in words, by the queue's own procedure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from annotator.active import Candidate, get_strategy, select_batch
+from annotator.domain import TaggedSentence
+from annotator.simulation.plan import Arm
+from annotator.simulation.scores import PoolScores
+
+__all__ = ["pick_next", "take_words"]
+
+_TRIES = 6
+
+
+def take_words(
+    order: Sequence[int], sentences: Sequence[TaggedSentence], n_words: int
+) -> list[int]:
+    """Return the beginning of ``order`` that has ``n_words`` words or just more."""
+    taken, total = [], 0
+    for i in order:
+        if total >= n_words:
+            break
+        taken.append(i)
+        total += len(sentences[i].words)
+    return taken
+
+
+def pick_next(
+    arm: Arm,
+    sentences: Sequence[TaggedSentence],
+    scores: PoolScores,
+    *,
+    labelled: Sequence[int],
+    n_words: int,
+    random_share: float,
+    rng: np.random.Generator,
+) -> list[int]:
+    """Choose unlabelled sentences with ``n_words`` words in all.
+
+    The batch is made by ``select_batch``, of as many sentences as it takes to reach the words:
+    short ones make a larger batch.
+
+    Args:
+        arm: By what.
+        sentences: The whole pool.
+        scores: What the model says about each of it.
+        labelled: Numbers of the sentences that have labels.
+        n_words: How many words to add.
+        random_share: Share of the batch that is drawn at random.
+        rng: Source of randomness.
+
+    Returns:
+        Their numbers, in the order in which the queue would show them.
+    """
+    taken = set(labelled)
+    left = [i for i in range(len(sentences)) if i not in taken]
+    pool = scores.scored(left, labelled=labelled)
+    candidates = [
+        Candidate(
+            id=i,
+            utility=utility,
+            group=sentences[i].id,
+            embedding=scores.embeddings[i] if arm.is_diverse else None,
+        )
+        for i, utility in zip(
+            left, get_strategy(arm.strategy).utilities(pool).tolist(), strict=True
+        )
+    ]
+    seed = int(rng.integers(2**32))
+    mean = sum(len(sentences[i].words) for i in left) / max(1, len(left))
+    n, batch = max(1, round(n_words / max(1.0, mean))), list[int]()
+    for _ in range(_TRIES):
+        chosen = select_batch(
+            candidates,
+            n,
+            labelled=scores.embeddings[list(labelled)],
+            rng=np.random.default_rng(seed),
+            random_share=random_share,
+            per_group=len(candidates),
+            use_strategy=arm.strategy != "random",
+        )
+        batch = take_words([one.id for one in chosen], sentences, n_words)
+        if abs(len(batch) - n) <= 0.02 * n or len(batch) == len(left):
+            break
+        n = len(batch)
+    return batch
