@@ -40,9 +40,9 @@ class Strategy:
     term: Term
 
     @property
-    def needs_pool(self) -> bool:
-        """Whether the utility of a sentence depends on the others in the pool."""
-        return self.term.needs_pool
+    def scores_alone(self) -> bool:
+        """Whether a sentence's utility follows from its stored signals, as the queue needs it."""
+        return not self.term.needs_pool and self.name != "bald"
 
     def utilities(self, pool: ScoredPool) -> NDArray[Any]:
         """Return the utility of each sentence of ``pool``, always finite. Shape ``(n,)``."""
@@ -53,13 +53,13 @@ class Strategy:
         """Return the utility of one sentence; 0.0 where a signal is missing or not finite.
 
         Raises:
-            ConfigError: if the strategy compares sentences; see ``utilities``.
+            ConfigError: if stored signals of one sentence are not enough; see ``scores_alone``.
         """
-        if self.needs_pool:
-            alone = [one.name for one in STRATEGIES.values() if not one.needs_pool]
+        if not self.scores_alone:
+            others = sorted(one.name for one in STRATEGIES.values() if one.scores_alone)
             raise ConfigError(
-                f"the strategy {self.name} compares the sentences of a pool with each other, which "
-                f"is not done here; take one of {', '.join(sorted(alone))}"
+                f"the strategy {self.name} needs more than the stored signals of a sentence and is "
+                f"for annotator simulate; for a queue take one of {', '.join(others)}"
             )
         return float(self.utilities(ScoredPool.of([signals]))[0])
 
@@ -108,6 +108,11 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
                 "max_rank",
                 "the better rank of mnlp and pair entropies",
                 TopRank((Signal("mnlp"), _PAIRS)),
+            ),
+            (
+                "bald",
+                "disagreement of heads under dropout, over words (arXiv 1703.02910, 2101.08133)",
+                Signal("bald"),
             ),
             (
                 "coreset",

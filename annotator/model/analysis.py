@@ -12,6 +12,7 @@ from annotator.model.batch import Batch
 from annotator.model.calibration import score_entities
 from annotator.model.candidates import CandidateSet, candidates_from_spans
 from annotator.model.decoding import find_spans
+from annotator.model.disagreement import head_disagreement
 from annotator.model.joint import JointModel
 from annotator.model.signals import SIGNALS, sum_pair_entropy, word_signals
 
@@ -45,7 +46,8 @@ class BatchAnalysis:
         candidates: Predicted entities.
         entity_scores: Their confidences. Shape ``(batch, candidates)``.
         relations: Predicted relations between them.
-        signals: In the order of ``SIGNALS``. Shape ``(batch, signals)``.
+        signals: In the order of ``SIGNALS``, and ``BALD`` where asked for.
+            Shape ``(batch, signals)``.
         embedding: L2-normalised mean word states. Shape ``(batch, H)``.
     """
 
@@ -62,8 +64,12 @@ def analyse(
     *,
     row_budget: int | None = None,
     network: nn.Module | None = None,
+    bald_passes: int = 0,
 ) -> BatchAnalysis:
-    """Predict a batch; the arguments are those of ``JointModel.encode``."""
+    """Predict a batch; the arguments are those of ``JointModel.encode``.
+
+    With ``bald_passes`` the heads run so often again, with dropout, for one more signal.
+    """
     output = model.tag(batch, row_budget=row_budget, network=network)
     log_probs = (output.ner_logits / model.calibration.ner_temperature).log_softmax(dim=-1)
     spans = find_spans(output.tags)
@@ -81,12 +87,23 @@ def analyse(
         hidden_pair_entropy=model.calibration.pair_entropy,
         has_relations=model.relation is not None,
     )
+    columns = [signals[name] for name in SIGNALS]
+    if bald_passes:
+        columns.append(
+            head_disagreement(
+                model,
+                output.states,
+                candidates,
+                word_mask=batch.word_mask,
+                n_passes=bald_passes,
+            )
+        )
     mean = output.states.sum(dim=1) / batch.word_mask.sum(dim=1, keepdim=True).clamp(min=1)
     return BatchAnalysis(
         candidates=candidates,
         entity_scores=entity_scores,
         relations=relations,
-        signals=torch.stack([signals[name] for name in SIGNALS], dim=1),
+        signals=torch.stack(columns, dim=1),
         embedding=functional.normalize(mean, dim=1),
     )
 

@@ -19,7 +19,7 @@ from annotator.model.candidates import candidates_from_entities
 from annotator.model.checkpoint import load_checkpoint
 from annotator.model.joint import JointModel
 from annotator.model.precision import ChosenPrecision, Measure, Precision, choose_precision
-from annotator.model.signals import SIGNALS
+from annotator.model.signals import BALD, SIGNALS
 
 __all__ = ["Predictor", "SentencePrediction"]
 
@@ -58,6 +58,8 @@ class Predictor:
         precision: ``fp32``, ``bf16`` for the encoder, or ``auto``: bf16 where a short trial on
             this machine shows that it is faster and that the tags stay within a bound.
         measure: How the trial of ``auto`` is done; None is ``measure_precision``.
+        bald_passes: How often the heads run again, with dropout, for the signal ``bald``; 0
+            leaves it out.
 
     Raises:
         ConfigError: if there is no such precision.
@@ -71,11 +73,14 @@ class Predictor:
         token_budget: int | None = None,
         precision: Precision = "fp32",
         measure: Measure | None = None,
+        bald_passes: int = 0,
     ) -> None:
         self.model = (model if device is None else model.to(device)).eval()
         default = _CPU_BUDGET if self.model.device.type == "cpu" else _DEVICE_BUDGET
         self._budget = token_budget or default
         self._precision, self._reduced = choose_precision(self.model, precision, measure=measure)
+        self._bald_passes = bald_passes
+        self._signals = (*SIGNALS, BALD) if bald_passes else SIGNALS
         self._classes = self.model.config.relation_classes
         self._lock = threading.Lock()
 
@@ -87,6 +92,7 @@ class Predictor:
         device: str | torch.device | None = None,
         token_budget: int | None = None,
         precision: Precision = "fp32",
+        bald_passes: int = 0,
     ) -> Predictor:
         """Load a checkpoint; without ``device`` a GPU is used where there is one.
 
@@ -95,7 +101,7 @@ class Predictor:
         """
         found = "cuda" if torch.cuda.is_available() else "cpu"
         model = load_checkpoint(folder, device=found if device is None else device)
-        return cls(model, token_budget=token_budget, precision=precision)
+        return cls(model, token_budget=token_budget, precision=precision, bald_passes=bald_passes)
 
     @property
     def precision(self) -> ChosenPrecision:
@@ -137,6 +143,7 @@ class Predictor:
                     batch.to(self.model.device),
                     row_budget=self._budget,
                     network=self._reduced,
+                    bald_passes=self._bald_passes,
                 )
                 found = self._unpack(analysis)
                 for i, prediction in zip(chosen.tolist(), found, strict=True):
@@ -192,7 +199,7 @@ class Predictor:
 
     def _empty(self) -> SentencePrediction:
         return SentencePrediction(
-            signals=dict.fromkeys(SIGNALS, 0.0),
+            signals=dict.fromkeys(self._signals, 0.0),
             embedding=np.zeros(self.width, dtype=np.float32),
         )
 
@@ -220,7 +227,7 @@ class Predictor:
             SentencePrediction(
                 entities=tuple(entities[i]),
                 relations=tuple(relations[i]),
-                signals=dict(zip(SIGNALS, signals[i].tolist(), strict=True)),
+                signals=dict(zip(self._signals, signals[i].tolist(), strict=True)),
                 embedding=embedding[i].copy(),
             )
             for i in range(n_sentences)

@@ -12,6 +12,8 @@
 ``hidden_pairs``       pairs expected from the mass on E- and S- tags, beyond those predicted
 ``joint_rate``         (sum of token and pair entropies + hidden pairs x mean pair entropy) / words
 =====================  =============================================================================
+
+Where a predictor is asked for it there is ``bald`` as well, see ``annotator.model.disagreement``.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["SIGNALS", "entropy", "sum_pair_entropy", "word_signals"]
+__all__ = ["BALD", "SIGNALS", "entropy", "sum_pair_entropy", "word_signals"]
+
+BALD = "bald"
 
 SIGNALS = (
     "n_words",

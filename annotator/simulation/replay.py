@@ -24,6 +24,8 @@ from annotator.training import TrainingProgress
 
 __all__ = ["Report", "Simulation"]
 
+_BALD_PASSES = 10
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
@@ -64,6 +66,7 @@ class Simulation:
         self.corpus, self.replay = corpus, replay
         self.arms, self.seeds = tuple(arms), tuple(seeds)
         self.ledger = Ledger(out / "records", digest=replay.digest(corpus), archive=archive)
+        self._bald_passes = _BALD_PASSES if Arm("bald") in arms or Arm("bald", True) in arms else 0
         self._out = out
         self._tell, self._on_record = on_progress, on_record
         self._started: dict[int, PoolScores] = {}
@@ -169,6 +172,7 @@ class Simulation:
             labelled,
             seed=seed,
             folder=self._out / "models" / key,
+            bald_passes=self._bald_passes,
             on_progress=tell,
         )
         counts = count_labels([self.corpus.pool[i] for i in labelled])
@@ -201,4 +205,5 @@ class Simulation:
         return round(self.replay.shares[i_round] * self.corpus.n_words)
 
     def _scores_path(self, seed: int) -> Path:
-        return self._out / "scores" / f"{self.ledger.digest[:12]}-seed{seed}.npz"
+        name = f"{self.ledger.digest[:12]}-seed{seed}-bald{self._bald_passes}.npz"
+        return self._out / "scores" / name

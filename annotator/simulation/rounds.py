@@ -27,6 +27,7 @@ def do_round(
     *,
     seed: int,
     folder: Path,
+    bald_passes: int = 0,
     on_progress: Callable[[TrainingProgress], None] | None = None,
 ) -> tuple[dict[str, Any], Predictor]:
     """Train from the pre-trained encoder on some sentences of the pool, and score the test part.
@@ -39,6 +40,7 @@ def do_round(
         labelled: Numbers of the sentences to train on.
         seed: Of the training.
         folder: Where the checkpoint is for as long as it is needed.
+        bald_passes: As in ``Predictor``.
         on_progress: Called after each step.
 
     Returns:
@@ -55,7 +57,7 @@ def do_round(
         options=replay.options.model,
     )
     started = time.monotonic()
-    predictor = Predictor.load(folder, device=replay.device)
+    predictor = Predictor.load(folder, device=replay.device, bald_passes=bald_passes)
     found = evaluate(corpus.test, predictor.predict(corpus.test))
     ner, re = found.ner.micro.f1, found.re.micro.f1
     record = {

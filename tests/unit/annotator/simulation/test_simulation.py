@@ -85,6 +85,13 @@ def test_rounds_grow_in_words_to_the_same_budgets(
         assert wanted - 1 <= record["labelled"]["words"] < wanted + longest
 
 
+def test_bald_is_an_arm_like_others(simulate: Callable[..., list[dict[str, Any]]]) -> None:
+    records = simulate(arms=read_arms(["bald", "random"]))
+
+    picked = {r["arm"]: set(r["picked"]) for r in records if r["round"] == 1}
+    assert picked["bald"] != picked["random"]
+
+
 def test_no_sentence_is_labelled_twice(simulate: Callable[..., list[dict[str, Any]]]) -> None:
     records = simulate()
 
