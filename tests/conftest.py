@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -15,7 +16,7 @@ import pytest
 from factories import TINY_CONFIG_XML, TINY_HEADS
 from postgres_server import running_postgres
 from services_here import missing
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from annotator.settings import Settings, init_home, load_settings
 from annotator.store.database import Database
@@ -152,6 +153,27 @@ def empty_postgres(postgres_url: str) -> Callable[[], str]:
         return postgres_url
 
     return empty
+
+
+@pytest.fixture
+def new_postgres(postgres_url: str) -> Iterator[Callable[[], str]]:
+    """Makes empty databases on the PostgreSQL server, and drops them again."""
+    server, made = make_engine(postgres_url), list[str]()
+
+    def run(statement: str) -> None:
+        with server.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text(statement))
+
+    def make() -> str:
+        made.append(f"annotator_test_{secrets.token_hex(4)}")
+        run(f"CREATE DATABASE {made[-1]}")
+        url = make_url(postgres_url).set(database=made[-1])
+        return url.render_as_string(hide_password=False)
+
+    yield make
+    for name in made:
+        run(f"DROP DATABASE {name} WITH (FORCE)")
+    server.dispose()
 
 
 def _sqlite(request: pytest.FixtureRequest, settings: Settings) -> str:

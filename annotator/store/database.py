@@ -18,7 +18,7 @@ from annotator.errors import ConflictError, InputError, NewerDatabaseError, Stor
 from annotator.resources import migrations_folder
 from db import make_engine, make_sessions
 
-__all__ = ["Database"]
+__all__ = ["Database", "check_known"]
 
 _MIGRATING = 5_461_203_771_948_120_337  # names our lock among those of other programs
 
@@ -114,15 +114,9 @@ class Database:
             raise StoreError(self._explain(error)) from error
 
     def _checked_revision(self) -> str | None:
-        head, known = _revisions(migrations_folder())
         with self._engine.begin() as connection:
             current = _revision(connection)
-        if current is not None and current not in known:
-            raise NewerDatabaseError(
-                f"the database is at migration {current}, this program knows those up to {head}: "
-                "a newer annotator has upgraded it; install that version or a later one, or go "
-                "back to the backup made before the upgrade (annotator db restore FILE)"
-            )
+        check_known(current)
         return current
 
     @contextmanager
@@ -173,6 +167,17 @@ class Database:
         cause = str(error.orig).strip().splitlines()[0] if error.orig else type(error).__name__
         where = self._engine.url.database or self._engine.url.host or "in memory"
         return f"database {where}: {cause}; {_remedy(cause.lower())}"
+
+
+def check_known(migration: str | None) -> None:
+    """Raise NewerDatabaseError if this program does not know a migration."""
+    head, known = _revisions(migrations_folder())
+    if migration is not None and migration not in known:
+        raise NewerDatabaseError(
+            f"the database is at migration {migration}, this program knows those up to {head}: "
+            "a newer annotator has upgraded it; install that version or a later one, or go back "
+            "to the backup made before the upgrade (annotator db restore FILE)"
+        )
 
 
 def _alembic() -> Config:
