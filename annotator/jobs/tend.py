@@ -19,17 +19,17 @@ from annotator.logs import get_logger
 from annotator.model import Predictor
 from annotator.services.inbox import process_inbox
 from annotator.services.labels import SplitRule
-from annotator.services.publish import PublishReport, has_uploads, publish_version, upload_tasks
+from annotator.services.publish import PublishReport, is_publish_due, publish_version
 from annotator.services.queue import QueueSettings
 from annotator.services.reconcile import PullReport, reconcile
 from annotator.services.registry import load_version
 from annotator.services.triggers import TriggerDecision, is_retrain_due
+from annotator.services.upload import has_uploads, upload_tasks
 from annotator.settings import Settings
 from annotator.store.database import Database
 from annotator.store.projects import Project, get_project
 from annotator.store.runs import list_runs, reap_runs, submit_run
 from annotator.store.snapshots import n_new_sentences
-from annotator.store.tasks import unpushed_task_ids
 from annotator.store.versions import ModelVersion, active_version
 from annotator.studio.client import StudioClient
 
@@ -174,13 +174,9 @@ class Tender:
             self.queue.publish()
 
     def _is_publish_due(self, project: Project) -> bool:
-        if has_uploads(self.database, project):
-            return True
         with self.database.read() as session:
             active = active_version(session, project.id)
-            if active is None:
-                return False
-            return bool(unpushed_task_ids(session, project.id, version_id=active.id))
+        return is_publish_due(self.database, project, active)
 
     def publish(self) -> PublishReport | None:
         """Upload new documents and push the active version's predictions and order."""
@@ -203,7 +199,7 @@ class Tender:
                         project,
                         client,
                         active,
-                        self.predictor(active),
+                        lambda: self.predictor(active),
                         queue=queue_settings(self.settings),
                     )
             except StudioError as error:

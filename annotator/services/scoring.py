@@ -87,13 +87,16 @@ def score_pool(
     database: Database,
     project_id: int,
     version_id: int,
-    predictor: Predictor,
+    predictor: Callable[[], Predictor],
     *,
     strategy: str,
     size: int = SHARD,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Score all sentences of open tasks that lack it, shard by shard; return how many."""
+    """Score all sentences of open tasks that lack it, shard by shard; return how many.
+
+    ``predictor`` loads the model; it is called only if there is something to score.
+    """
     done, total = 0, 0
     for ids in shards_to_score(database, project_id, version_id, strategy=strategy, size=size):
         if not done and on_progress is not None:
@@ -101,7 +104,7 @@ def score_pool(
                 total = count_unscored(
                     session, project_id, version_id=version_id, strategy=strategy
                 )
-        score_sentences(database, version_id, predictor, ids, strategy=strategy)
+        score_sentences(database, version_id, predictor(), ids, strategy=strategy)
         done += len(ids)
         if on_progress is not None:
             on_progress(done, max(done, total))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
 from annotator.store.documents import StoredSentence, stored_sentence
@@ -20,6 +20,7 @@ __all__ = [
     "count_tasks",
     "find_task",
     "has_pushes",
+    "has_unpushed",
     "known_studio_ids",
     "mark_tasks_deleted",
     "move_task",
@@ -248,19 +249,24 @@ def count_tasks(session: Session, project_id: int) -> dict[str, int]:
     return empty | {row[0]: row[1] for row in rows}
 
 
+def has_unpushed(session: Session, project_id: int, *, version_id: int) -> bool:
+    """Tell whether Label Studio lacks this version's prediction of any open task."""
+    found = session.scalar(_unpushed(project_id, version_id=version_id).limit(1))
+    return found is not None
+
+
 def unpushed_task_ids(session: Session, project_id: int, *, version_id: int) -> list[int]:
     """Return open tasks whose prediction by this version Label Studio does not have yet."""
-    pushed = (
-        select(PushRow.id)
-        .where(PushRow.task_id == TaskRow.id, PushRow.version_id == version_id)
-        .exists()
+    query = _unpushed(project_id, version_id=version_id).order_by(TaskRow.id)
+    return list(session.scalars(query))
+
+
+def _unpushed(project_id: int, *, version_id: int) -> Select[int]:
+    pushed = select(PushRow.id).where(
+        PushRow.task_id == TaskRow.id, PushRow.version_id == version_id
     )
-    return list(
-        session.scalars(
-            select(TaskRow.id)
-            .where(TaskRow.project_id == project_id, TaskRow.state == "open", ~pushed)
-            .order_by(TaskRow.id)
-        )
+    return select(TaskRow.id).where(
+        TaskRow.project_id == project_id, TaskRow.state == "open", ~pushed.exists()
     )
 
 
