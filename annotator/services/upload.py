@@ -13,7 +13,7 @@ from annotator.store.documents import (
     sentences_without_task,
 )
 from annotator.store.projects import Project, current_config_xml
-from annotator.store.tasks import add_task
+from annotator.store.tasks import NewTask, add_tasks
 from annotator.studio.client import StudioClient
 from annotator.studio.config import LabelConfig, parse_config
 from annotator.studio.page import compose_data
@@ -49,12 +49,12 @@ def upload_tasks(
     link = project.studio
     if link is None:
         raise ConfigError("the project is not connected to Label Studio; run annotator connect")
-    made = 0
+    made = after = 0
     with database.read() as session:
         xml = current_config_xml(session, project.id)
     config = parse_config(xml) if xml else None
     while True:
-        rows = _next_upload(database, project, config)
+        rows = _next_upload(database, project, config, after=after)
         if not rows:
             return made
         ids = client.import_tasks(link.project_id, [data for data, _, _ in rows])
@@ -64,29 +64,32 @@ def upload_tasks(
                 f"{len(ids)}; run annotator sync, then annotator push"
             )
         with database.write() as session:
-            for studio_id, (_, document_id, sentence_id) in zip(ids, rows, strict=True):
-                add_task(
-                    session,
-                    project.id,
-                    studio_id=studio_id,
-                    document_id=document_id,
-                    sentence_id=sentence_id,
-                )
+            add_tasks(
+                session,
+                project.id,
+                [
+                    NewTask(studio_id=studio_id, document_id=document_id, sentence_id=sentence_id)
+                    for studio_id, (_, document_id, sentence_id) in zip(ids, rows, strict=True)
+                ],
+            )
+        after = rows[-1][1] if project.unit == "document" else rows[-1][2] or 0
         made += len(rows)
         if on_progress is not None:
             on_progress("upload", made, made)
 
 
 def _next_upload(
-    database: Database, project: Project, config: LabelConfig | None
+    database: Database, project: Project, config: LabelConfig | None, *, after: int
 ) -> list[tuple[dict[str, object], int, int | None]]:
     with database.read() as session:
         if project.unit == "document":
             return [
                 ({**_shown(d.text, config), "doc_id": d.name}, d.id, None)
-                for d in documents_without_task(session, project.id, limit=_UPLOAD_CHUNK)
+                for d in documents_without_task(
+                    session, project.id, after=after, limit=_UPLOAD_CHUNK
+                )
             ]
-        sentences = sentences_without_task(session, project.id, limit=_UPLOAD_CHUNK)
+        sentences = sentences_without_task(session, project.id, after=after, limit=_UPLOAD_CHUNK)
         around: dict[int, list[StoredSentence]] = {}
         for s in sentences:
             if s.document_id not in around:

@@ -112,7 +112,7 @@ def test_an_upload_that_was_killed_is_not_repeated_after_a_pull(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(upload, "add_task", die)
+        patch.setattr(upload, "add_tasks", die)
         with pytest.raises(KeyboardInterrupt):
             upload_tasks(database, pool, studio)
     pull()
