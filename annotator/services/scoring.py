@@ -62,7 +62,7 @@ def score_sentences(
     Returns:
         How many texts were predicted anew.
     """
-    utility = get_strategy(strategy)
+    chosen = get_strategy(strategy)
     with database.read() as session:
         stored = sentences_by_id(session, sentence_ids)
         known = predictions_for(session, version_id, [s.text_hash for s in stored])
@@ -72,13 +72,14 @@ def score_sentences(
         to_text_sentences([s for h, s in by_hash.items() if h not in known], region_start=0),
     )
     known.update({p.text_hash: p for p in fresh})
+    values = chosen.score_each([known[s.text_hash].signals for s in stored]).tolist()
     with database.write() as session:
         save_predictions(session, version_id, fresh)
         save_acquisitions(
             session,
             version_id,
             strategy=strategy,
-            utilities={s.id: utility.score(known[s.text_hash].signals) for s in stored},
+            utilities=dict(zip([s.id for s in stored], values, strict=True)),
         )
     return len(fresh)
 
