@@ -60,8 +60,9 @@ def setup() -> dict[str, Any]:
 def predict() -> dict[str, Any]:
     """Predict tasks: one result a task, in their order, all under one version."""
     backend = current_backend()
-    wanted = check(PredictRequest, read_object())
-    _check_size(backend, wanted)
+    payload = read_object()
+    _check_size(backend, payload.get("tasks"))
+    wanted = check(PredictRequest, payload)
     job = Job(
         database=backend.database,
         loaded=_loaded(backend),
@@ -170,10 +171,11 @@ def _config(backend: Backend, xml: str | None) -> LabelConfig:
         refuse(400, "config_unusable", str(error))
 
 
-def _check_size(backend: Backend, wanted: PredictRequest) -> None:
+def _check_size(backend: Backend, tasks: Any) -> None:
+    """Refuse too many tasks before anybody looks at each of them."""
     most = backend.settings.max_tasks
-    if len(wanted.tasks) > most:
-        refuse(413, "too_many_tasks", f"{len(wanted.tasks)} tasks, more than max_tasks = {most}")
+    if isinstance(tasks, list) and len(tasks) > most:
+        refuse(413, "too_many_tasks", f"{len(tasks)} tasks, more than max_tasks = {most}")
 
 
 def _check_texts(job: Job, wanted: PredictRequest) -> None:
