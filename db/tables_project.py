@@ -75,6 +75,7 @@ class DocumentRow(Base):
     __table_args__ = (
         UniqueConstraint("project_id", "name"),
         CheckConstraint("split IN ('train', 'holdout')", name="split"),
+        Index("ix_document_split", "project_id", "split"),
         Index("ix_document_group", "project_id", "group_key", "split"),
     )
 

@@ -21,7 +21,7 @@ class TaskRow(Base):
     __table_args__ = (
         UniqueConstraint("project_id", "studio_id"),
         CheckConstraint("state IN ('open', 'labelled', 'skipped', 'deleted')", name="state"),
-        Index(None, "project_id", "state"),
+        Index("ix_task_pool", "project_id", "state", "id"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -60,7 +60,10 @@ class PushRow(Base):
     """A prediction that Label Studio has taken: one a version and task."""
 
     __tablename__ = "push"
-    __table_args__ = (UniqueConstraint("version_id", "task_id"),)
+    __table_args__ = (
+        UniqueConstraint("version_id", "task_id"),
+        Index("ix_push_order", "version_id", "score", "task_id"),
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     project_id: Mapped[int] = mapped_column(ForeignKey("project.id"))
@@ -88,6 +91,7 @@ class QueryChoiceRow(Base):
     """A task's place in a selection, and why it stands there."""
 
     __tablename__ = "query_choice"
+    __table_args__ = (Index("ix_query_choice_task", "task_id", "query_id"),)
 
     query_id: Mapped[int] = mapped_column(ForeignKey("query_log.id"), primary_key=True)
     task_id: Mapped[int] = mapped_column(BigId, ForeignKey("task.id"), primary_key=True)

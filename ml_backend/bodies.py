@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 from typing import Any, TypeVar
@@ -25,11 +26,7 @@ def read_object() -> dict[str, Any]:
     if not request.is_json:
         refuse(415, "not_json", "send the body with Content-Type: application/json")
     try:
-        value = json.loads(
-            request.get_data(cache=False).decode("utf-8-sig"),
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
-        )
+        value = _parse(request.get_data(cache=False).decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         refuse(400, "bad_json", f"the body is not UTF-8: byte {error.start}")
     except json.JSONDecodeError as error:
@@ -64,6 +61,16 @@ def read_limit(*, default: int, most: int) -> int:
     if not 1 <= limit <= most:
         refuse(400, "bad_request", f"limit must be a whole number from 1 to {most}")
     return limit
+
+
+def _parse(text: str) -> Any:
+    # What is parsed has no cycles, and to look for them in a million new objects, again and again
+    # while they become more, takes twice as long as to parse them.
+    gc.disable()
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+    finally:
+        gc.enable()
 
 
 def _finite(digits: str) -> float:

@@ -142,7 +142,9 @@ def _predict(job: Job, pages: Sequence[_Page]) -> tuple[dict[str, StoredPredicti
 
 
 def _sentences(job: Job, sentences: Sequence[TextSentence]) -> dict[str, StoredPrediction]:
-    return predict_sentences(job.database, job.loaded.version.id, job.loaded.predictor, sentences)
+    return predict_sentences(
+        job.database, job.loaded.version.id, lambda: job.loaded.predictor, sentences
+    )
 
 
 def _answer(job: Job, page: _Page, found: Mapping[str, StoredPrediction]) -> dict[str, Any]:

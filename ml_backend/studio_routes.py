@@ -9,8 +9,8 @@ from flask import Blueprint
 from annotator.errors import ConfigError, JobError
 from annotator.logs import get_logger
 from annotator.services.inbox import receive_event
-from annotator.services.submit import submit_training
 from annotator.store.projects import StudioLink, audit, current_config_xml, get_project
+from annotator.store.runs import submit_run
 from annotator.store.versions import list_versions
 from annotator.studio.config import LabelConfig
 from annotator.studio.connection import project_key
@@ -60,8 +60,9 @@ def setup() -> dict[str, Any]:
 def predict() -> dict[str, Any]:
     """Predict tasks: one result a task, in their order, all under one version."""
     backend = current_backend()
-    wanted = check(PredictRequest, read_object())
-    _check_size(backend, wanted)
+    payload = read_object()
+    _check_size(backend, payload.get("tasks"))
+    wanted = check(PredictRequest, payload)
     job = Job(
         database=backend.database,
         loaded=_loaded(backend),
@@ -117,14 +118,9 @@ def _start_training(backend: Backend, event: WebhookRequest) -> tuple[dict[str, 
                 "training.other_project", studio_project=event.project and event.project.id
             )
             return {"status": "ignored"}, 200
-        asked = submit_training(session, project.id, backend.settings, trigger="studio")
-        run = asked.run
-        if asked.is_new:
+        run, is_new = submit_run(session, project.id, trigger="studio")
+        if is_new:
             audit(session, project.id, actor="studio", action="retrain", run=run.id)
-    if asked.reason is not None:
-        _log.info("training.nothing_new", run_id=run.id, version=asked.same_as)
-        backend.waker.wake()  # a lost event may be all that is missing: the worker pulls
-        return {"status": "nothing_new", "job": str(run.id), "detail": asked.reason}, 200
     try:
         backend.queue.submit(run.id)
     except JobError as error:  # the row waits; a worker finds it without the queue's word
@@ -175,10 +171,11 @@ def _config(backend: Backend, xml: str | None) -> LabelConfig:
         refuse(400, "config_unusable", str(error))
 
 
-def _check_size(backend: Backend, wanted: PredictRequest) -> None:
+def _check_size(backend: Backend, tasks: Any) -> None:
+    """Refuse too many tasks before anybody looks at each of them."""
     most = backend.settings.max_tasks
-    if len(wanted.tasks) > most:
-        refuse(413, "too_many_tasks", f"{len(wanted.tasks)} tasks, more than max_tasks = {most}")
+    if isinstance(tasks, list) and len(tasks) > most:
+        refuse(413, "too_many_tasks", f"{len(tasks)} tasks, more than max_tasks = {most}")
 
 
 def _check_texts(job: Job, wanted: PredictRequest) -> None:

@@ -59,7 +59,7 @@ def ask(port: int, path: str, body: Any = None, *, timeout_s: float = 5) -> tupl
 
 def wait_for_health(port: int, key: str) -> dict[str, Any]:
     """Ask until a key of ``/health`` has a value."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 100
     while time.monotonic() < deadline:
         try:
             health: dict[str, Any] = ask(port, "/health")[1]

@@ -1,16 +1,31 @@
 """What to show next: query strategies over stored signals, and the modAL adapter."""
 
-from annotator.active.batch import Candidate, Selection, interleave, select_batch
+from annotator.active.batch import (
+    PREFILTER,
+    Candidate,
+    Selection,
+    compose_batch,
+    interleave,
+    percentile_ranks,
+    prefilter,
+    select_batch,
+    win_tournaments,
+)
 from annotator.active.strategies import STRATEGIES, Strategy, get_strategy
 from annotator.active.terms import ScoredPool
 
 __all__ = [
+    "PREFILTER",
     "STRATEGIES",
     "Candidate",
     "ScoredPool",
     "Selection",
     "Strategy",
+    "compose_batch",
     "get_strategy",
     "interleave",
+    "percentile_ranks",
+    "prefilter",
     "select_batch",
+    "win_tournaments",
 ]

@@ -8,8 +8,8 @@ runs dry. Hold-out tasks are no candidates: they are spread evenly at random ove
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,20 @@ from numpy.typing import NDArray
 
 from annotator.active.pool import query_ranked, query_top
 
-__all__ = ["Candidate", "Selection", "interleave", "select_batch"]
+__all__ = [
+    "PREFILTER",
+    "Candidate",
+    "Selection",
+    "compose_batch",
+    "interleave",
+    "percentile_ranks",
+    "prefilter",
+    "select_batch",
+    "win_tournaments",
+]
 
-_PREFILTER = 10
+PREFILTER = 10
+_SPARE = 10  # places of a ranking beyond what is needed, where the cap leaves some out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,59 +89,142 @@ def select_batch(
     """
     if not candidates:
         return []
-    ids = np.array([c.id for c in candidates])
     if not use_strategy:
-        return [Selection(id=int(i), reason="random") for i in rng.permutation(ids)]
+        order = rng.permutation(len(candidates))
+        return [Selection(id=candidates[i].id, reason="random") for i in order]
     scores = percentile_ranks(np.array([c.utility for c in candidates]))
-    n = min(n, len(candidates))
-    n_random = round(n * random_share)
-    wanted = _strategy_order(candidates, scores, n, labelled=labelled, rng=rng)
-    chosen, counts = _capped(wanted, n - n_random, candidates, per_group, {})
-    taken = set(chosen)
-    at_random = [int(i) for i in rng.permutation(len(candidates)) if int(i) not in taken]
-    explored, _ = _capped(at_random, n_random, candidates, per_group, counts)
-    batch = [(i, "strategy") for i in chosen] + [(i, "random") for i in explored]
-    mixed = interleave(batch[: len(chosen)], batch[len(chosen) :])
-    taken |= set(explored)
+    batch = compose_batch(
+        [replace(candidates[i], utility=float(scores[i])) for i in prefilter(scores, n, rng=rng)],
+        (candidates[i] for i in rng.permutation(len(candidates))),
+        min(n, len(candidates)),
+        labelled=labelled,
+        rng=rng,
+        random_share=random_share,
+        per_group=per_group,
+    )
+    taken = {s.id for s in batch}
     order = query_top(scores, len(candidates), rng=rng)
-    rest = [(int(i), "rest") for i in order if int(i) not in taken]
-    return [Selection(id=int(ids[i]), reason=reason) for i, reason in mixed + rest]
+    rest = (candidates[i].id for i in order)
+    return batch + [Selection(id=i, reason="rest") for i in rest if i not in taken]
 
 
-def _strategy_order(
-    candidates: Sequence[Candidate],
-    scores: NDArray[Any],
+def prefilter(scores: NDArray[Any], n: int, *, rng: np.random.Generator) -> NDArray[Any]:
+    """Draw the candidates of a batch of ``n``: ten times as many, likelier the higher they rank.
+
+    Gumbel noise on the log of the percentile rank: a weighted draw without replacement, whose
+    weights are the percentile ranks.
+
+    Args:
+        scores: Percentile ranks in (0, 1). Shape ``(pool,)``.
+        n: Size of the batch.
+        rng: The only source of randomness.
+
+    Returns:
+        Indices of the candidates, int64. Shape ``(min(10 * n, pool),)``.
+    """
+    noisy = np.log(np.maximum(scores, 1e-9)) + rng.gumbel(size=len(scores))
+    return query_top(percentile_ranks(noisy), PREFILTER * n, rng=rng)
+
+
+def win_tournaments(utilities: NDArray[Any]) -> NDArray[Any]:
+    """Draw candidates as ``prefilter`` does, from a random sample of the pool alone.
+
+    The better of two candidates that are drawn uniformly is candidate ``i`` with probability
+    ``(i^2 - (i - 1)^2) / N^2 = 2 p_i / N``, where ``i`` counts from the least useful of ``N`` and
+    ``p_i = (i - 1/2) / N`` is its percentile rank: the weights of the Gumbel draw. To ignore who
+    has won before is to draw without replacement. So the pool need not be looked at as a whole,
+    and the distribution is that of ``prefilter``, exactly.
+
+    Args:
+        utilities: Of candidates drawn uniformly and with replacement, one a row; a candidate that
+            was drawn twice has two rows. Shape ``(draws,)``.
+
+    Returns:
+        Rows of the winners, in the order of their tournaments, int64; a candidate that has more
+        than one row may be named by each. Shape ``(draws // 2,)``.
+    """
+    pairs = utilities[: len(utilities) // 2 * 2].reshape(-1, 2)  # (draws // 2, 2)
+    return np.arange(len(pairs)) * 2 + (pairs[:, 1] > pairs[:, 0])
+
+
+def compose_batch(
+    wanted: Sequence[Candidate],
+    at_random: Iterable[Candidate],
     n: int,
     *,
     labelled: NDArray[Any],
     rng: np.random.Generator,
-) -> list[int]:
-    noisy = percentile_ranks(np.log(np.maximum(scores, 1e-9)) + rng.gumbel(size=len(scores)))
-    kept = query_top(noisy, _PREFILTER * n, rng=rng)
-    embedded = [candidates[i].embedding for i in kept]
-    if any(e is None for e in embedded):
-        return [int(i) for i in kept[np.argsort(-scores[kept], kind="stable")]]
-    matrix = np.stack([e for e in embedded if e is not None])  # (kept, hidden)
-    picked = query_ranked(scores[kept], matrix, min(2 * n, len(kept)), labelled=labelled, rng=rng)
-    return [int(i) for i in kept[picked]]
+    random_share: float,
+    per_group: int,
+) -> list[Selection]:
+    """Make a batch of at most ``n``, of candidates that passed the pre-filter and random ones.
+
+    Args:
+        wanted: What passed; ``utility`` is the percentile rank in the whole pool.
+        at_random: Candidates of the whole pool in random order, those of ``wanted`` among them;
+            as many are taken as are needed.
+        n: Size of the batch.
+        labelled: Embeddings of labelled sentences, ``(labelled, hidden)``; may be empty.
+        rng: The only source of randomness.
+        random_share: Share of the batch that comes from ``at_random``.
+        per_group: Most tasks of one document in the batch (random ones included).
+    """
+    n_random = round(n * random_share)
+    chosen, counts = _ranked(wanted, n - n_random, labelled=labelled, rng=rng, per_group=per_group)
+    taken = {c.id for c in chosen}
+    unseen = (c for c in at_random if c.id not in taken)
+    explored, _ = _capped(unseen, n_random, per_group, counts)
+    return [
+        Selection(id=i, reason=reason)
+        for i, reason in interleave(
+            [(c.id, "strategy") for c in chosen], [(c.id, "random") for c in explored]
+        )
+    ]
+
+
+def _ranked(
+    wanted: Sequence[Candidate],
+    n: int,
+    *,
+    labelled: NDArray[Any],
+    rng: np.random.Generator,
+    per_group: int,
+) -> tuple[list[Candidate], dict[str, int]]:
+    """Take the first ``n`` of the ranked batch that the cap lets through.
+
+    A longer ranking begins with the shorter one. Each place in it costs a pass over all pairs, so
+    we ask for no more places than are needed.
+    """
+    scores = np.array([c.utility for c in wanted])
+    embedded = [c.embedding for c in wanted if c.embedding is not None]
+    if len(embedded) < len(wanted) or not wanted:
+        order = np.argsort(-scores, kind="stable")
+        return _capped((wanted[i] for i in order), n, per_group, {})
+    matrix = np.stack(embedded)  # (wanted, hidden)
+    state = rng.bit_generator.state
+    n_places, most = min(n, len(wanted)), min(2 * n + _SPARE, len(wanted))
+    while True:
+        rng.bit_generator.state = state  # the same seed for the same ranking
+        picked = query_ranked(scores, matrix, n_places, labelled=labelled, rng=rng)
+        chosen, counts = _capped((wanted[i] for i in picked), n, per_group, {})
+        if len(chosen) == n or n_places == most:
+            return chosen, counts
+        few = n_places < n + _SPARE
+        n_places = min(n_places + _SPARE + 2 * (n - len(chosen)), most) if few else most
 
 
 def _capped(
-    wanted: Sequence[int],
-    n: int,
-    candidates: Sequence[Candidate],
-    per_group: int,
-    counts: dict[str, int],
-) -> tuple[list[int], dict[str, int]]:
-    counts, chosen = dict(counts), list[int]()
-    for i in wanted:
+    wanted: Iterable[Candidate], n: int, per_group: int, counts: Mapping[str, int]
+) -> tuple[list[Candidate], dict[str, int]]:
+    so_far, chosen, seen = dict(counts), list[Candidate](), set[int]()
+    for candidate in wanted:
         if len(chosen) == n:
             break
-        group = candidates[i].group
-        if counts.get(group, 0) < per_group:
-            counts[group] = counts.get(group, 0) + 1
-            chosen.append(i)
-    return chosen, counts
+        if candidate.id not in seen and so_far.get(candidate.group, 0) < per_group:
+            so_far[candidate.group] = so_far.get(candidate.group, 0) + 1
+            chosen.append(candidate)
+            seen.add(candidate.id)
+    return chosen, so_far
 
 
 def interleave(

@@ -115,11 +115,11 @@ def query_ranked(
         return np.zeros(0, dtype=np.int64)
     if len(labelled) == 0 or len(clean) == n:
         return query_top(scores, n, rng=rng)
-    stub = SimpleNamespace(X_training=labelled, on_transformed=False)
+    stub = SimpleNamespace(X_training=labelled.astype(np.float32), on_transformed=False)
     with _seeded(rng):
         chosen, _ = ranked_batch(
             stub,
-            unlabeled=embeddings.astype(np.float64),
+            unlabeled=embeddings.astype(np.float32),
             uncertainty_scores=clean,
             n_instances=n,
             metric="cosine",

@@ -6,7 +6,7 @@ sentences, not informative ones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -50,7 +50,11 @@ class Strategy:
         return np.where(np.isfinite(values), values, 0.0)
 
     def score(self, signals: Mapping[str, float]) -> float:
-        """Return the utility of one sentence; 0.0 where a signal is missing or not finite.
+        """Return the utility of one sentence, see ``score_each``."""
+        return float(self.score_each([signals])[0])
+
+    def score_each(self, signals: Sequence[Mapping[str, float]]) -> NDArray[Any]:
+        """Return the utility of each sentence; 0.0 where a signal is missing or not finite.
 
         Raises:
             ConfigError: if stored signals of one sentence are not enough; see ``scores_alone``.
@@ -61,7 +65,7 @@ class Strategy:
                 f"the strategy {self.name} needs more than the stored signals of a sentence and is "
                 f"for annotator simulate; for a queue take one of {', '.join(others)}"
             )
-        return float(self.utilities(ScoredPool.of([signals]))[0])
+        return self.utilities(ScoredPool.of(signals))
 
     def __str__(self) -> str:
         return f"{self.name} = {self.term}"

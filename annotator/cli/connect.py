@@ -8,7 +8,7 @@ import typer
 
 from annotator.cli.project import HomeOption, JsonOption, emit, note, open_project
 from annotator.errors import ConfigError
-from annotator.settings import load_settings, web_address, write_secrets
+from annotator.settings import Settings, load_settings, web_address, write_secrets
 
 __all__ = ["register"]
 
@@ -20,6 +20,17 @@ def _web_address(value: str | None) -> str | None:
         raise typer.BadParameter(str(error)) from None
 
 
+def _check_backend(settings: Settings) -> None:
+    """Refuse to begin where Label Studio would find nobody."""
+    from annotator.services.doctor import ask_backend
+
+    if failure := ask_backend(settings).failure:
+        raise ConfigError(
+            f"{settings.backend}: {failure}; start annotator serve in another terminal, or say "
+            "with --backend-url where Label Studio reaches it"
+        )
+
+
 def connect(
     url: Annotated[str, typer.Argument(help="Label Studio's address.")],
     token: Annotated[
@@ -27,19 +38,24 @@ def connect(
         typer.Option(
             "--token",
             envvar="ANNOTATOR_STUDIO_TOKEN",
-            help="A personal access token or a legacy token.",
+            help="A personal access token (Label Studio: Account & Settings), or a legacy token.",
         ),
     ],
     project: Annotated[
-        int | None, typer.Option("--project", help="The project's number in Label Studio.")
+        int | None,
+        typer.Option("--project", help="The project's number there: 3 in /projects/3/data."),
     ] = None,
     create: Annotated[
         str | None,
-        typer.Option("--create", metavar="TITLE", help="Make a new Label Studio project."),
+        typer.Option("--create", metavar="TITLE", help="Or make a new project there."),
     ] = None,
     backend_url: Annotated[
         str | None,
-        typer.Option("--backend-url", help="Where Label Studio reaches annotator serve."),
+        typer.Option(
+            "--backend-url",
+            help="Where Label Studio reaches annotator serve, if not at host and port of the "
+            "settings; remembered.",
+        ),
     ] = None,
     public_url: Annotated[
         str | None,
@@ -70,12 +86,14 @@ def connect(
         raise ConfigError("say which project: --project N for one that exists, or --create TITLE")
     with open_project(home) as opened, StudioClient(url, token) as client:
         client.whoami()
+        if backend_url is None and opened.settings.backend_url is None:
+            _check_backend(opened.settings)
         if project is None:
             made = ensure_studio_project(
                 opened.database, opened.project, client, title=create or ""
             )
             project = made.id
-            note(f"made Label Studio project {project}")
+            note(f"made Label Studio project {project}; if the rest fails, try --project {project}")
         # What cannot be connected must not replace what is: look before anything is written down.
         parse_config(client.project(project).config_xml)
         secrets: dict[str, str | int | None] = {
@@ -103,11 +121,12 @@ def connect(
             opened.database, opened.reload(), client, split=split_rule(settings), full=True
         )
         page = studio_page(settings, opened.reload())
+    schema = connection.config.schema
     lines = [
         f"connected to project {project}: {page}",
         f"events arrive at {settings.backend}",
         f"{pulled.n_tasks} tasks found there, {pulled.n_news} news",
-        f"labels: {', '.join(connection.config.labels)}",
+        f"labels: {', '.join((*schema.entity_types, *schema.relation_types))}",
     ]
     if connection.unknown_types:
         lines.append(
@@ -130,7 +149,7 @@ def connect(
 
 
 def disconnect(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Remove the backend and its webhook from Label Studio. Labels and tasks stay.
+    """Remove the backend and its webhook from Label Studio. Labels and tasks stay in both.
 
     Example: annotator disconnect
     """

@@ -32,20 +32,16 @@ def predict(
         predict_sentences,
         segment_text,
     )
-    from annotator.services.registry import load_version
 
     with open_project(home) as opened:
         version = opened.version(model)
         documents = read_corpus(fmt, path).documents
-        predictor = load_version(
-            version, device=opened.settings.device, precision=opened.settings.precision
-        )
         split = [segment_text(document) for document in documents]
         with progress_bar("predict") as advance:
             predictions = predict_sentences(
                 opened.database,
                 version.id,
-                predictor,
+                opened.predictor_of(version),
                 (s for sentences in split for s in sentences),
                 on_progress=lambda done, total: advance(done, total, ""),
             )

@@ -8,8 +8,9 @@ import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -21,6 +22,9 @@ from annotator.settings import Settings, load_settings
 from annotator.store.database import Database
 from annotator.store.projects import Project, get_project
 from annotator.store.versions import ModelVersion, active_version, get_version
+
+if TYPE_CHECKING:  # the commands that need no model start without torch
+    from annotator.model import Predictor
 
 __all__ = [
     "READABLE_FORMATS",
@@ -74,6 +78,19 @@ class OpenProject:
         if active is None:
             raise NotFoundError("there is no active model; run annotator retrain --wait")
         return active
+
+    def predictor_of(self, version: ModelVersion) -> Callable[[], Predictor]:
+        """Return what loads the model of a version when it is first asked for, and keeps it."""
+
+        @cache
+        def load() -> Predictor:
+            from annotator.services.registry import load_version
+
+            return load_version(
+                version, device=self.settings.device, precision=self.settings.precision
+            )
+
+        return load
 
 
 @contextmanager

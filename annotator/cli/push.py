@@ -25,9 +25,9 @@ def push(home: HomeOption = None, as_json: JsonOption = False) -> None:
     Example: annotator push
     """
     from annotator.jobs.tend import queue_settings, split_rule
-    from annotator.services.publish import publish_version, upload_tasks
+    from annotator.services.publish import publish_version
     from annotator.services.reconcile import reconcile
-    from annotator.services.registry import load_version
+    from annotator.services.upload import upload_tasks
 
     with open_project(home) as opened, open_studio(opened) as client:
         reconcile(opened.database, opened.project, client, split=split_rule(opened.settings))
@@ -42,15 +42,12 @@ def push(home: HomeOption = None, as_json: JsonOption = False) -> None:
                 version = active_version(session, project.id)
             published = None
             if version is not None:
-                predictor = load_version(
-                    version, device=opened.settings.device, precision=opened.settings.precision
-                )
                 published = publish_version(
                     opened.database,
                     project,
                     client,
                     version,
-                    predictor,
+                    opened.predictor_of(version),
                     queue=queue_settings(opened.settings),
                     on_progress=report,
                 )

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from annotator.cli.project import HomeOption, JsonOption, emit, open_project
 from annotator.errors import NotFoundError
+from annotator.store.database import Database
 from annotator.store.queries import latest_choice
-from annotator.store.tasks import find_task
+from annotator.store.tasks import find_task, open_tasks
+from annotator.store.versions import predictions_for
+
+if TYPE_CHECKING:  # the command loads no numpy before it is needed
+    from annotator.services.queue import TaskOrder
 
 __all__ = ["register"]
 
@@ -27,42 +32,62 @@ def next_(
     Example: annotator next -n 20
     """
     from annotator.jobs.tend import queue_settings
-    from annotator.services.publish import order_pool
-    from annotator.services.registry import load_version
+    from annotator.services.next_batch import next_tasks
 
     with open_project(home, strategy=strategy) as opened:
         version = opened.version()
-        ordered = order_pool(
+        order = next_tasks(
             opened.database,
-            opened.project,
-            version,
-            load_version(
-                version, device=opened.settings.device, precision=opened.settings.precision
-            ),
-            queue=queue_settings(opened.settings),
-        ).tasks
-    rows: list[dict[str, Any]] = [
-        {
-            "task": o.task.studio_id,
-            "document": o.task.document,
-            "start": o.task.region[0],
-            "rank": o.rank,
-            "reason": o.reason,
-            "utility": round(o.utility, 4),
-            "confidence": round(o.confidence, 4),
-        }
-        for o in ordered[:n]
-    ]
+            opened.project.id,
+            version.id,
+            opened.predictor_of(version),
+            n=n,
+            settings=queue_settings(opened.settings),
+        )
+        rows = _described(opened.database, opened.project.id, version.id, order)
     lines = [
         f"{r['rank'] + 1:>4}. task {r['task']:<6} {r['document']}@{r['start']:<6} {r['reason']:<9}"
         f" utility {r['utility']:.3f}  confidence {r['confidence']:.2f}"
         for r in rows
     ]
     emit(
-        {"version": version.name, "n_open": len(ordered), "tasks": rows},
+        {"version": version.name, "n_open": order.n_open, "tasks": rows},
         lines or ["no task is open; import documents and let annotator push upload them"],
         as_json=as_json,
     )
+
+
+def _described(
+    database: Database, project_id: int, version_id: int, order: TaskOrder
+) -> list[dict[str, Any]]:
+    """Say of each task where it is and how sure the model is of it."""
+    from annotator.services.predict import task_confidence, to_text_sentences
+
+    with database.read() as session:
+        found = open_tasks(session, project_id, task_ids=order.task_ids.tolist())
+        hashes = [s.text_hash for task in found for s in task.sentences]
+        predictions = predictions_for(session, version_id, hashes)
+    tasks = {task.id: task for task in found}
+    return [
+        {
+            "task": tasks[task_id].studio_id,
+            "document": tasks[task_id].document,
+            "start": tasks[task_id].region[0],
+            "rank": rank,
+            "reason": reason,
+            "utility": round(float(utility), 4),
+            "confidence": round(
+                task_confidence(
+                    to_text_sentences(tasks[task_id].sentences, region_start=0), predictions
+                ),
+                4,
+            ),
+        }
+        for rank, (task_id, reason, utility) in enumerate(
+            zip(order.task_ids.tolist(), order.reasons, order.utilities, strict=True)
+        )
+        if task_id in tasks
+    ]
 
 
 def why(

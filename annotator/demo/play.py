@@ -17,7 +17,7 @@ from annotator.settings import Settings, init_home, load_settings, write_secrets
 from annotator.store.database import Database
 from annotator.store.projects import Project, ensure_project, get_project
 from annotator.store.runs import get_run, list_runs, submit_run
-from annotator.store.tasks import count_tasks, unpushed_task_ids
+from annotator.store.tasks import count_tasks, has_unpushed
 from annotator.store.versions import ModelVersion, active_version
 from annotator.studio.client import StudioClient
 from annotator.studio.server import RunningStudio
@@ -177,7 +177,7 @@ class Demo:
             self.stage.check("worker", "backend")
             with self.database.read() as session:
                 project = get_project(session, self.settings.project)
-                missing = unpushed_task_ids(session, project.id, version_id=version.id)
+                missing = has_unpushed(session, project.id, version_id=version.id)
                 n_tasks = sum(count_tasks(session, project.id).values())
             remote = self.client.project(self.studio_project)
             if n_tasks and not missing and remote.model_version == version.name:

@@ -22,6 +22,7 @@ from annotator.store.projects import (
 )
 from annotator.studio.client import StudioClient, StudioProject
 from annotator.studio.config import LabelConfig, build_config, parse_config
+from annotator.studio.connection import backends_at
 
 __all__ = [
     "UNCERTAINTY",
@@ -81,8 +82,8 @@ def connect_project(
     """Join a Label Studio project and this one; doing it twice changes nothing.
 
     Reads the labels, makes the backend with basic auth, repairs the webhook that Label Studio
-    makes without credentials, sets uncertainty sampling, and proves by a round trip that events
-    arrive in our database.
+    makes without credentials, removes those of an earlier address, sets uncertainty sampling, and
+    proves by a round trip that events arrive in our database.
 
     Raises:
         ConfigError: if the labeling configuration is of a kind we cannot serve.
@@ -102,12 +103,16 @@ def connect_project(
         schema = config.schema.with_pairs(known.pairs)
         save_schema(session, project.id, schema, config_xml=remote.config_xml)
     on_step("connecting the backend")
+    title = f"annotator {project.name}"
     backend = client.connect_backend(
-        remote.id, url=backend_url, user=user, password=password, title=f"annotator {project.name}"
+        remote.id, url=backend_url, user=user, password=password, title=title
     )
     webhook = client.repair_webhook(
         remote.id, backend_url=backend_url, user=user, password=password
     )
+    for url in _earlier_addresses(client, remote.id, title=title, backend_url=backend_url):
+        on_step(f"removing what is left of the backend at {url}")
+        client.disconnect_backend(remote.id, url)
     on_step("checking that events arrive")
     arrived = prove_events(database, client, remote.id, wait_s=wait_s, sampling=UNCERTAINTY)
     with database.write() as session:
@@ -136,6 +141,16 @@ def connect_project(
         event_arrived=arrived,
         unknown_types=unknown,
     )
+
+
+def _earlier_addresses(
+    client: StudioClient, studio_project: int, *, title: str, backend_url: str
+) -> list[str]:
+    """Return where this project's backend was before: each would be asked and sent events too."""
+    found = client.backends(studio_project)
+    here = backends_at(found, backend_url)
+    ours = [one for one in found if one.get("title") == title and one not in here]
+    return [str(one["url"]) for one in ours]
 
 
 def prove_events(

@@ -99,14 +99,18 @@ def examine_project(
         version = active_version(session, project.id)
     n_gold = vitals.gold["train"] + vitals.gold["holdout"]
     yield Finding(part="database", state="good", message=f"reached; {n_gold} labelled texts")
-    yield _model(version)
+    yield _model(version, vitals)
     yield _worker(vitals)
     yield from _run(vitals)
     yield _inbox(vitals)
     yield from _backend(settings, version, ask(settings))
 
 
-def _model(version: ModelVersion | None) -> Finding:
+def _model(version: ModelVersion | None, vitals: Vitals) -> Finding:
+    run = vitals.run
+    if version is None and run is not None and run.state in ("queued", "running"):
+        message = f"there is none yet; run {run.id} is {run.state}"
+        return Finding(part="model", state="warning", message=message, remedy="wait for it")
     if version is None:
         return Finding(
             part="model",
@@ -209,4 +213,5 @@ def _backend(
             remedy="wait until it is loaded; if it stays so, annotator serve has another --home",
         )
     else:
-        yield Finding(part="backend", state="good", message=f"{where} answers with {served}")
+        what = f"with {served}" if served else "and waits for the first model"
+        yield Finding(part="backend", state="good", message=f"{where} answers {what}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -20,7 +20,7 @@ from annotator.services.groups import (
 )
 from annotator.store.annotations import NewAnnotation, record_annotation
 from annotator.store.database import Database
-from annotator.store.documents import NewDocument, add_document, known_names
+from annotator.store.documents import NewDocument, add_documents, known_names
 from annotator.store.groups import count_groups
 from annotator.store.projects import audit, current_schema, save_schema
 from annotator.text import segment_document
@@ -89,24 +89,24 @@ def store_document(
 
     One stored without ``group`` is grouped later, see ``group_stored_documents``.
     """
+    new = _segmented(document, split=split, group=group)
+    ((document_id, is_new),) = add_documents(session, project_id, [new])
+    return document_id, is_new, len(new.sentences)
+
+
+def _segmented(document: Document, *, split: str, group: str | None) -> NewDocument:
     segmentation, _ = segment_document(document)
-    sentences = [
-        (sentence, len(segmentation.sentence_tokens(i)))
-        for i, sentence in enumerate(segmentation.sentences)
-    ]
-    stored, is_new = add_document(
-        session,
-        project_id,
-        NewDocument(
-            name=document.id,
-            text=document.text,
-            split=split,
-            meta=dict(document.meta),
-            sentences=sentences,
-            group=group,
-        ),
+    return NewDocument(
+        name=document.id,
+        text=document.text,
+        split=split,
+        meta=dict(document.meta),
+        sentences=[
+            (sentence, len(segmentation.sentence_tokens(i)))
+            for i, sentence in enumerate(segmentation.sentences)
+        ],
+        group=group,
     )
-    return stored.id, is_new, len(sentences)
 
 
 def ingest_documents(
@@ -141,13 +141,12 @@ def ingest_documents(
         with database.write() as session:
             places, n_moved = _place(session, project_id, part, role, holdout_share, seed)
             totals["moved"] += n_moved
-            new: dict[int, Placement] = {}
-            for document in part:
-                place = places.get(document.id)
-                document_id = _ingest(session, project_id, document, role, place, totals)
-                if place is not None:
-                    new[document_id] = place
-            remember_places(session, project_id, new)
+            ids = _store(session, project_id, part, role, places, totals)
+            if role != "pool":
+                _record_labels(session, project_id, part, ids, totals)
+            remember_places(
+                session, project_id, {ids[name]: place for name, place in places.items()}
+            )
         if on_progress is not None:
             on_progress(min(i + _CHUNK, len(documents)))
     with database.write() as session:
@@ -183,44 +182,59 @@ def _place(
     return dict(zip(new, places, strict=True)), n_moved
 
 
-def _ingest(
+def _store(
     session: Session,
     project_id: int,
-    document: Document,
+    documents: Sequence[Document],
     role: Role,
-    place: Placement | None,
+    places: Mapping[str, Placement],
     totals: dict[str, int],
-) -> int:
-    split, group = (place.split, place.group) if place else ("train", None)
-    document_id, is_new, n_sentences = store_document(
-        session, project_id, document, split=split, group=group
-    )
-    totals["documents" if is_new else "known"] += 1
-    if is_new and place is not None:
-        totals["sentences"] += n_sentences
-        totals["holdout"] += split == "holdout"
-        totals["duplicates"] += place.joined
-        totals["kept_out"] += role == "holdout" and split != "holdout"
-    if role == "pool":
-        return document_id
-    added = record_annotation(
-        session,
-        NewAnnotation(
-            project_id=project_id,
-            document_id=document_id,
-            task_id=None,
-            source="import",
-            external_id=document.id,
-            state="submitted",
-            region=(0, len(document.text)),
-            entities=document.entities,
-            relations=document.relations,
-            created_at=datetime.now(UTC),
-            annotator="import",
-        ),
-    )
-    if added:
-        totals["labelled"] += 1
-        totals["entities"] += len(document.entities)
-        totals["relations"] += len(document.relations)
-    return document_id
+) -> dict[str, int]:
+    """Store texts and count what is new; return the documents' ids by name."""
+    new = [
+        _segmented(
+            document,
+            split=places[document.id].split if document.id in places else "train",
+            group=places[document.id].group if document.id in places else None,
+        )
+        for document in documents
+    ]
+    stored = add_documents(session, project_id, new)
+    for document, (_, is_new) in zip(new, stored, strict=True):
+        totals["documents" if is_new else "known"] += 1
+        if is_new and document.name in places:
+            totals["sentences"] += len(document.sentences)
+            totals["holdout"] += document.split == "holdout"
+            totals["duplicates"] += places[document.name].joined
+            totals["kept_out"] += role == "holdout" and document.split != "holdout"
+    return {d.name: document_id for d, (document_id, _) in zip(new, stored, strict=True)}
+
+
+def _record_labels(
+    session: Session,
+    project_id: int,
+    documents: Sequence[Document],
+    ids: Mapping[str, int],
+    totals: dict[str, int],
+) -> None:
+    for document in documents:
+        added = record_annotation(
+            session,
+            NewAnnotation(
+                project_id=project_id,
+                document_id=ids[document.id],
+                task_id=None,
+                source="import",
+                external_id=document.id,
+                state="submitted",
+                region=(0, len(document.text)),
+                entities=document.entities,
+                relations=document.relations,
+                created_at=datetime.now(UTC),
+                annotator="import",
+            ),
+        )
+        if added:
+            totals["labelled"] += 1
+            totals["entities"] += len(document.entities)
+            totals["relations"] += len(document.relations)

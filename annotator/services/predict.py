@@ -88,7 +88,7 @@ def to_text_sentences(
 def predict_sentences(
     database: Database,
     version_id: int,
-    predictor: Predictor,
+    predictor: Callable[[], Predictor],
     sentences: Iterable[TextSentence],
     *,
     on_progress: Callable[[int, int], None] | None = None,
@@ -96,7 +96,7 @@ def predict_sentences(
     """Return a prediction for each sentence text, from the database where it is there.
 
     What is new is computed and stored in chunks, each in its own transaction, so a killed run
-    goes on where it was.
+    goes on where it was. ``predictor`` loads the model; it is called only if something is new.
 
     Returns:
         Predictions by text hash.
@@ -107,7 +107,7 @@ def predict_sentences(
     missing = [s for h, s in unique.items() if h not in found]
     for i in range(0, len(missing), _CHUNK):
         part = missing[i : i + _CHUNK]
-        fresh = compute_predictions(predictor, part)
+        fresh = compute_predictions(predictor(), part)
         with database.write() as session:
             save_predictions(session, version_id, fresh)
         found.update({p.text_hash: p for p in fresh})

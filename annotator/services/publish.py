@@ -1,4 +1,4 @@
-"""What Label Studio is given: our tasks, the predictions of the active version, the order."""
+"""What Label Studio is given of a model version: its predictions of open tasks, and their order."""
 
 from __future__ import annotations
 
@@ -10,32 +10,19 @@ from numpy.typing import NDArray
 
 from annotator.errors import ConfigError, StudioError
 from annotator.model import Predictor
-from annotator.services.predict import (
-    labels_of_task,
-    predict_sentences,
-    studio_prediction,
-    to_text_sentences,
-)
-from annotator.services.queue import (
-    OrderedTask,
-    QueueSettings,
-    TaskOrder,
-    order_tasks,
-    record_order,
-)
+from annotator.services.anchors import labelled_embeddings
+from annotator.services.predict import labels_of_task, studio_prediction, to_text_sentences
+from annotator.services.queue import QueueSettings, TaskOrder, order_tasks
+from annotator.services.scoring import score_pool
+from annotator.services.upload import has_uploads
 from annotator.store.database import Database
-from annotator.store.documents import (
-    StoredSentence,
-    documents_without_task,
-    sentences_of,
-    sentences_without_task,
-    shown_of,
-)
-from annotator.store.gold import gold_units
+from annotator.store.documents import shown_of
 from annotator.store.projects import Project, StudioLink, current_config_xml
+from annotator.store.queries import Choice, add_choices, log_selection
 from annotator.store.tasks import (
-    add_task,
+    OpenTask,
     has_pushes,
+    has_unpushed,
     open_tasks,
     record_pushes,
     task_by_id,
@@ -46,12 +33,9 @@ from annotator.studio.client import StudioClient
 from annotator.studio.config import LabelConfig, parse_config
 from annotator.studio.page import Page, PlainPage, compose_data, open_page
 
-__all__ = ["PublishReport", "has_uploads", "order_pool", "publish_version", "upload_tasks"]
+__all__ = ["PublishReport", "is_publish_due", "publish_version"]
 
-_UPLOAD_CHUNK = 1000
 _PUSH_CHUNK = 2000
-_CONTEXT = 300  # characters shown before and after a sentence
-_MOST_ANCHORS = 1000  # labelled embeddings that the ranked batch compares with
 
 Progress = Callable[[str, int, int], None]
 
@@ -66,130 +50,23 @@ class PublishReport:
     selected: bool
 
 
-def has_uploads(database: Database, project: Project) -> bool:
-    """Tell whether there is text without a label and without a Label Studio task."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Placed:
+    """A task about to be pushed, with its place in the order."""
+
+    task: OpenTask
+    rank: int
+    score: float
+
+
+def is_publish_due(database: Database, project: Project, version: ModelVersion | None) -> bool:
+    """Tell whether there is text to upload, or an open task without this version's prediction."""
+    if has_uploads(database, project):
+        return True
+    if version is None:
+        return False
     with database.read() as session:
-        if project.unit == "document":
-            return bool(documents_without_task(session, project.id, limit=1))
-        return bool(sentences_without_task(session, project.id, limit=1))
-
-
-def upload_tasks(
-    database: Database,
-    project: Project,
-    client: StudioClient,
-    *,
-    on_progress: Progress | None = None,
-) -> int:
-    """Make a Label Studio task of each document (or sentence) that has none and no label.
-
-    Pull first: tasks that an interrupted upload left behind are then known and not made twice.
-
-    Returns:
-        How many tasks were made.
-    """
-    link = _link(project)
-    made = 0
-    with database.read() as session:
-        xml = current_config_xml(session, project.id)
-    config = parse_config(xml) if xml else None
-    while True:
-        rows = _next_upload(database, project, config)
-        if not rows:
-            return made
-        ids = client.import_tasks(link.project_id, [data for data, _, _ in rows])
-        if len(ids) != len(rows):
-            raise StudioError(
-                f"sent {len(rows)} tasks to project {link.project_id}, Label Studio made "
-                f"{len(ids)}; run annotator sync, then annotator push"
-            )
-        with database.write() as session:
-            for studio_id, (_, document_id, sentence_id) in zip(ids, rows, strict=True):
-                add_task(
-                    session,
-                    project.id,
-                    studio_id=studio_id,
-                    document_id=document_id,
-                    sentence_id=sentence_id,
-                )
-        made += len(rows)
-        if on_progress is not None:
-            on_progress("upload", made, made)
-
-
-def _next_upload(
-    database: Database, project: Project, config: LabelConfig | None
-) -> list[tuple[dict[str, object], int, int | None]]:
-    with database.read() as session:
-        if project.unit == "document":
-            return [
-                ({**_shown(d.text, config), "doc_id": d.name}, d.id, None)
-                for d in documents_without_task(session, project.id, limit=_UPLOAD_CHUNK)
-            ]
-        sentences = sentences_without_task(session, project.id, limit=_UPLOAD_CHUNK)
-        around: dict[int, list[StoredSentence]] = {}
-        for s in sentences:
-            if s.document_id not in around:
-                around[s.document_id] = sentences_of(session, s.document_id)
-        return [
-            (_sentence_data(s, around[s.document_id], config), s.document_id, s.id)
-            for s in sentences
-        ]
-
-
-def _sentence_data(
-    sentence: StoredSentence, siblings: Sequence[StoredSentence], config: LabelConfig | None
-) -> dict[str, object]:
-    before = " ".join(s.text for s in siblings if s.ordinal < sentence.ordinal)
-    after = " ".join(s.text for s in siblings if s.ordinal > sentence.ordinal)
-    return {
-        **_shown(sentence.text, config),
-        "doc_id": sentence.document,
-        "sent_start": sentence.start,
-        "before": before if len(before) <= _CONTEXT else "… " + _last_words(before),
-        "after": after if len(after) <= _CONTEXT else _first_words(after) + " …",
-    }
-
-
-def _shown(text: str, config: LabelConfig | None) -> dict[str, object]:
-    return {"text": text} if config is None else {config.text_field: compose_data(text, config)}
-
-
-def _first_words(text: str) -> str:
-    return text[:_CONTEXT].rsplit(maxsplit=1)[0]
-
-
-def _last_words(text: str) -> str:
-    return text[-_CONTEXT:].split(maxsplit=1)[-1]
-
-
-def order_pool(
-    database: Database,
-    project: Project,
-    version: ModelVersion,
-    predictor: Predictor,
-    *,
-    queue: QueueSettings,
-    on_progress: Progress | None = None,
-) -> TaskOrder:
-    """Predict what is not predicted yet and order all open tasks, for a look."""
-    with database.read() as session:
-        tasks = open_tasks(session, project.id)
-    sentences = [
-        s for task in tasks for s in to_text_sentences(task.sentences, region_start=task.region[0])
-    ]
-
-    def report(done: int, total: int) -> None:
-        if on_progress is not None:
-            on_progress("predict", done, total)
-
-    predictions = predict_sentences(database, version.id, predictor, sentences, on_progress=report)
-    return order_tasks(
-        tasks=tasks,
-        predictions=predictions,
-        labelled=_labelled_embeddings(database, project.id, version.id, predictor),
-        settings=queue,
-    )
+        return has_unpushed(session, project.id, version_id=version.id)
 
 
 def publish_version(
@@ -197,7 +74,7 @@ def publish_version(
     project: Project,
     client: StudioClient,
     version: ModelVersion,
-    predictor: Predictor,
+    predictor: Callable[[], Predictor],
     *,
     queue: QueueSettings,
     on_progress: Progress | None = None,
@@ -205,7 +82,17 @@ def publish_version(
     """Push the version's predictions of open tasks with their order, then select the version.
 
     Only tasks that lack a prediction of this version are pushed, so this may be called again at
-    any time: it does what is left to do.
+    any time: it does what is left to do. Texts are read, scored and pushed in shards; of the pool
+    as a whole there are numbers in memory.
+
+    Args:
+        database: The project's database.
+        project: A connected project.
+        client: Label Studio.
+        version: The version to publish.
+        predictor: Loads its model; called only if there is something to predict.
+        queue: How the order is made.
+        on_progress: Receives what is done, how many and of how many.
 
     Raises:
         StudioError: if Label Studio took fewer predictions than were sent; nothing of that
@@ -213,29 +100,100 @@ def publish_version(
     """
     link = _link(project)
     with database.read() as session:
-        missing = set(unpushed_task_ids(session, project.id, version_id=version.id))
         xml = current_config_xml(session, project.id)
+        is_missing = has_unpushed(session, project.id, version_id=version.id)
     remote = client.project(link.project_id)
     config = parse_config(xml or remote.config_xml)
-    ordered: Sequence[OrderedTask] = ()
-    if missing:
-        order = order_pool(
-            database, project, version, predictor, queue=queue, on_progress=on_progress
-        )
-        record_order(database, project.id, order, version_id=version.id)
-        ordered = order.tasks
-    todo = [o for o in ordered if o.task.id in missing]
-    for i in range(0, len(todo), _PUSH_CHUNK):
-        _push(database, project, client, version, config, todo[i : i + _PUSH_CHUNK])
-        if on_progress is not None:
-            on_progress("push", min(i + _PUSH_CHUNK, len(todo)), len(todo))
+    n_open = n_pushed = 0
+    if is_missing:
+        order = _order(database, project, version, predictor, queue, on_progress)
+        n_open = order.n_open
+        n_pushed = _push_order(database, project, client, version, config, order, on_progress)
     selected = remote.model_version == version.name
-    if not selected and (todo or _has_pushes(database, version.id)):
+    if not selected and (n_pushed or _has_pushes(database, version.id)):
         client.select_version(link.project_id, version.name)
         selected = True
-    return PublishReport(
-        version=version.name, n_open=len(ordered), n_pushed=len(todo), selected=selected
+    return PublishReport(version=version.name, n_open=n_open, n_pushed=n_pushed, selected=selected)
+
+
+def _order(
+    database: Database,
+    project: Project,
+    version: ModelVersion,
+    predictor: Callable[[], Predictor],
+    queue: QueueSettings,
+    on_progress: Progress | None,
+) -> TaskOrder:
+    def report(done: int, total: int) -> None:
+        if on_progress is not None:
+            on_progress("predict", done, total)
+
+    score_pool(
+        database, project.id, version.id, predictor, strategy=queue.strategy, on_progress=report
     )
+    anchors = labelled_embeddings(database, project.id, version.id, predictor)
+    return order_tasks(database, project.id, version.id, labelled=anchors, settings=queue)
+
+
+def _push_order(
+    database: Database,
+    project: Project,
+    client: StudioClient,
+    version: ModelVersion,
+    config: LabelConfig,
+    order: TaskOrder,
+    on_progress: Progress | None,
+) -> int:
+    """Push what of an order Label Studio does not have, in shards; return how many tasks."""
+    todo = _missing_ranks(database, project.id, version.id, order)
+    with database.write() as session:
+        query_id = log_selection(
+            session,
+            project.id,
+            version_id=version.id,
+            strategy=order.strategy,
+            seed=order.seed,
+            n_pool=order.n_pool,
+        )
+    n_pushed = 0
+    for i in range(0, len(todo), _PUSH_CHUNK):
+        part = _placed(database, project.id, order, todo[i : i + _PUSH_CHUNK].tolist())
+        choices = [
+            Choice(
+                task_id=one.task.id,
+                rank=one.rank,
+                reason=order.reasons[one.rank],
+                utility=float(order.utilities[one.rank]),
+            )
+            for one in part
+        ]
+        with database.write() as session:
+            add_choices(session, query_id, choices)
+        _push(database, project, client, version, config, part)
+        n_pushed += len(part)
+        if on_progress is not None:
+            on_progress("push", min(i + _PUSH_CHUNK, len(todo)), len(todo))
+    return n_pushed
+
+
+def _missing_ranks(
+    database: Database, project_id: int, version_id: int, order: TaskOrder
+) -> NDArray[np.int64]:
+    with database.read() as session:
+        missing = np.array(unpushed_task_ids(session, project_id, version_id=version_id))
+    return np.flatnonzero(np.isin(order.task_ids, missing))
+
+
+def _placed(
+    database: Database, project_id: int, order: TaskOrder, ranks: Sequence[int]
+) -> list[_Placed]:
+    by_id = {int(order.task_ids[rank]): rank for rank in ranks}
+    with database.read() as session:  # those that have been labelled meanwhile are not found
+        found = open_tasks(session, project_id, task_ids=list(by_id))
+    placed = [
+        _Placed(task=task, rank=by_id[task.id], score=order.score(by_id[task.id])) for task in found
+    ]
+    return sorted(placed, key=lambda one: one.rank)
 
 
 def _push(
@@ -244,9 +202,11 @@ def _push(
     client: StudioClient,
     version: ModelVersion,
     config: LabelConfig,
-    part: Sequence[OrderedTask],
+    part: Sequence[_Placed],
 ) -> None:
     link = _link(project)
+    if not part:
+        return
     there = _pushed_before(client, version, part)
     _note_pushes(database, project, version, [one for one in part if one.task.id in there])
     part = [one for one in part if one.task.id not in there]
@@ -274,10 +234,10 @@ def _push(
 
 
 def _pushed_before(
-    client: StudioClient, version: ModelVersion, part: Sequence[OrderedTask]
+    client: StudioClient, version: ModelVersion, part: Sequence[_Placed]
 ) -> set[int]:
     # Label Studio stores doubles. A push that was killed before it was noted shows in a probe.
-    def is_there(one: OrderedTask) -> bool:
+    def is_there(one: _Placed) -> bool:
         stored = client.predictions(one.task.studio_id)
         return any(p.get("model_version") == version.name for p in stored)
 
@@ -287,14 +247,14 @@ def _pushed_before(
 
 
 def _note_pushes(
-    database: Database, project: Project, version: ModelVersion, part: Sequence[OrderedTask]
+    database: Database, project: Project, version: ModelVersion, part: Sequence[_Placed]
 ) -> None:
     scores = {one.task.id: one.score for one in part}
     with database.write() as session:
         record_pushes(session, project.id, version_id=version.id, scores=scores)
 
 
-def _page_of(database: Database, one: OrderedTask, config: LabelConfig) -> Page:
+def _page_of(database: Database, one: _Placed, config: LabelConfig) -> Page:
     """Open what the task shows; one that we made shows its text in the plainest way."""
     text = _text_of(database, one)
     if config.layout == "text":
@@ -307,7 +267,7 @@ def _page_of(database: Database, one: OrderedTask, config: LabelConfig) -> Page:
     return open_page({config.text_field: shown}, config)
 
 
-def _text_of(database: Database, one: OrderedTask) -> str:
+def _text_of(database: Database, one: _Placed) -> str:
     if len(one.task.sentences) == 1 and one.task.region == (
         one.task.sentences[0].start,
         one.task.sentences[0].end,
@@ -320,23 +280,6 @@ def _text_of(database: Database, one: OrderedTask) -> str:
 def _has_pushes(database: Database, version_id: int) -> bool:
     with database.read() as session:
         return has_pushes(session, version_id)
-
-
-def _labelled_embeddings(
-    database: Database, project_id: int, version_id: int, predictor: Predictor
-) -> NDArray[np.float64]:
-    anchors: list[StoredSentence] = []
-    with database.read() as session:
-        units = sorted(gold_units(session, project_id, split="train"), key=lambda u: u.created_at)
-        while units and len(anchors) < _MOST_ANCHORS:
-            unit = units.pop()
-            start, end = unit.region
-            inside = sentences_of(session, unit.document_id)
-            anchors += [s for s in inside if start <= s.start and s.end <= end]
-    wanted = to_text_sentences(anchors[:_MOST_ANCHORS], region_start=0)
-    found = predict_sentences(database, version_id, predictor, wanted)
-    rows = [np.frombuffer(p.embedding, dtype=np.float16) for p in found.values()]
-    return np.stack(rows).astype(np.float64) if rows else np.zeros((0, 0))
 
 
 def _link(project: Project) -> StudioLink:

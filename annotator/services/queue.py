@@ -1,23 +1,24 @@
-"""The order in which tasks are shown: stored signals, a strategy, honest randomness."""
+"""The order in which tasks are shown: stored utilities, a strategy, honest randomness."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.active import Candidate, get_strategy, interleave, select_batch
-from annotator.services.predict import task_confidence, to_text_sentences
+from annotator.active import (
+    Candidate,
+    compose_batch,
+    get_strategy,
+    percentile_ranks,
+    prefilter,
+)
 from annotator.store.database import Database
-from annotator.store.queries import Choice, log_selection
-from annotator.store.tasks import OpenTask
-from annotator.store.versions import StoredPrediction, save_acquisitions
+from annotator.store.pool import PoolTasks, pool_tasks, task_embeddings
 
-__all__ = ["OrderedTask", "QueueSettings", "TaskOrder", "order_tasks", "record_order"]
-
-_HARDEST = 3
+__all__ = ["QueueSettings", "TaskOrder", "candidates_of", "order_tasks"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,139 +33,123 @@ class QueueSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OrderedTask:
-    """A task's place (0 is shown first), why, and the score that makes Label Studio keep it."""
-
-    task: OpenTask
-    rank: int
-    reason: str
-    utility: float
-    score: float
-    confidence: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskOrder:
-    """An order of all open tasks, and what it takes to log it.
+    """Tasks in the order in which they are to be shown, and what it takes to log it.
 
-    ``utilities`` are by sentence id, ``n_pool`` counts the strategy's candidates.
+    A place is a row; ``reasons`` are strategy, random, holdout or rest. ``n_pool`` counts the
+    strategy's candidates, ``n_open`` all tasks that wait, ``n_unscored`` those of them that were
+    looked at and have no utility yet.
     """
 
-    tasks: Sequence[OrderedTask]
+    task_ids: NDArray[np.int64]
+    reasons: Sequence[str]
+    utilities: NDArray[np.float64]
     strategy: str
     seed: int
     n_pool: int
-    utilities: Mapping[int, float]
+    n_open: int
+    n_unscored: int
+
+    def score(self, rank: int) -> float:
+        """Return what makes Label Studio keep the place: in (0, 1), the first has the lowest."""
+        return (rank + 0.5) / len(self.task_ids)
 
 
 def order_tasks(
+    database: Database,
+    project_id: int,
+    version_id: int,
     *,
-    tasks: Sequence[OpenTask],
-    predictions: Mapping[str, StoredPrediction],
-    labelled: NDArray[np.float64],
+    labelled: NDArray[np.float32],
     settings: QueueSettings,
 ) -> TaskOrder:
-    """Order open tasks. Changes nothing: see ``record_order``.
+    """Order all open tasks by what the version's stored utilities say. Changes nothing.
 
-    A task is as useful as its three most useful sentences are on average. Hold-out tasks are no
-    candidates of the strategy: they are spread evenly over the queue, in random order.
-
-    Returns:
-        All tasks, first to be shown first; ``score`` rises with the rank, strictly.
+    Hold-out tasks are no candidates of the strategy: they are spread evenly over the queue, in
+    random order. Memory is some 100 bytes a task; no text is read.
     """
     strategy = get_strategy(settings.strategy)
     rng = np.random.default_rng(settings.seed)
-    by_sentence: dict[int, float] = {}
-    candidates, values = [], dict[int, float]()
-    for task in tasks:
-        scored = [(s, strategy.score(predictions[s.text_hash].signals)) for s in task.sentences]
-        by_sentence.update({s.id: utility for s, utility in scored})
-        values[task.id] = _mean_of_top([utility for _, utility in scored])
-        if task.split == "train":
-            candidates.append(
-                Candidate(
-                    id=task.id,
-                    utility=values[task.id],
-                    group=task.document,
-                    embedding=_embedding(task, predictions),
-                )
-            )
-    chosen = select_batch(
-        candidates,
-        settings.batch,
+    with database.read() as session:
+        tasks = pool_tasks(session, project_id, version_id=version_id, strategy=strategy.name)
+    train = np.flatnonzero(~tasks.holdout)
+    rows, reasons = _train_order(database, version_id, tasks, train, labelled, settings, rng)
+    mixed, is_holdout = _spread(train[rows], rng.permutation(np.flatnonzero(tasks.holdout)))
+    told = iter(reasons)
+    return TaskOrder(
+        task_ids=tasks.ids[mixed],
+        reasons=["holdout" if held else next(told) for held in is_holdout],
+        utilities=np.nan_to_num(tasks.utilities[mixed]),
+        strategy=strategy.name,
+        seed=settings.seed,
+        n_pool=len(train),
+        n_open=len(tasks.ids),
+        n_unscored=int(np.isnan(tasks.utilities).sum()),
+    )
+
+
+def _train_order(
+    database: Database,
+    version_id: int,
+    tasks: PoolTasks,
+    train: NDArray[np.int64],
+    labelled: NDArray[np.float32],
+    settings: QueueSettings,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.int64], list[str]]:
+    """Order the strategy's candidates: rows of ``train``, and the reason of each."""
+    if settings.strategy == "random":
+        return rng.permutation(len(train)), ["random"] * len(train)
+    scores = percentile_ranks(np.nan_to_num(tasks.utilities[train]))
+    kept = prefilter(scores, settings.batch, rng=rng)
+    ids, documents = tasks.ids[train], tasks.documents[train]
+
+    def at_random() -> Iterator[Candidate]:
+        for i in rng.permutation(len(train)):
+            yield Candidate(id=int(ids[i]), utility=float(scores[i]), group=str(documents[i]))
+
+    batch = compose_batch(
+        candidates_of(database, version_id, ids[kept], documents[kept], scores[kept]),
+        at_random(),
+        min(settings.batch, len(train)),
         labelled=labelled,
         rng=rng,
         random_share=settings.random_share,
         per_group=settings.per_document,
-        use_strategy=strategy.name != "random",
     )
-    holdout = [t.id for t in tasks if t.split == "holdout"]
-    order = interleave(
-        [(c.id, c.reason) for c in chosen],
-        [(int(i), "holdout") for i in rng.permutation(holdout)],
-    )
-    return TaskOrder(
-        tasks=_ordered(tasks, order, values, predictions),
-        strategy=strategy.name,
-        seed=settings.seed,
-        n_pool=len(candidates),
-        utilities=by_sentence,
-    )
+    head = np.searchsorted(ids, np.array([s.id for s in batch], dtype=np.int64))
+    order = np.argsort(-scores, kind="stable")
+    rest = order[~np.isin(order, head)]
+    return np.concatenate([head, rest]), [s.reason for s in batch] + ["rest"] * len(rest)
 
 
-def record_order(database: Database, project_id: int, order: TaskOrder, *, version_id: int) -> None:
-    """Store the utilities and log why each task stands where it stands."""
-    with database.write() as session:
-        save_acquisitions(session, version_id, strategy=order.strategy, utilities=order.utilities)
-        log_selection(
-            session,
-            project_id,
-            version_id=version_id,
-            strategy=order.strategy,
-            seed=order.seed,
-            n_pool=order.n_pool,
-            choices=[
-                Choice(task_id=o.task.id, rank=o.rank, reason=o.reason, utility=o.utility)
-                for o in order.tasks
-            ],
-        )
-
-
-def _ordered(
-    tasks: Sequence[OpenTask],
-    order: Sequence[tuple[int, str]],
-    values: Mapping[int, float],
-    predictions: Mapping[str, StoredPrediction],
-) -> list[OrderedTask]:
-    by_id = {task.id: task for task in tasks}
+def candidates_of(
+    database: Database,
+    version_id: int,
+    ids: NDArray[np.int64],
+    documents: NDArray[np.int64],
+    percentiles: NDArray[np.float64],
+) -> list[Candidate]:
+    """Give tasks that passed the pre-filter the embeddings of their text."""
+    with database.read() as session:
+        embeddings = task_embeddings(session, version_id, ids.tolist())
     return [
-        OrderedTask(
-            task=by_id[task_id],
-            rank=rank,
-            reason=reason,
-            utility=values[task_id],
-            score=(rank + 0.5) / len(order),
-            confidence=task_confidence(
-                to_text_sentences(by_id[task_id].sentences, region_start=0), predictions
-            ),
+        Candidate(
+            id=int(task_id),
+            utility=float(p),
+            group=str(document),
+            embedding=embeddings.get(task_id),
         )
-        for rank, (task_id, reason) in enumerate(order)
+        for task_id, document, p in zip(ids.tolist(), documents, percentiles, strict=True)
     ]
 
 
-def _mean_of_top(values: Sequence[float]) -> float:
-    top = sorted(values, reverse=True)[:_HARDEST]
-    return sum(top) / len(top) if top else 0.0
-
-
-def _embedding(
-    task: OpenTask, predictions: Mapping[str, StoredPrediction]
-) -> NDArray[np.float64] | None:
-    if not task.sentences:
-        return None
-    rows = [
-        np.frombuffer(predictions[s.text_hash].embedding, dtype=np.float16) for s in task.sentences
-    ]
-    mean: NDArray[np.float64] = np.mean(np.stack(rows).astype(np.float64), axis=0)
-    norm = float(np.linalg.norm(mean))
-    return mean / norm if norm > 0 else mean
+def _spread(
+    first: NDArray[np.int64], second: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Spread ``second`` evenly over ``first`` as ``interleave`` does; tell which is which."""
+    places = np.concatenate(
+        [(np.arange(len(part)) + 0.5) / max(len(part), 1) for part in (first, second)]
+    )
+    order = np.argsort(places, kind="stable")
+    return np.concatenate([first, second])[order], order >= len(first)

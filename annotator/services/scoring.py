@@ -62,7 +62,7 @@ def score_sentences(
     Returns:
         How many texts were predicted anew.
     """
-    utility = get_strategy(strategy)
+    chosen = get_strategy(strategy)
     with database.read() as session:
         stored = sentences_by_id(session, sentence_ids)
         known = predictions_for(session, version_id, [s.text_hash for s in stored])
@@ -72,13 +72,14 @@ def score_sentences(
         to_text_sentences([s for h, s in by_hash.items() if h not in known], region_start=0),
     )
     known.update({p.text_hash: p for p in fresh})
+    values = chosen.score_each([known[s.text_hash].signals for s in stored]).tolist()
     with database.write() as session:
         save_predictions(session, version_id, fresh)
         save_acquisitions(
             session,
             version_id,
             strategy=strategy,
-            utilities={s.id: utility.score(known[s.text_hash].signals) for s in stored},
+            utilities=dict(zip([s.id for s in stored], values, strict=True)),
         )
     return len(fresh)
 
@@ -87,13 +88,16 @@ def score_pool(
     database: Database,
     project_id: int,
     version_id: int,
-    predictor: Predictor,
+    predictor: Callable[[], Predictor],
     *,
     strategy: str,
     size: int = SHARD,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Score all sentences of open tasks that lack it, shard by shard; return how many."""
+    """Score all sentences of open tasks that lack it, shard by shard; return how many.
+
+    ``predictor`` loads the model; it is called only if there is something to score.
+    """
     done, total = 0, 0
     for ids in shards_to_score(database, project_id, version_id, strategy=strategy, size=size):
         if not done and on_progress is not None:
@@ -101,7 +105,7 @@ def score_pool(
                 total = count_unscored(
                     session, project_id, version_id=version_id, strategy=strategy
                 )
-        score_sentences(database, version_id, predictor, ids, strategy=strategy)
+        score_sentences(database, version_id, predictor(), ids, strategy=strategy)
         done += len(ids)
         if on_progress is not None:
             on_progress(done, max(done, total))

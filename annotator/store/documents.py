@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,7 @@ __all__ = [
     "NewDocument",
     "StoredDocument",
     "StoredSentence",
-    "add_document",
+    "add_documents",
     "count_documents",
     "count_sentences",
     "documents_without_task",
@@ -129,59 +129,84 @@ def shown_of(session: Session, document_id: int) -> Any:
     return session.get_one(DocumentRow, document_id).meta.get(SHOWN)
 
 
-def add_document(
-    session: Session, project_id: int, document: NewDocument
-) -> tuple[StoredDocument, bool]:
-    """Store a document; one of the same name and text is returned as it is.
+def add_documents(
+    session: Session, project_id: int, documents: Sequence[NewDocument]
+) -> list[tuple[int, bool]]:
+    """Store documents with their sentences; one of the same name and text is left as it is.
 
     Returns:
-        The stored document, and True if it is new.
+        Of each the id, and True if it is new. Of two that are the same the second is known.
 
     Raises:
-        ConflictError: if the name is taken by another text.
+        ConflictError: if a name is taken by another text.
     """
-    digest = hash_text(document.text)
-    row = session.scalar(
-        select(DocumentRow).where(
-            DocumentRow.project_id == project_id, DocumentRow.name == document.name
+    found = session.execute(
+        select(DocumentRow.name, DocumentRow.id, DocumentRow.text_hash).where(
+            DocumentRow.project_id == project_id,
+            DocumentRow.name.in_(sorted({document.name for document in documents})),
         )
     )
-    if row is not None:
-        if row.text_hash != digest:
+    known = {name: (document_id, digest) for name, document_id, digest in found}
+    new: dict[str, NewDocument] = {}
+    digests: dict[str, str] = {}
+    is_new: list[bool] = []
+    for document in documents:
+        digest = hash_text(document.text)
+        is_new.append(document.name not in known and document.name not in new)
+        if is_new[-1]:
+            new[document.name], digests[document.name] = document, digest
+        elif digest != (digests.get(document.name) or known[document.name][1]):
             raise ConflictError(
                 f"document {document.name} is stored with another text; give the new one "
                 "another id, or import into a new project"
             )
-        return _document(row), False
-    row = DocumentRow(
-        project_id=project_id,
-        name=document.name,
-        text=document.text,
-        text_hash=digest,
-        split=document.split,
-        group_key=document.group,
-        meta=document.meta,
-        created_at=datetime.now(UTC),
-    )
-    session.add(row)
-    session.flush()
-    if document.sentences:
-        session.execute(
-            insert(SentenceRow),
-            [
-                {
-                    "project_id": project_id,
-                    "document_id": row.id,
-                    "ordinal": ordinal,
-                    "start": sentence.start,
-                    "end": sentence.end,
-                    "n_words": n_words,
-                    "text_hash": hash_text(document.text[sentence.start : sentence.end]),
-                }
-                for ordinal, (sentence, n_words) in enumerate(document.sentences)
-            ],
-        )
-    return _document(row), True
+    ids = {name: document_id for name, (document_id, _) in known.items()}
+    ids |= _insert_documents(session, project_id, new, digests)
+    return [(ids[d.name], fresh) for d, fresh in zip(documents, is_new, strict=True)]
+
+
+def _insert_documents(
+    session: Session,
+    project_id: int,
+    documents: Mapping[str, NewDocument],
+    digests: Mapping[str, str],
+) -> dict[str, int]:
+    if not documents:
+        return {}
+    now = datetime.now(UTC)
+    ids = session.scalars(
+        insert(DocumentRow).returning(DocumentRow.id, sort_by_parameter_order=True),
+        [
+            {
+                "project_id": project_id,
+                "name": name,
+                "text": document.text,
+                "text_hash": digests[name],
+                "split": document.split,
+                "group_key": document.group,
+                "meta": document.meta,
+                "created_at": now,
+            }
+            for name, document in documents.items()
+        ],
+    ).all()
+    by_name = dict(zip(documents, ids, strict=True))
+    rows = [
+        {
+            "project_id": project_id,
+            "document_id": by_name[name],
+            "ordinal": ordinal,
+            "start": sentence.start,
+            "end": sentence.end,
+            "n_words": n_words,
+            "text_hash": hash_text(document.text[sentence.start : sentence.end]),
+        }
+        for name, document in documents.items()
+        for ordinal, (sentence, n_words) in enumerate(document.sentences)
+    ]
+    if rows:
+        session.execute(insert(SentenceRow), rows)
+    return by_name
 
 
 def stored_sentence(row: SentenceRow, document: DocumentRow) -> StoredSentence:
@@ -235,9 +260,12 @@ def find_sentence(
 
 
 def sentences_without_task(
-    session: Session, project_id: int, *, limit: int
+    session: Session, project_id: int, *, after: int = 0, limit: int
 ) -> list[StoredSentence]:
-    """Return sentences that are neither labelled nor shown by a task yet, in order."""
+    """Return sentences that are neither labelled nor shown by a task yet, in order of id.
+
+    Only such whose id is greater than ``after``.
+    """
     alone = select(TaskRow.id).where(
         TaskRow.sentence_id == SentenceRow.id, TaskRow.studio_id > FORMER
     )
@@ -258,6 +286,7 @@ def sentences_without_task(
         .join(DocumentRow, DocumentRow.id == SentenceRow.document_id)
         .where(
             SentenceRow.project_id == project_id,
+            SentenceRow.id > after,
             ~alone.exists(),
             ~within.exists(),
             ~decided.exists(),
@@ -269,9 +298,12 @@ def sentences_without_task(
 
 
 def documents_without_task(
-    session: Session, project_id: int, *, limit: int
+    session: Session, project_id: int, *, after: int = 0, limit: int
 ) -> list[StoredDocument]:
-    """Return documents that are neither labelled nor a task yet, in order."""
+    """Return documents that are neither labelled nor a task yet, in order of id.
+
+    Only such whose id is greater than ``after``.
+    """
     has_task = select(TaskRow.id).where(
         TaskRow.document_id == DocumentRow.id, TaskRow.studio_id > FORMER
     )
@@ -282,7 +314,12 @@ def documents_without_task(
     )
     rows = session.scalars(
         select(DocumentRow)
-        .where(DocumentRow.project_id == project_id, ~has_task.exists(), ~decided.exists())
+        .where(
+            DocumentRow.project_id == project_id,
+            DocumentRow.id > after,
+            ~has_task.exists(),
+            ~decided.exists(),
+        )
         .order_by(DocumentRow.id)
         .limit(limit)
     )

@@ -11,9 +11,15 @@ from sqlalchemy import ColumnElement, func, or_, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from annotator.domain import Document, Entity, Relation
-from db.tables import AnnotationRow, DocumentRow, EntityRow, RelationRow
+from db.tables import AnnotationRow, DocumentRow, EntityRow, RelationRow, SentenceRow
 
-__all__ = ["GoldUnit", "count_gold", "counts_in_its_region", "gold_units"]
+__all__ = [
+    "GoldUnit",
+    "count_gold",
+    "counts_in_its_region",
+    "gold_units",
+    "newest_gold_sentences",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,3 +196,23 @@ def count_gold(session: Session, project_id: int) -> dict[str, int]:
         elif state == "skipped":
             counts["skipped"] += n
     return counts
+
+
+def newest_gold_sentences(session: Session, project_id: int, *, limit: int) -> list[int]:
+    """Return ids of training sentences with gold, those labelled last first; at most ``limit``."""
+    rows = session.scalars(
+        select(SentenceRow.id)
+        .join(AnnotationRow, AnnotationRow.document_id == SentenceRow.document_id)
+        .join(DocumentRow, DocumentRow.id == AnnotationRow.document_id)
+        .where(
+            AnnotationRow.project_id == project_id,
+            AnnotationRow.is_current,
+            AnnotationRow.state == "submitted",
+            AnnotationRow.region_start <= SentenceRow.start,
+            AnnotationRow.region_end >= SentenceRow.end,
+            DocumentRow.split == "train",
+        )
+        .order_by(AnnotationRow.created_at.desc(), AnnotationRow.id.desc(), SentenceRow.ordinal)
+        .limit(limit)
+    )
+    return list(dict.fromkeys(rows))

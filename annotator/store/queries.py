@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from db.inserts import insert_new
 from db.tables import (
     DocumentRow,
     ModelVersionRow,
@@ -19,7 +20,14 @@ from db.tables import (
     TaskRow,
 )
 
-__all__ = ["Choice", "LoggedChoice", "latest_choice", "log_selection", "queue_head"]
+__all__ = [
+    "Choice",
+    "LoggedChoice",
+    "add_choices",
+    "latest_choice",
+    "log_selection",
+    "queue_head",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +61,9 @@ def log_selection(
     strategy: str,
     seed: int,
     n_pool: int,
-    choices: Sequence[Choice],
+    choices: Sequence[Choice] = (),
 ) -> int:
-    """Store a selection and return its id."""
+    """Store a selection and return its id; see ``add_choices`` for one that comes in parts."""
     log = QueryLogRow(
         project_id=project_id,
         version_id=version_id,
@@ -66,18 +74,27 @@ def log_selection(
     )
     session.add(log)
     session.flush()
-    session.add_all(
-        QueryChoiceRow(
-            query_id=log.id,
-            task_id=choice.task_id,
-            rank=choice.rank,
-            reason=choice.reason,
-            utility=choice.utility,
-            parts=dict(choice.parts),
-        )
-        for choice in choices
-    )
+    add_choices(session, log.id, choices)
     return log.id
+
+
+def add_choices(session: Session, query_id: int, choices: Sequence[Choice]) -> None:
+    """Store more choices of a selection; a task that has its place already keeps it."""
+    insert_new(
+        session,
+        QueryChoiceRow,
+        [
+            {
+                "query_id": query_id,
+                "task_id": choice.task_id,
+                "rank": choice.rank,
+                "reason": choice.reason,
+                "utility": choice.utility,
+                "parts": dict(choice.parts),
+            }
+            for choice in choices
+        ],
+    )
 
 
 def latest_choice(session: Session, task_id: int) -> LoggedChoice | None:
@@ -129,7 +146,7 @@ def queue_head(
             TaskRow.state == "open",
             PushRow.version_id == version_id,
         )
-        .order_by(PushRow.score, TaskRow.id)
+        .order_by(PushRow.score, PushRow.task_id)
         .limit(limit)
     )
     return [

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Select, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from annotator.store.documents import StoredSentence, stored_sentence
@@ -14,12 +14,15 @@ from db.inserts import insert_new
 from db.tables import AnnotationRow, DocumentRow, PushRow, SentenceRow, TaskRow
 
 __all__ = [
+    "NewTask",
     "OpenTask",
     "Task",
     "add_task",
+    "add_tasks",
     "count_tasks",
     "find_task",
     "has_pushes",
+    "has_unpushed",
     "known_studio_ids",
     "mark_tasks_deleted",
     "move_task",
@@ -46,6 +49,15 @@ class Task:
     document: str
     split: str
     state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTask:
+    """A task about to be stored: Label Studio's id, and what it shows."""
+
+    studio_id: int
+    document_id: int
+    sentence_id: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +106,45 @@ def add_task(
         session.add(row)
         session.flush()
     return row.id
+
+
+def add_tasks(session: Session, project_id: int, tasks: Sequence[NewTask]) -> list[int]:
+    """Store many tasks as ``add_task`` does one; return their own ids, in order."""
+    taken: set[int] = set()
+    for i in range(0, len(tasks), _CHUNK):
+        studio_ids = [task.studio_id for task in tasks[i : i + _CHUNK]]
+        query = select(TaskRow.studio_id).where(
+            TaskRow.project_id == project_id, TaskRow.studio_id.in_(studio_ids)
+        )
+        taken |= set(session.scalars(query))
+    now = datetime.now(UTC)
+    fresh = [task for task in tasks if task.studio_id not in taken]
+    rows = [
+        {
+            "project_id": project_id,
+            "studio_id": task.studio_id,
+            "document_id": task.document_id,
+            "sentence_id": task.sentence_id,
+            "state": "open",
+            "created_at": now,
+            "updated_at": now,
+        }
+        for task in fresh
+    ]
+    made = insert(TaskRow).returning(TaskRow.id, sort_by_parameter_order=True)
+    new = iter(session.scalars(made, rows).all() if rows else ())
+    return [
+        next(new)
+        if task.studio_id not in taken
+        else add_task(
+            session,
+            project_id,
+            studio_id=task.studio_id,
+            document_id=task.document_id,
+            sentence_id=task.sentence_id,
+        )
+        for task in tasks
+    ]
 
 
 def _task(row: TaskRow, document: DocumentRow, sentence: SentenceRow | None) -> Task:
@@ -248,19 +299,24 @@ def count_tasks(session: Session, project_id: int) -> dict[str, int]:
     return empty | {row[0]: row[1] for row in rows}
 
 
+def has_unpushed(session: Session, project_id: int, *, version_id: int) -> bool:
+    """Tell whether Label Studio lacks this version's prediction of any open task."""
+    found = session.scalar(_unpushed(project_id, version_id=version_id).limit(1))
+    return found is not None
+
+
 def unpushed_task_ids(session: Session, project_id: int, *, version_id: int) -> list[int]:
     """Return open tasks whose prediction by this version Label Studio does not have yet."""
-    pushed = (
-        select(PushRow.id)
-        .where(PushRow.task_id == TaskRow.id, PushRow.version_id == version_id)
-        .exists()
+    query = _unpushed(project_id, version_id=version_id).order_by(TaskRow.id)
+    return list(session.scalars(query))
+
+
+def _unpushed(project_id: int, *, version_id: int) -> Select[int]:
+    pushed = select(PushRow.id).where(
+        PushRow.task_id == TaskRow.id, PushRow.version_id == version_id
     )
-    return list(
-        session.scalars(
-            select(TaskRow.id)
-            .where(TaskRow.project_id == project_id, TaskRow.state == "open", ~pushed)
-            .order_by(TaskRow.id)
-        )
+    return select(TaskRow.id).where(
+        TaskRow.project_id == project_id, TaskRow.state == "open", ~pushed.exists()
     )
 
 

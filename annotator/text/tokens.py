@@ -33,6 +33,11 @@ def tokenize(text: str, start: int = 0, end: int | None = None) -> tuple[Token, 
         Tokens in order of position, with offsets into ``text`` (not into the slice).
     """
     stop = len(text) if end is None else end
+    if text[start:stop].isascii():  # one pass instead of one a chunk
+        return tuple(
+            Token(start=match.start(), end=match.end())
+            for match in _ASCII_TOKEN.finditer(text, start, stop)
+        )
     return tuple(
         Token(start=first, end=last)
         for chunk in _CHUNK.finditer(text, start, stop)

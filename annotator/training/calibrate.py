@@ -13,8 +13,7 @@ from annotator.model.batch import IGNORED_TAG, Batch, collate, plan_batches
 from annotator.model.calibration import Calibration, fit_temperature
 from annotator.model.candidates import training_candidates
 from annotator.model.gold import GoldEncoder
-from annotator.model.joint import JointModel, JointOutput
-from annotator.model.memory import in_halves
+from annotator.model.joint import JointModel
 from annotator.model.signals import entropy
 
 __all__ = ["fit_calibration"]
@@ -39,15 +38,11 @@ def fit_calibration(model: JointModel, sentences: Sequence[TaggedSentence]) -> C
     was_training = model.training
     model.eval()
     with torch.inference_mode():
-
-        def collect(chosen: Sequence[int]) -> None:
+        for chosen in plan_batches([p.cost for p in pieces], token_budget=_TOKEN_BUDGET):
             batch = collate(
                 [pieces[i] for i in chosen], model.pieces, gold=[labels[i] for i in chosen]
             )
             _collect(model, batch.to(model.device), tags=tags, pairs=pairs)
-
-        for planned in plan_batches([p.cost for p in pieces], token_budget=_TOKEN_BUDGET):
-            in_halves(planned.tolist(), collect, device=model.device)
         calibration = _fit(tags, pairs)
     model.train(was_training)
     return calibration
@@ -64,18 +59,7 @@ def _collect(
     if batch.tags is None:
         return
     real = batch.tags != IGNORED_TAG
-    labelled = _score_labelled(model, output, batch)
-    # Last, so that a batch for which memory does not suffice has left nothing.
     tags.append((output.ner_logits[real].cpu(), batch.tags[real].cpu()))
-    if labelled is not None:
-        pairs.append((labelled[0].cpu(), labelled[1].cpu()))
-
-
-def _score_labelled(
-    model: JointModel, output: JointOutput, batch: Batch
-) -> tuple[Tensor, Tensor] | None:
-    if batch.tags is None:
-        return None
     candidates = training_candidates(
         predicted=output.tags,
         gold=batch.tags,
@@ -85,11 +69,13 @@ def _score_labelled(
     )
     scores = model.score_pairs(output.states, candidates)
     if scores is None:
-        return None
+        return
     scored = replace(
         output, candidates=candidates, pair_logits=scores.logits, pair_mask=scores.mask
     )
-    return model.labelled_pairs(scored, batch)
+    labelled = model.labelled_pairs(scored, batch)
+    if labelled is not None:
+        pairs.append((labelled[0].cpu(), labelled[1].cpu()))
 
 
 def _fit(tags: list[tuple[Tensor, Tensor]], pairs: list[tuple[Tensor, Tensor]]) -> Calibration:

@@ -21,8 +21,9 @@ from annotator.services.corrections import compare_labels
 from annotator.services.inbox import process_inbox, receive_event
 from annotator.services.ingest import ingest_documents
 from annotator.services.labels import SplitRule
-from annotator.services.publish import PublishReport, publish_version, upload_tasks
+from annotator.services.publish import PublishReport, publish_version
 from annotator.services.queue import QueueSettings
+from annotator.services.upload import upload_tasks
 from annotator.store.annotations import current_revision
 from annotator.store.gold import gold_units
 from annotator.store.projects import Project, get_project, link_studio
@@ -89,7 +90,7 @@ def publish(world: World, linked: Project, studio: FakeStudio) -> Any:
         assert loaded is not None
         queue = QueueSettings(strategy="mnlp", batch=5, random_share=0.2, per_document=3, seed=1)
         return publish_version(
-            world.database, linked, studio, loaded.version, loaded.predictor, queue=queue
+            world.database, linked, studio, loaded.version, lambda: loaded.predictor, queue=queue
         )
 
     return run

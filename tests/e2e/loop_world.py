@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from annotator.jobs.background import BackgroundCommands
 from annotator.settings import Settings, load_settings
 from annotator.store.annotations import current_revision, studio_annotations
 from annotator.store.database import Database
 from annotator.store.projects import get_project
 from annotator.studio.client import StudioClient
-from annotator.studio.processes import end_group
 from annotator.studio.server import RunningStudio
 
 __all__ = ["Loop", "Stored", "wait_for"]
@@ -61,7 +61,11 @@ class Loop:
     studio: RunningStudio
     port: int
     number: int = 0
-    _children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _background: BackgroundCommands = field(init=False)
+
+    def __post_init__(self) -> None:
+        variables = {"ANNOTATOR_HOME": str(self.home)}
+        self._background = BackgroundCommands(self.said, variables)
 
     @property
     def url(self) -> str:
@@ -86,7 +90,7 @@ class Loop:
         """Run a command to its end, whatever that is."""
         done = subprocess.run(
             [sys.executable, "-m", "annotator.cli.main", *map(str, arguments)],
-            env=self._environment(variables),
+            env={**os.environ, "ANNOTATOR_HOME": str(self.home), **variables},
             capture_output=True,
             text=True,
             timeout=300,
@@ -102,49 +106,23 @@ class Loop:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    def start(self, name: str, *arguments: object) -> None:
-        """Start a command in the background."""
-        with (self.said / f"{name}.log").open("ab") as log:
-            self._children[name] = subprocess.Popen(
-                [sys.executable, "-m", "annotator.cli.main", *map(str, arguments)],
-                env=self._environment({}),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def start_backend(self) -> dict[str, Any]:
-        """Start the backend and wait until it has its model; return ``/health``."""
-        self.start("serve", "serve", "--port", self.port)
-        return wait_for(self._healthy, "a backend with a model", timeout_s=120)
+    def start_backend(self) -> None:
+        """Start the backend and wait until it has its model."""
+        self._background.start("serve", "serve", "--port", str(self.port))
+        self._background.wait_for_backend("serve", self.url, with_model=True)
 
     def start_worker(self) -> None:
         """Start the worker and wait until it has given a sign of life."""
-        self.start("worker", "worker")
+        self._background.start("worker", "worker")
         wait_for(lambda: self.ask("/api/v1/status")["worker"]["alive"], "a living worker")
 
     def stop(self, name: str) -> int:
         """End a background command as a service manager does; return its exit code."""
-        child = self._children.pop(name)
-        end_group(child.pid, timeout_s=30)
-        return child.wait()
+        return self._background.stop(name, timeout_s=30)
 
     def close(self) -> None:
         """End everything that was started."""
-        for name in list(self._children):
-            self.stop(name)
-
-    def _environment(self, variables: dict[str, str]) -> dict[str, str]:
-        return {**os.environ, "ANNOTATOR_HOME": str(self.home), **variables}
-
-    def _healthy(self) -> dict[str, Any] | None:
-        assert self._children["serve"].poll() is None, "the backend ended"
-        try:
-            health: dict[str, Any] = self.ask("/health")
-        except OSError:
-            return None
-        return health if health["model_version"] else None
+        self._background.close()
 
     # ------------------------------------------------------------------ what is there
 

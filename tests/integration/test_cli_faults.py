@@ -17,6 +17,7 @@ from annotator.services.inbox import process_inbox
 from annotator.services.labels import SplitRule
 from annotator.settings import write_secrets
 from annotator.store.projects import get_project
+from annotator.studio.client import StudioClient
 
 
 def damage(world: World) -> None:
@@ -229,6 +230,26 @@ def test_connecting_to_a_label_studio_that_does_not_run_leaves_the_project_as_it
     assert LINK.host in outcome.error
     assert "a1b2c3" not in outcome.error
     assert (dump(home), (home / "secrets.toml").read_bytes()) == before
+
+
+def test_connecting_without_a_backend_makes_nothing_in_label_studio(
+    annotator: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(StudioClient, "whoami", lambda _: {"id": 1})
+    monkeypatch.setattr(StudioClient, "create_project", lambda *_: calls.append("create"))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with (home / "annotator.toml").open("a", encoding="utf-8") as settings:
+        settings.write(f"port = {port}\n")
+
+    outcome = annotator(
+        "connect", LINK.host, "--token", "a1b2c3" * 6, "--create", "Ward 7", "--home", home
+    )
+
+    assert f"http://127.0.0.1:{port}: no answer" in outcome.error
+    assert "start annotator serve" in outcome.error
+    assert calls == []
 
 
 @pytest.mark.parametrize("address", ["studio.example", "ftp://studio.example", "https://"])

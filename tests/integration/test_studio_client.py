@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from recording_backend import Backend
+from studio_people import personal_token
 
 from annotator.domain import Entity, LabelSchema, Relation
 from annotator.errors import StudioError
@@ -70,17 +70,9 @@ def backend() -> Iterator[Backend]:
 
 
 @pytest.fixture(scope="session")
-def personal_token(studio: RunningStudio) -> str:
-    with httpx.Client(base_url=studio.url, headers={"Referer": studio.url}) as session:
-        session.get("/user/login/")
-        form = {"email": studio.username, "password": studio.password}
-        session.post(
-            "/user/login/", data={**form, "csrfmiddlewaretoken": session.cookies["csrftoken"]}
-        )
-        answer = session.post(
-            "/api/token/", json={}, headers={"X-CSRFToken": session.cookies["csrftoken"]}
-        )
-        return str(answer.json()["token"])
+def personal(studio: RunningStudio) -> str:
+    """The user's personal access token."""
+    return personal_token(studio)
 
 
 def prediction(task: int, score: float, version: str, label: str = "Drug") -> dict[str, Any]:
@@ -133,15 +125,13 @@ def test_the_password_is_not_on_the_command_line(studio: RunningStudio) -> None:
     assert not command.exists() or studio.password.encode() not in command.read_bytes()
 
 
-def test_a_personal_access_token_is_accepted(studio: RunningStudio, personal_token: str) -> None:
-    with StudioClient(studio.url, personal_token) as client:
+def test_a_personal_access_token_is_accepted(studio: RunningStudio, personal: str) -> None:
+    with StudioClient(studio.url, personal) as client:
         assert client.whoami()["email"] == studio.username
 
 
-def test_an_access_token_that_ended_early_is_renewed(
-    studio: RunningStudio, personal_token: str
-) -> None:
-    with StudioClient(studio.url, personal_token) as client:
+def test_an_access_token_that_ended_early_is_renewed(studio: RunningStudio, personal: str) -> None:
+    with StudioClient(studio.url, personal) as client:
         client.whoami()
         tokens = client._api._requests.base_headers.__self__._tokens_client
         header, claims, _ = tokens._access_token.split(".")
@@ -373,14 +363,14 @@ def test_the_guard_that_is_still_on_is_named(
 
 
 def test_the_client_goes_on_after_a_restart_with_the_same_address_and_tokens(
-    server: StudioServer, studio: RunningStudio, personal_token: str
+    server: StudioServer, studio: RunningStudio, personal: str
 ) -> None:
     with (
         StudioClient(studio.url, studio.token) as legacy,
-        StudioClient(studio.url, personal_token) as personal,
+        StudioClient(studio.url, personal) as by_person,
     ):
         legacy.whoami()
-        personal.whoami()
+        by_person.whoami()
 
         assert server.stop() is True
         assert server.running() is None
@@ -389,4 +379,4 @@ def test_the_client_goes_on_after_a_restart_with_the_same_address_and_tokens(
         restarted = server.start()
 
         assert restarted.url == studio.url
-        assert legacy.whoami() == personal.whoami()
+        assert legacy.whoami() == by_person.whoami()

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotator.active import Candidate, interleave, select_batch
-from annotator.active.batch import percentile_ranks
+from annotator.active.batch import compose_batch, percentile_ranks, win_tournaments
+from annotator.active.pool import query_ranked
 
 
 def make_candidates(n: int, *, n_groups: int = 7, embedded: bool = True) -> list[Candidate]:
@@ -121,3 +122,44 @@ def test_percentile_ranks_keep_order_and_share_ties(values: list[float]) -> None
         for value in values
     ]
     np.testing.assert_allclose(ranks, slow)
+
+
+def test_a_batch_is_the_beginning_of_modals_ranking_that_the_cap_lets_through() -> None:
+    rng = np.random.default_rng(3)
+    vectors = rng.normal(size=(60, 4))
+    wanted = [
+        Candidate(id=i, utility=float(rng.random()), group=f"d{i % 20}", embedding=vectors[i])
+        for i in range(60)
+    ]
+    labelled = rng.normal(size=(30, 4))
+    scores = np.array([c.utility for c in wanted])
+    whole = query_ranked(scores, vectors, 59, labelled=labelled, rng=np.random.default_rng(0))
+    groups: Counter[int] = Counter()
+    expected = [i for i in whole.tolist() if groups.update([i % 20]) or groups[i % 20] <= 1]
+
+    batch = compose_batch(
+        wanted,
+        [],
+        15,
+        labelled=labelled,
+        rng=np.random.default_rng(0),
+        random_share=0.0,
+        per_group=1,
+    )
+
+    assert [s.id for s in batch] == expected[:15]
+
+
+def test_the_better_of_two_is_drawn_as_often_as_the_gumbel_draw_takes_it_first() -> None:
+    n, trials = 8, 40_000
+    rng = np.random.default_rng(4)
+    utilities = np.array([3.0, 1.0, 4.0, 1.5, 9.0, 2.0, 6.0, 5.0])
+    scores = percentile_ranks(utilities)
+    gumbels = np.log(scores) + rng.gumbel(size=(trials, n))
+    first = np.bincount(gumbels.argmax(axis=1), minlength=n) / trials
+
+    drawn = rng.integers(n, size=2 * trials)
+    winners = np.bincount(drawn[win_tournaments(utilities[drawn])], minlength=n) / trials
+
+    np.testing.assert_allclose(winners, scores / scores.sum(), atol=0.008)
+    np.testing.assert_allclose(winners, first, atol=0.011)

@@ -29,10 +29,14 @@ class ConnectableStudio(FakeStudio):
         self.database = database
         self.deaf = deaf
         self.calls: list[str] = []
+        self.rows: list[dict[str, Any]] = []
 
     def create_project(self, title: str, config_xml: str) -> StudioProject:
         self.config_xml = config_xml
         return self.project(1)
+
+    def backends(self, project_id: int) -> list[dict[str, Any]]:
+        return self.rows
 
     def connect_backend(self, project_id: int, **fields: Any) -> int:
         self.calls.append(f"backend {fields['url']} {fields['user']} {fields['password']}")
@@ -88,6 +92,22 @@ def test_connecting_joins_both_directions_and_proves_it(
     ]
     assert reload(database).studio == LINK
     assert connect(database, project, studio).event_arrived
+
+
+def test_what_is_left_of_an_earlier_address_is_removed(
+    database: Database, project: Project
+) -> None:
+    studio = ConnectableStudio(database)
+    studio.rows = [
+        {"title": "annotator ward", "url": "http://127.0.0.1:9091"},
+        {"title": "annotator ward", "url": f"{BACKEND}/"},
+        {"title": "annotator ward-8", "url": "http://127.0.0.1:9092"},
+    ]
+
+    connect(database, project, studio)
+
+    removed = [call for call in studio.calls if call.startswith("disconnect")]
+    assert removed == ["disconnect http://127.0.0.1:9091"]
 
 
 def test_labels_that_label_studio_lacks_are_told(database: Database, project: Project) -> None:

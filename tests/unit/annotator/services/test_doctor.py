@@ -68,6 +68,19 @@ def test_a_fresh_project_is_told_what_comes_first(
     assert found["worker"].remedy == "start annotator worker"
 
 
+def test_the_first_model_in_training_is_waited_for(
+    settings: Settings, database: Database, project: Project
+) -> None:
+    with database.write() as session:
+        submit_run(session, project.id, trigger="command")
+    empty = BackendAnswer(health={"status": "UP", "model_version": None}, login_status=200)
+
+    found = here(settings, database, empty)
+
+    assert found["model"].message == "there is none yet; run 1 is queued"
+    assert found["backend"].message.endswith("waits for the first model")
+
+
 def test_damaged_weights_are_bad(
     settings: Settings, database: Database, project: Project, version: ModelVersion
 ) -> None:

@@ -13,8 +13,9 @@ from run_world import register
 
 from annotator.model import Predictor
 from annotator.services.ingest import ingest_documents
-from annotator.services.publish import publish_version, upload_tasks
+from annotator.services.publish import publish_version
 from annotator.services.queue import QueueSettings
+from annotator.services.upload import upload_tasks
 from annotator.store.database import Database
 from annotator.store.gold import gold_units
 from annotator.store.projects import Project, get_project
@@ -107,7 +108,7 @@ def test_predictions_are_pushed_in_the_terms_of_the_tag(
     pull()
 
     predictor = Predictor.load(tiny_model, device="cpu")
-    report = publish_version(database, linked, studio, version, predictor, queue=QUEUE)
+    report = publish_version(database, linked, studio, version, lambda: predictor, queue=QUEUE)
 
     assert report.n_pushed == 1
     ((item,),) = studio.pushes
@@ -135,7 +136,7 @@ def test_markup_that_changed_under_the_same_text_is_followed(
     pull()
 
     predictor = Predictor.load(tiny_model, device="cpu")
-    publish_version(database, linked, studio, version, predictor, queue=QUEUE)
+    publish_version(database, linked, studio, version, lambda: predictor, queue=QUEUE)
 
     assert "/p[2]/i[1]/text()[1]" in json.dumps(studio.pushes)
     assert "/p[2]/b[1]" not in json.dumps(studio.pushes)
@@ -165,11 +166,11 @@ def test_tasks_of_our_own_notes_fit_the_tag(
     texts = [read(config_xml, data["talk"]).text for data in studio.imports[0]]
     assert [text in note.text for text in texts] == [True] * len(texts)
     predictor = Predictor.load(tiny_model, device="cpu")
-    publish_version(database, project, studio, version, predictor, queue=QUEUE)
+    publish_version(database, project, studio, version, lambda: predictor, queue=QUEUE)
     assert pull().problems == ()
     # The next version finds each task as it is, though a pull has seen them all by now.
     again = register(database, project, tiny_model, name="v2")
-    publish_version(database, project, studio, again, predictor, queue=QUEUE)
+    publish_version(database, project, studio, again, lambda: predictor, queue=QUEUE)
     by_task = {item["task"]: item for item in studio.pushes[-1]}
     assert {item["model_version"] for item in by_task.values()} == {"v2"}
     for number, data in enumerate(studio.imports[0], start=1):

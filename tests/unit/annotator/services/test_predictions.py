@@ -68,8 +68,8 @@ def test_a_sentence_reaches_the_model_once(
 ) -> None:
     sentences = [*split_text(TEXT, is_sentence=False), *split_text(TEXT, is_sentence=False)]
 
-    first = predict_sentences(database, version_id, predictor, sentences)  # type: ignore[arg-type]
-    second = predict_sentences(database, version_id, predictor, sentences)  # type: ignore[arg-type]
+    first = predict_sentences(database, version_id, lambda: predictor, sentences)  # type: ignore[arg-type]
+    second = predict_sentences(database, version_id, lambda: predictor, sentences)  # type: ignore[arg-type]
 
     assert len(predictor.seen) == len(first) == 2
     assert first == second
@@ -89,8 +89,8 @@ def test_a_killed_prediction_goes_on_where_it_was(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        predict_sentences(database, version_id, predictor, sentences, on_progress=stop)  # type: ignore[arg-type]
-    predict_sentences(database, version_id, predictor, sentences)  # type: ignore[arg-type]
+        predict_sentences(database, version_id, lambda: predictor, sentences, on_progress=stop)  # type: ignore[arg-type]
+    predict_sentences(database, version_id, lambda: predictor, sentences)  # type: ignore[arg-type]
 
     assert len(predictor.seen) == 6
 
@@ -99,7 +99,7 @@ def test_labels_of_all_sentences_come_together_with_offsets_in_the_text(
     database: Database, version_id: int, predictor: CountingPredictor
 ) -> None:
     sentences = split_text(TEXT, is_sentence=False)
-    predictions = predict_sentences(database, version_id, predictor, sentences)  # type: ignore[arg-type]
+    predictions = predict_sentences(database, version_id, lambda: predictor, sentences)  # type: ignore[arg-type]
 
     entities, relations = labels_of_task(sentences, predictions)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from factories import RASH, make_document, make_task
 from fake_studio import FakeStudio, make_region
@@ -11,20 +12,18 @@ from tiny_bert import TINY_SCHEMA
 
 from annotator.errors import ConfigError, StudioError
 from annotator.model import Predictor
-from annotator.services import publish
+from annotator.services import publish, upload
+from annotator.services.anchors import labelled_embeddings
 from annotator.services.ingest import ingest_documents
-from annotator.services.publish import (
-    PublishReport,
-    has_uploads,
-    order_pool,
-    publish_version,
-    upload_tasks,
-)
+from annotator.services.publish import PublishReport, publish_version
 from annotator.services.queue import QueueSettings
+from annotator.services.upload import has_uploads, upload_tasks
 from annotator.store.database import Database
+from annotator.store.documents import hash_text
 from annotator.store.gold import count_gold
 from annotator.store.projects import Project
-from annotator.store.tasks import count_tasks, mark_tasks_deleted
+from annotator.store.queries import latest_choice
+from annotator.store.tasks import count_tasks, find_task, mark_tasks_deleted
 from annotator.store.versions import ModelVersion, predictions_for
 from annotator.studio.config import parse_config
 from annotator.studio.validation import validate_prediction
@@ -65,7 +64,7 @@ def push(
     """Publishes the version."""
 
     def run() -> PublishReport:
-        return publish_version(database, pool, studio, version, predictor, queue=QUEUE)
+        return publish_version(database, pool, studio, version, lambda: predictor, queue=QUEUE)
 
     return run
 
@@ -113,7 +112,7 @@ def test_an_upload_that_was_killed_is_not_repeated_after_a_pull(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(publish, "add_task", die)
+        patch.setattr(upload, "add_tasks", die)
         with pytest.raises(KeyboardInterrupt):
             upload_tasks(database, pool, studio)
     pull()
@@ -241,12 +240,43 @@ def test_the_order_is_compared_with_the_sentences_that_are_labelled(
     ingest_documents(
         database, pool.id, [make_document("gold")], role="gold", holdout_share=0.0, seed=1
     )
-    order_pool(database, pool, version, predictor, queue=QUEUE)
 
-    from annotator.store.documents import hash_text
+    anchors = labelled_embeddings(database, pool.id, version.id, lambda: predictor)
 
     with database.read() as session:
-        assert set(predictions_for(session, version.id, [hash_text(RASH)])) == {hash_text(RASH)}
+        (stored,) = predictions_for(session, version.id, [hash_text(RASH)]).values()
+    assert anchors.astype(np.float16).tobytes() == stored.embedding
+
+
+def test_the_model_is_not_loaded_where_there_is_nothing_to_predict(
+    database: Database, pool: Project, studio: FakeStudio, version: ModelVersion, push: Any
+) -> None:
+    upload_tasks(database, pool, studio)
+    push()
+
+    def load() -> Predictor:
+        raise AssertionError("the model was loaded")
+
+    report = publish_version(database, pool, studio, version, load, queue=QUEUE)
+
+    assert (report.n_pushed, report.selected) == (0, True)
+
+
+def test_a_push_says_why_each_task_stands_where_it_stands(
+    database: Database, pool: Project, studio: FakeStudio, push: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(publish, "_PUSH_CHUNK", 3)
+    upload_tasks(database, pool, studio)
+    push()
+
+    assert [len(one) for one in studio.pushes] == [3, 1]
+    with database.read() as session:
+        tasks = [find_task(session, pool.id, studio_id=i + 1) for i in range(4)]
+        logged = [latest_choice(session, task.id) for task in tasks]
+    by_score = [item["task"] for one in studio.pushes for item in one]
+    by_rank = [i + 1 for i in sorted(range(4), key=lambda i: logged[i].choice.rank)]
+    assert by_rank == by_score
+    assert {(one.version, one.strategy, one.n_pool) for one in logged} == {("ward-1", "mnlp", 4)}
 
 
 def test_a_project_that_is_not_connected_cannot_publish(

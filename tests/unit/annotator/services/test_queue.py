@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -8,151 +9,27 @@ from factories import make_document, make_task
 from tiny_bert import TINY_SCHEMA
 
 from annotator.errors import ConfigError
-from annotator.services.queue import QueueSettings, TaskOrder, order_tasks, record_order
+from annotator.services import next_batch
+from annotator.services.next_batch import choose_next
+from annotator.services.queue import QueueSettings, TaskOrder, order_tasks
 from annotator.store.database import Database
 from annotator.store.projects import Project
-from annotator.store.queries import latest_choice
 from annotator.store.runs import submit_run
 from annotator.store.snapshots import take_snapshot
 from annotator.store.tasks import OpenTask, open_tasks
-from annotator.store.versions import StoredPrediction, add_version, utilities
+from annotator.store.versions import (
+    StoredPrediction,
+    add_version,
+    save_acquisitions,
+    save_predictions,
+)
 
 N_TRAIN, N_HOLDOUT = 40, 10
+Order = Callable[..., TaskOrder]
 
 
 @pytest.fixture
-def tasks(database: Database, project: Project) -> list[OpenTask]:
-    """Forty tasks of four documents and ten of the hold-out."""
-    with database.write() as session:
-        for i in range(N_TRAIN):
-            text = " ".join(f"Patient {d} has a rash." for d in range(10))
-            document = make_document(f"d{i // 10}", text)
-            make_task(session, project.id, studio_id=i + 1, document=document, i_sentence=i % 10)
-        for i in range(N_HOLDOUT):
-            document = make_document(f"h{i}", f"Hold-out note {i}.")
-            make_task(session, project.id, studio_id=100 + i, document=document, split="holdout")
-        return open_tasks(session, project.id)
-
-
-@pytest.fixture
-def predictions(tasks: list[OpenTask]) -> dict[str, StoredPrediction]:
-    rng = np.random.default_rng(1)
-    return {
-        sentence.text_hash: StoredPrediction(
-            text_hash=sentence.text_hash,
-            entities=[],
-            relations=[],
-            signals={"mnlp": float(rng.random())},
-            embedding=rng.normal(size=4).astype(np.float16).tobytes(),
-        )
-        for task in tasks
-        for sentence in task.sentences
-    }
-
-
-def order(
-    tasks: list[OpenTask], predictions: dict[str, StoredPrediction], **fields: object
-) -> TaskOrder:
-    given = {"strategy": "mnlp", "batch": 20, "random_share": 0.2, "per_document": 3, "seed": 7}
-    return order_tasks(
-        tasks=tasks,
-        predictions=predictions,
-        labelled=np.random.default_rng(2).normal(size=(3, 4)),
-        settings=QueueSettings(**{**given, **fields}),  # type: ignore[arg-type]
-    )
-
-
-def test_every_open_task_is_ordered_once_with_rising_scores(
-    tasks: list[OpenTask], predictions: dict[str, StoredPrediction]
-) -> None:
-    found = order(tasks, predictions).tasks
-
-    assert sorted(o.task.id for o in found) == [t.id for t in tasks]
-    assert [o.rank for o in found] == list(range(len(tasks)))
-    scores = [o.score for o in found]
-    assert all(a < b for a, b in pairwise(scores))
-    assert 0 < scores[0] < scores[-1] < 1
-
-
-def test_the_hold_out_is_spread_over_the_whole_queue(
-    tasks: list[OpenTask], predictions: dict[str, StoredPrediction]
-) -> None:
-    found = order(tasks, predictions).tasks
-
-    ranks = [o.rank for o in found if o.reason == "holdout"]
-    assert {o.task.split for o in found if o.reason == "holdout"} == {"holdout"}
-    assert len(ranks) == N_HOLDOUT
-    gaps = np.diff(ranks)
-    assert (gaps.min(), gaps.max()) == (5, 5)
-
-
-def test_the_hold_outs_order_has_nothing_to_do_with_the_model(
-    tasks: list[OpenTask], predictions: dict[str, StoredPrediction]
-) -> None:
-    holdout = {s.text_hash for t in tasks if t.split == "holdout" for s in t.sentences}
-    other = {
-        h: StoredPrediction(
-            text_hash=h,
-            entities=(),
-            relations=(),
-            signals={"mnlp": 9.0 if h in holdout else p.signals["mnlp"]},
-            embedding=p.embedding,
-        )
-        for h, p in predictions.items()
-    }
-
-    before, after = order(tasks, predictions).tasks, order(tasks, other).tasks
-
-    assert [o.task.id for o in before] == [o.task.id for o in after]
-
-
-def test_no_document_fills_the_batch(
-    tasks: list[OpenTask], predictions: dict[str, StoredPrediction]
-) -> None:
-    batch = [o for o in order(tasks, predictions).tasks if o.reason in {"strategy", "random"}]
-
-    per_document = {o.task.document: 0 for o in batch}
-    assert len(batch) == 12  # four documents, three tasks of each
-    assert all(sum(o.task.document == document for o in batch) == 3 for document in per_document)
-
-
-def test_the_same_seed_gives_the_same_order(
-    tasks: list[OpenTask], predictions: dict[str, StoredPrediction]
-) -> None:
-    ids = [[o.task.id for o in order(tasks, predictions, seed=seed).tasks] for seed in (1, 1, 2)]
-
-    assert ids[0] == ids[1] != ids[2]
-
-
-def test_one_document_without_sentences_is_ordered_too(
-    tasks: list[OpenTask], predictions: dict[str, StoredPrediction]
-) -> None:
-    from dataclasses import replace
-
-    blank = replace(tasks[0], sentences=())
-
-    found = order([blank, *tasks[1:3]], predictions).tasks
-
-    assert {o.task.id for o in found} == {t.id for t in tasks[:3]}
-
-
-def test_an_empty_pool_has_an_empty_order(predictions: dict[str, StoredPrediction]) -> None:
-    assert order([], predictions).tasks == []
-
-
-def test_an_unknown_strategy_is_refused(
-    tasks: list[OpenTask], predictions: dict[str, StoredPrediction]
-) -> None:
-    with pytest.raises(ConfigError, match="no query strategy 'magic'"):
-        order(tasks, predictions, strategy="magic")
-
-
-def test_a_recorded_order_tells_why_each_task_stands_where_it_stands(
-    database: Database,
-    project: Project,
-    tasks: list[OpenTask],
-    predictions: dict[str, StoredPrediction],
-) -> None:
+def version_id(database: Database, project: Project) -> int:
     with database.write() as session:
         run, _ = submit_run(session, project.id, trigger="test")
         snapshot = take_snapshot(session, project.id, schema=TINY_SCHEMA, members={}, n_sentences=0)
@@ -165,19 +42,236 @@ def test_a_recorded_order_tells_why_each_task_stands_where_it_stands(
             run_id=run.id,
             snapshot_id=snapshot.id,
         )
-    found = order(tasks, predictions)
+    return version.id
 
-    record_order(database, project.id, found, version_id=version.id)
 
-    with database.read() as session:
-        choices = [latest_choice(session, o.task.id) for o in found.tasks]
-        stored = utilities(
-            session, version.id, strategy="mnlp", sentence_ids=[s.id for s in tasks[0].sentences]
+@pytest.fixture
+def tasks(database: Database, project: Project, version_id: int) -> dict[int, OpenTask]:
+    """Forty tasks of four documents and ten of the hold-out, all scored."""
+    rng = np.random.default_rng(1)
+    with database.write() as session:
+        for i in range(N_TRAIN):
+            text = " ".join(f"Patient {d} has a rash." for d in range(10))
+            document = make_document(f"d{i // 10}", text)
+            make_task(session, project.id, studio_id=i + 1, document=document, i_sentence=i % 10)
+        for i in range(N_HOLDOUT):
+            document = make_document(f"h{i}", f"Hold-out note {i}.")
+            make_task(session, project.id, studio_id=100 + i, document=document, split="holdout")
+        found = open_tasks(session, project.id)
+        shown = [s for task in found for s in task.sentences]
+        save_predictions(
+            session, version_id, [make_prediction(h, rng) for h in {s.text_hash for s in shown}]
         )
-    assert [c.choice.rank for c in choices] == list(range(len(tasks)))
-    assert {(c.version, c.strategy, c.seed, c.n_pool) for c in choices} == {
-        ("v1", "mnlp", 7, N_TRAIN)
-    }
-    assert stored == {
-        s.id: pytest.approx(predictions[s.text_hash].signals["mnlp"]) for s in tasks[0].sentences
-    }
+        save_acquisitions(
+            session,
+            version_id,
+            strategy="mnlp",
+            utilities={s.id: float(rng.random()) for s in shown},
+        )
+    return {task.id: task for task in found}
+
+
+def make_prediction(text_hash: str, rng: np.random.Generator) -> StoredPrediction:
+    embedding = rng.normal(size=4).astype(np.float16).tobytes()
+    return StoredPrediction(
+        text_hash=text_hash, entities=[], relations=[], signals={}, embedding=embedding
+    )
+
+
+@pytest.fixture
+def order(
+    database: Database, project: Project, version_id: int, tasks: dict[int, OpenTask]
+) -> Order:
+    """Orders all tasks, or chooses the first ``n``."""
+
+    def run(n: int | None = None, **fields: object) -> TaskOrder:
+        given = {"strategy": "mnlp", "batch": 20, "random_share": 0.2, "per_document": 3, "seed": 7}
+        settings = QueueSettings(**{**given, **fields})  # type: ignore[arg-type]
+        labelled = np.random.default_rng(2).normal(size=(3, 4)).astype(np.float32)
+        if n is None:
+            return order_tasks(
+                database, project.id, version_id, labelled=labelled, settings=settings
+            )
+        return choose_next(
+            database, project.id, version_id, n=n, labelled=labelled, settings=settings
+        )
+
+    return run
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes forty tasks a pool that is too large to be read."""
+    monkeypatch.setattr(next_batch, "_WHOLE", 1)
+    monkeypatch.setattr(next_batch, "PREFILTER", 1)
+
+
+def test_every_open_task_is_ordered_once_with_rising_scores(
+    order: Order, tasks: dict[int, OpenTask]
+) -> None:
+    found = order()
+
+    assert sorted(found.task_ids.tolist()) == sorted(tasks)
+    assert (found.n_open, found.n_pool, found.n_unscored) == (N_TRAIN + N_HOLDOUT, N_TRAIN, 0)
+    scores = [found.score(rank) for rank in range(len(tasks))]
+    assert all(a < b for a, b in pairwise(scores))
+    assert 0 < scores[0] < scores[-1] < 1
+
+
+def test_behind_the_batch_the_rest_follows_by_utility(order: Order) -> None:
+    found = order()
+
+    rest = [u for u, r in zip(found.utilities, found.reasons, strict=True) if r == "rest"]
+    assert len(rest) > 10
+    assert rest == sorted(rest, reverse=True)
+
+
+def test_the_hold_out_is_spread_over_the_whole_queue(
+    order: Order, tasks: dict[int, OpenTask]
+) -> None:
+    found = order()
+
+    ranks = [rank for rank, reason in enumerate(found.reasons) if reason == "holdout"]
+    assert {tasks[int(found.task_ids[rank])].split for rank in ranks} == {"holdout"}
+    assert len(ranks) == N_HOLDOUT
+    gaps = np.diff(ranks)
+    assert (gaps.min(), gaps.max()) == (5, 5)
+
+
+def test_the_hold_outs_order_has_nothing_to_do_with_the_model(
+    database: Database, order: Order, tasks: dict[int, OpenTask], version_id: int
+) -> None:
+    before = order()
+    held = [s.id for t in tasks.values() if t.split == "holdout" for s in t.sentences]
+    with database.write() as session:
+        save_acquisitions(session, version_id, strategy="mnlp", utilities=dict.fromkeys(held, 9.0))
+
+    after = order()
+
+    assert before.task_ids.tolist() == after.task_ids.tolist()
+
+
+def test_no_document_fills_the_batch(order: Order, tasks: dict[int, OpenTask]) -> None:
+    found = order()
+
+    batch = [
+        tasks[int(task_id)].document
+        for task_id, reason in zip(found.task_ids, found.reasons, strict=True)
+        if reason in {"strategy", "random"}
+    ]
+    assert {name: batch.count(name) for name in batch} == {f"d{i}": 3 for i in range(4)}
+
+
+def test_the_same_seed_gives_the_same_order(order: Order) -> None:
+    ids = [order(seed=seed).task_ids.tolist() for seed in (1, 1, 2)]
+
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_a_document_task_is_as_useful_as_its_three_most_useful_sentences(
+    database: Database, project: Project, version_id: int, order: Order
+) -> None:
+    text = " ".join(f"Whole note {i}." for i in range(5))
+    with database.write() as session:
+        whole = make_task(
+            session, project.id, studio_id=200, document=make_document("w", text), i_sentence=None
+        )
+        (task,) = open_tasks(session, project.id, task_ids=[whole])
+        values = {s.id: 10.0 * i for i, s in enumerate(task.sentences)}
+        save_acquisitions(session, version_id, strategy="mnlp", utilities=values)
+
+    found = order()
+
+    assert found.utilities[found.task_ids.tolist().index(whole)] == pytest.approx(30.0)
+
+
+def test_one_document_without_sentences_is_ordered_too(
+    database: Database, project: Project, order: Order
+) -> None:
+    with database.write() as session:
+        blank = make_task(
+            session, project.id, studio_id=200, document=make_document("b", " "), i_sentence=None
+        )
+
+    found = order()
+
+    assert blank in found.task_ids.tolist()
+    assert found.n_unscored == 0
+
+
+def test_an_empty_pool_has_an_empty_order(
+    database: Database, project: Project, version_id: int
+) -> None:
+    settings = QueueSettings(strategy="mnlp", batch=5, random_share=0.2, per_document=3, seed=1)
+    nothing = np.zeros((0, 0), dtype=np.float32)
+
+    found = order_tasks(database, project.id, version_id, labelled=nothing, settings=settings)
+
+    assert found.task_ids.tolist() == found.reasons == []
+
+
+def test_an_unknown_strategy_is_refused(order: Order) -> None:
+    with pytest.raises(ConfigError, match="no query strategy 'magic'"):
+        order(strategy="magic")
+
+
+# ------------------------------------------------------------------ the next batch
+
+
+def test_the_next_tasks_of_a_small_pool_are_the_first_of_its_order(order: Order) -> None:
+    assert order(12).task_ids.tolist() == order().task_ids.tolist()[:12]
+
+
+@pytest.mark.usefixtures("large")
+def test_the_next_batch_of_a_large_pool_has_all_that_a_batch_has(
+    order: Order, tasks: dict[int, OpenTask]
+) -> None:
+    found = order(6, random_share=0.4)
+
+    ids = found.task_ids.tolist()
+    assert len(ids) == len(set(ids)) == 6
+    held = [i for i, r in zip(ids, found.reasons, strict=True) if r == "holdout"]
+    assert {tasks[i].split for i in held} == {"holdout"}
+    assert len(held) == round(6 * N_HOLDOUT / (N_TRAIN + N_HOLDOUT))
+    assert {"strategy", "random"} < set(found.reasons)
+    documents = [tasks[i].document for i in ids if i not in held]
+    assert max(documents.count(name) for name in documents) <= 3
+    assert (found.n_open, found.n_pool) == (N_TRAIN + N_HOLDOUT, N_TRAIN)
+
+
+@pytest.mark.usefixtures("large")
+@pytest.mark.parametrize("strategy", ["mnlp", "random"])
+def test_the_same_seed_gives_the_same_batch(order: Order, strategy: str) -> None:
+    ids = [order(6, seed=seed, strategy=strategy).task_ids.tolist() for seed in (1, 1, 2)]
+
+    assert ids[0] == ids[1] != ids[2]
+
+
+@pytest.mark.usefixtures("large")
+def test_the_batch_of_a_large_pool_prefers_the_useful(
+    database: Database, order: Order, tasks: dict[int, OpenTask], version_id: int
+) -> None:
+    useful = [t.id for t in tasks.values() if t.split == "train"][::4]
+    values = {s.id: float(t.id in useful) for t in tasks.values() for s in t.sentences}
+    with database.write() as session:
+        save_acquisitions(session, version_id, strategy="mnlp", utilities=values)
+
+    found = [order(4, seed=seed, random_share=0.0) for seed in range(30)]
+
+    chosen = [
+        i
+        for one in found
+        for i, reason in zip(one.task_ids.tolist(), one.reasons, strict=True)
+        if reason == "strategy"
+    ]
+    assert np.mean([i in useful for i in chosen]) > 0.35  # a quarter of the pool
+
+
+@pytest.mark.usefixtures("large")
+def test_tasks_that_are_not_scored_are_noticed(
+    database: Database, project: Project, order: Order
+) -> None:
+    with database.write() as session:
+        make_task(session, project.id, studio_id=300, document=make_document("x", "New here."))
+
+    assert order(5).n_unscored == 1

@@ -57,7 +57,7 @@ def test_every_sentence_of_an_open_task_is_scored_once_in_shards(
         database,
         project.id,
         version.id,
-        predictor,
+        lambda: predictor,
         strategy="mnlp",
         size=3,
         on_progress=lambda done, total: seen.append((done, total)),
@@ -72,7 +72,7 @@ def test_every_sentence_of_an_open_task_is_scored_once_in_shards(
     assert found == {
         s.id: pytest.approx(mnlp.score(stored[s.text_hash].signals)) for s in sentences
     }
-    assert score_pool(database, project.id, version.id, predictor, strategy="mnlp") == 0
+    assert score_pool(database, project.id, version.id, lambda: predictor, strategy="mnlp") == 0
 
 
 def test_another_strategy_reads_what_is_predicted_already(
@@ -108,7 +108,7 @@ def test_scoring_that_was_killed_goes_on_where_it_was(
         score_sentences(*arguments, **options)  # type: ignore[arg-type]
 
     def run() -> None:
-        score_pool(database, project.id, version.id, predictor, strategy="mnlp", size=3)
+        score_pool(database, project.id, version.id, lambda: predictor, strategy="mnlp", size=3)
 
     monkeypatch.setattr(scoring, "score_sentences", die_in_the_second)
     with pytest.raises(KeyboardInterrupt):
@@ -129,4 +129,4 @@ def test_shards_may_be_taken_ahead_of_the_work(
 def test_an_empty_pool_is_scored(
     database: Database, project: Project, version: ModelVersion, predictor: Predictor
 ) -> None:
-    assert score_pool(database, project.id, version.id, predictor, strategy="mnlp") == 0
+    assert score_pool(database, project.id, version.id, lambda: predictor, strategy="mnlp") == 0

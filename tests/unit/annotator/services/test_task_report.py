@@ -58,7 +58,7 @@ class Case:
 
     def push(self, version: ModelVersion) -> None:
         publish_version(
-            self.database, self.project, self.studio, version, self.predictor, queue=QUEUE
+            self.database, self.project, self.studio, version, lambda: self.predictor, queue=QUEUE
         )
 
 

@@ -1,0 +1,126 @@
+"""Our documents and sentences as Label Studio's tasks: each becomes one, once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from annotator.errors import ConfigError, StudioError
+from annotator.store.database import Database
+from annotator.store.documents import (
+    StoredSentence,
+    documents_without_task,
+    sentences_of,
+    sentences_without_task,
+)
+from annotator.store.projects import Project, current_config_xml
+from annotator.store.tasks import NewTask, add_tasks
+from annotator.studio.client import StudioClient
+from annotator.studio.config import LabelConfig, parse_config
+from annotator.studio.page import compose_data
+
+__all__ = ["has_uploads", "upload_tasks"]
+
+_UPLOAD_CHUNK = 1000
+_CONTEXT = 300  # characters shown before and after a sentence
+
+
+def has_uploads(database: Database, project: Project) -> bool:
+    """Tell whether there is text without a label and without a Label Studio task."""
+    with database.read() as session:
+        if project.unit == "document":
+            return bool(documents_without_task(session, project.id, limit=1))
+        return bool(sentences_without_task(session, project.id, limit=1))
+
+
+def upload_tasks(
+    database: Database,
+    project: Project,
+    client: StudioClient,
+    *,
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> int:
+    """Make a Label Studio task of each document (or sentence) that has none and no label.
+
+    Pull first: tasks that an interrupted upload left behind are then known and not made twice.
+
+    Returns:
+        How many tasks were made.
+    """
+    link = project.studio
+    if link is None:
+        raise ConfigError("the project is not connected to Label Studio; run annotator connect")
+    made = after = 0
+    with database.read() as session:
+        xml = current_config_xml(session, project.id)
+    config = parse_config(xml) if xml else None
+    while True:
+        rows = _next_upload(database, project, config, after=after)
+        if not rows:
+            return made
+        ids = client.import_tasks(link.project_id, [data for data, _, _ in rows])
+        if len(ids) != len(rows):
+            raise StudioError(
+                f"sent {len(rows)} tasks to project {link.project_id}, Label Studio made "
+                f"{len(ids)}; run annotator sync, then annotator push"
+            )
+        with database.write() as session:
+            add_tasks(
+                session,
+                project.id,
+                [
+                    NewTask(studio_id=studio_id, document_id=document_id, sentence_id=sentence_id)
+                    for studio_id, (_, document_id, sentence_id) in zip(ids, rows, strict=True)
+                ],
+            )
+        after = rows[-1][1] if project.unit == "document" else rows[-1][2] or 0
+        made += len(rows)
+        if on_progress is not None:
+            on_progress("upload", made, made)
+
+
+def _next_upload(
+    database: Database, project: Project, config: LabelConfig | None, *, after: int
+) -> list[tuple[dict[str, object], int, int | None]]:
+    with database.read() as session:
+        if project.unit == "document":
+            return [
+                ({**_shown(d.text, config), "doc_id": d.name}, d.id, None)
+                for d in documents_without_task(
+                    session, project.id, after=after, limit=_UPLOAD_CHUNK
+                )
+            ]
+        sentences = sentences_without_task(session, project.id, after=after, limit=_UPLOAD_CHUNK)
+        around: dict[int, list[StoredSentence]] = {}
+        for s in sentences:
+            if s.document_id not in around:
+                around[s.document_id] = sentences_of(session, s.document_id)
+        return [
+            (_sentence_data(s, around[s.document_id], config), s.document_id, s.id)
+            for s in sentences
+        ]
+
+
+def _sentence_data(
+    sentence: StoredSentence, siblings: Sequence[StoredSentence], config: LabelConfig | None
+) -> dict[str, object]:
+    before = " ".join(s.text for s in siblings if s.ordinal < sentence.ordinal)
+    after = " ".join(s.text for s in siblings if s.ordinal > sentence.ordinal)
+    return {
+        **_shown(sentence.text, config),
+        "doc_id": sentence.document,
+        "sent_start": sentence.start,
+        "before": before if len(before) <= _CONTEXT else "… " + _last_words(before),
+        "after": after if len(after) <= _CONTEXT else _first_words(after) + " …",
+    }
+
+
+def _shown(text: str, config: LabelConfig | None) -> dict[str, object]:
+    return {"text": text} if config is None else {config.text_field: compose_data(text, config)}
+
+
+def _first_words(text: str) -> str:
+    return text[:_CONTEXT].rsplit(maxsplit=1)[0]
+
+
+def _last_words(text: str) -> str:
+    return text[-_CONTEXT:].split(maxsplit=1)[-1]
