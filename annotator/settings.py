@@ -11,11 +11,12 @@ import os
 import secrets
 import tomllib
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -90,6 +91,18 @@ class Settings(BaseSettings):
     min_steps: int = Field(600, ge=1, description="Least number of optimiser steps of a run.")
     batch_size: int = Field(16, ge=1, description="Sentences a training step.")
     seed: int = Field(13, ge=0, description="Seed of splits, training and selection.")
+    save_every_s: float = Field(
+        60.0, ge=0, description="Seconds between saves of the state a killed run goes on from."
+    )
+    warm_keep: float = Field(
+        0.5, gt=0, le=1, description="Share of the old weights that a warm start keeps."
+    )
+    warm_share: float = Field(
+        0.33, gt=0, le=1, description="Share of the epochs and least steps that it takes."
+    )
+    gpu_memory_share: float = Field(
+        1.0, gt=0, le=1, description="Most of a GPU's memory that one process takes."
+    )
 
     strategy: str = Field("mnlp", description="Query strategy: what to show next.")
     random_share: float = Field(
@@ -103,6 +116,15 @@ class Settings(BaseSettings):
     )
     retrain_after: int = Field(50, ge=1, description="Newly labelled sentences before a run.")
     retrain_share: float = Field(0.1, ge=0, description="The same as a share of the gold.")
+    retrain_after_hours: float | None = Field(
+        None, gt=0, description="Hours that a new label waits at most for a run."
+    )
+    retrain_cron: str | None = Field(
+        None, description="When to train, as in cron, in UTC: 0 3 * * * is at three at night."
+    )
+    retrain_least: int = Field(
+        1, ge=1, description="Fewest newly labelled sentences for a run by age or cron."
+    )
     debounce_s: float = Field(5.0, ge=0, description="Quiet seconds before a run is triggered.")
     sync_interval_s: float = Field(120.0, ge=1, description="Seconds between pulls.")
     lease_s: float = Field(60.0, ge=3, description="Seconds after which a silent worker is dead.")
@@ -128,6 +150,23 @@ class Settings(BaseSettings):
     )
     studio_token: SecretStr = Field(SecretStr(""), description="Personal or legacy token.")
     studio_project: int | None = Field(None, description="Label Studio's project id.")
+
+    @field_validator("retrain_cron")
+    @classmethod
+    def _check_cron(cls, value: str | None) -> str | None:
+        """Refuse what is no time of cron's, or none that ever comes."""
+        if value is None:
+            return None
+        from cronsim import CronSim, CronSimError
+
+        try:
+            next(CronSim(value, datetime.now(UTC)))
+        except (CronSimError, StopIteration) as error:
+            raise ValueError(
+                "expected five fields as in cron: minute, hour, day, month, day of week "
+                f"({error or 'that day never comes'})"
+            ) from None
+        return value
 
     @property
     def database(self) -> str:

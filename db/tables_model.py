@@ -25,6 +25,7 @@ __all__ = [
     "EvaluationRow",
     "ModelVersionRow",
     "PredictionRow",
+    "RunEventRow",
     "SnapshotAnnotationRow",
     "SnapshotRow",
     "TrainingRunRow",
@@ -90,6 +91,18 @@ class TrainingRunRow(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class RunEventRow(Base):
+    """A line of a run's log: what was done when. Holds no text."""
+
+    __tablename__ = "run_event"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("training_run.id"), index=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    kind: Mapped[str] = mapped_column(String(50))
+    detail: Mapped[dict[str, Any]] = mapped_column(Json)
 
 
 class ModelVersionRow(Base):

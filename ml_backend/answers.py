@@ -13,6 +13,7 @@ __all__ = [
     "Queue",
     "Received",
     "RunFound",
+    "RunLog",
     "RunQueued",
     "Runs",
     "Setup",
@@ -58,9 +59,10 @@ class Predictions(_Answer):
 class Received(_Answer):
     """An event is stored, or a training run is queued."""
 
-    status: Literal["ok", "ignored"]
+    status: Literal["ok", "ignored", "nothing_new"]
     new: bool | None = Field(None, description="False if the event was known.")
     job: str | None = Field(None, description="The number of the training run.")
+    detail: str | None = Field(None, description="Why no run was started.")
 
 
 class VersionNames(_Answer):
@@ -80,6 +82,7 @@ class Run(_Answer):
     state: Literal["queued", "running", "succeeded", "held", "failed", "cancelled"]
     trigger: str
     attempts: int
+    start_from: str | None = Field(description="The version it started from, if from one.")
     progress: dict[str, Any]
     cancel_requested: bool
     reasons: list[str]
@@ -104,7 +107,23 @@ class RunFound(_Found):
 class RunQueued(RunFound):
     """The training run that waits."""
 
-    is_new: bool = Field(description="False if one waited already.")
+    is_new: bool = Field(description="False if one waited already, or nothing is new.")
+    reason: str | None = Field(None, description="Why there is no run to wait for.")
+
+
+class RunEvent(BaseModel):
+    """A line of a run's log: what happened, and its numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    at: str
+    kind: str
+
+
+class RunLog(_Found):
+    """What a training run did when, in order."""
+
+    log: list[RunEvent]
 
 
 class Version(_Answer):

@@ -8,10 +8,17 @@ from flask import Blueprint, current_app
 
 from annotator.errors import JobError
 from annotator.logs import get_logger
-from annotator.services.status import project_status, run_to_json, version_to_json
+from annotator.services.status import (
+    event_to_json,
+    project_status,
+    run_to_json,
+    version_to_json,
+)
+from annotator.services.submit import submit_training
 from annotator.store.projects import Project, audit, get_project
 from annotator.store.queries import queue_head
-from annotator.store.runs import get_run, list_runs, submit_run
+from annotator.store.run_log import read_run_log
+from annotator.store.runs import get_run, list_runs
 from annotator.store.versions import active_version, list_versions
 from ml_backend.bodies import check, read_limit, read_object
 from ml_backend.context import Backend, current_backend
@@ -46,13 +53,22 @@ def runs() -> dict[str, Any]:
 
 @blueprint.post("/runs")
 def start_run() -> tuple[dict[str, Any], int]:
-    """Queue a training run, or return the one that waits already."""
+    """Queue a training run, or return the one that waits already, or say that nothing is new."""
     backend = current_backend()
     wanted = check(RunRequest, read_object())
     project = _project(backend)
     with backend.database.write() as session:
-        run, is_new = submit_run(session, project.id, trigger="api", force=wanted.force)
-        if is_new or wanted.force:
+        asked = submit_training(
+            session,
+            project.id,
+            backend.settings,
+            trigger="api",
+            force=wanted.force,
+            again=wanted.again,
+            warm=wanted.warm_start,
+        )
+        run = asked.run
+        if asked.is_new or wanted.force:
             audit(
                 session,
                 project.id,
@@ -61,11 +77,14 @@ def start_run() -> tuple[dict[str, Any], int]:
                 run=run.id,
                 forced=wanted.force,
             )
+    if asked.reason is not None:
+        value = {"ok": True, "run": run_to_json(run), "is_new": False, "reason": asked.reason}
+        return value, 200
     try:
         backend.queue.submit(run.id)
     except JobError as error:  # the row waits; a worker finds it without the queue's word
         _log.warning("queue.unreachable", **describe_fault(error))
-    return {"ok": True, "run": run_to_json(run), "is_new": is_new}, 202
+    return {"ok": True, "run": run_to_json(run), "is_new": asked.is_new}, 202
 
 
 @blueprint.get("/runs/<int(max=2147483647):run_id>")
@@ -73,6 +92,14 @@ def run(run_id: int) -> dict[str, Any]:
     """Return one training run."""
     with current_backend().database.read() as session:
         return {"ok": True, "run": run_to_json(get_run(session, run_id))}
+
+
+@blueprint.get("/runs/<int(max=2147483647):run_id>/log")
+def run_log(run_id: int) -> dict[str, Any]:
+    """Return what a training run did when."""
+    with current_backend().database.read() as session:
+        get_run(session, run_id)
+        return {"ok": True, "log": [event_to_json(e) for e in read_run_log(session, run_id)]}
 
 
 @blueprint.get("/versions")

@@ -55,8 +55,13 @@ class WebhookRequest(BaseModel):
 
 
 class RunRequest(BaseModel):
-    """``POST /api/v1/runs``. ``force`` promotes whatever the gate says; it is logged."""
+    """``POST /api/v1/runs``. ``force`` promotes whatever the gate says; it is logged.
+
+    ``again`` trains even if nothing is new, ``warm_start`` from the version in use.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     force: StrictBool = False
+    again: StrictBool = False
+    warm_start: StrictBool = False

@@ -9,8 +9,8 @@ from flask import Blueprint
 from annotator.errors import ConfigError, JobError
 from annotator.logs import get_logger
 from annotator.services.inbox import receive_event
+from annotator.services.submit import submit_training
 from annotator.store.projects import StudioLink, audit, current_config_xml, get_project
-from annotator.store.runs import submit_run
 from annotator.store.versions import list_versions
 from annotator.studio.config import LabelConfig
 from annotator.studio.connection import project_key
@@ -118,9 +118,14 @@ def _start_training(backend: Backend, event: WebhookRequest) -> tuple[dict[str, 
                 "training.other_project", studio_project=event.project and event.project.id
             )
             return {"status": "ignored"}, 200
-        run, is_new = submit_run(session, project.id, trigger="studio")
-        if is_new:
+        asked = submit_training(session, project.id, backend.settings, trigger="studio")
+        run = asked.run
+        if asked.is_new:
             audit(session, project.id, actor="studio", action="retrain", run=run.id)
+    if asked.reason is not None:
+        _log.info("training.nothing_new", run_id=run.id, version=asked.same_as)
+        backend.waker.wake()  # a lost event may be all that is missing: the worker pulls
+        return {"status": "nothing_new", "job": str(run.id), "detail": asked.reason}, 200
     try:
         backend.queue.submit(run.id)
     except JobError as error:  # the row waits; a worker finds it without the queue's word

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from annotator.cli.bench_growth import growth
 from annotator.cli.project import JsonOption, emit, progress_bar
 
 __all__ = ["register"]
@@ -210,6 +211,9 @@ def store(
         ],
         as_json=as_json,
     )
+
+
+bench.command("growth")(growth)
 
 
 def _backend_lines(value: dict[str, Any]) -> list[str]:

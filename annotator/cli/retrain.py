@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import secrets
 import time
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
 from annotator.cli.project import HomeOption, JsonOption, OpenProject, emit, note, open_project
 from annotator.cli.watch import watch_run
-from annotator.errors import AnnotatorError
-from annotator.services.status import run_to_json
-from annotator.store.runs import claim_run, get_run, reap_runs, submit_run
+from annotator.errors import LeaseLostError
+from annotator.services.submit import submit_training
+from annotator.store.runs import claim_run, get_run, reap_runs, release_run
 from annotator.store.versions import list_versions
 
 __all__ = ["register"]
@@ -24,6 +26,16 @@ def retrain(
     force: Annotated[
         bool, typer.Option("--force", help="Promote the result whatever the gate says; logged.")
     ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Train even if nothing is new since the last run.")
+    ] = False,
+    warm_start: Annotated[
+        bool,
+        typer.Option(
+            "--warm-start/--from-scratch",
+            help="Start from the version in use, shrunk, with fewer steps.",
+        ),
+    ] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -35,34 +47,54 @@ def retrain(
 
     with open_project(home) as opened:
         with opened.database.write() as session:
-            run, is_new = submit_run(session, opened.project.id, trigger="command", force=force)
+            asked = submit_training(
+                session,
+                opened.project.id,
+                opened.settings,
+                trigger="command",
+                force=force,
+                again=again,
+                warm=warm_start,
+            )
+        run = asked.run
+        if asked.reason is not None:
+            value = _outcome(opened, run.id)
+            value = {**value, "reasons": [asked.reason], "is_new": False}
+            emit(value, [asked.reason], as_json=as_json)
+            return
         queue = JobQueue(opened.settings.queue)
         try:
             queue.submit(run.id)
         finally:
             queue.close()
         if not wait:
-            state = "queued" if is_new else "waits already"
+            state = "queued" if asked.is_new else "waits already"
             emit(
-                {"run": run.id, "state": run.state},
+                {"run": run.id, "state": run.state, "is_new": asked.is_new},
                 [f"run {run.id} {state}; annotator runs shows it, annotator worker does it"],
                 as_json=as_json,
             )
             return
-        value = _wait(opened, run.id)
-    lines = [f"run {run.id} {value['state']}: {'; '.join(value['reasons']) or value['error']}"]
+        _wait(opened, run.id)
+        value = {**_outcome(opened, run.id), "is_new": asked.is_new}
+    emit(value, _lines(value), as_json=as_json)
+    if value["state"] not in {"succeeded", "held"}:
+        raise typer.Exit(1)
+
+
+def _lines(value: Mapping[str, Any]) -> list[str]:
+    why = "; ".join(value["reasons"]) or value["error"]
+    lines = [f"run {value['run']} {value['state']}: {why}"]
     if value["metrics"]:
         ner, re = value["metrics"]["ner"]["micro"]["f1"], value["metrics"]["re"]["micro"]["f1"]
         lines.append(
             f"{value['version']} on {value['metrics']['n_sentences']} hold-out sentences: "
             f"entities F1 {ner:.1f}, relations F1 {re:.1f} (strict)"
         )
-    emit(value, lines, as_json=as_json)
-    if value["state"] not in {"succeeded", "held"}:
-        raise typer.Exit(1)
+    return lines
 
 
-def _wait(opened: OpenProject, run_id: int) -> dict[str, Any]:
+def _wait(opened: OpenProject, run_id: int) -> None:
     from annotator.jobs.presence import workers_alive
 
     if workers_alive(opened.database):
@@ -70,52 +102,79 @@ def _wait(opened: OpenProject, run_id: int) -> dict[str, Any]:
     else:
         note("no worker runs; training here")
         _train_here(opened, run_id)
+
+
+def _outcome(opened: OpenProject, run_id: int) -> dict[str, Any]:
     with opened.database.read() as session:
         run = get_run(session, run_id)
         versions = [v for v in list_versions(session, opened.project.id) if v.run_id == run_id]
-    value = run_to_json(run)
     version = versions[0] if versions else None
     return {
         "run": run_id,
         "state": run.state,
         "version": version.name if version else None,
         "promoted": version is not None and version.state == "active",
-        "reasons": value["reasons"],
+        "reasons": list(run.reasons),
         "error": run.error,
         "metrics": dict(version.metrics.get("holdout", {})) if version else {},
     }
 
 
 def _train_here(opened: OpenProject, run_id: int) -> None:
-    from annotator.jobs.training import execute_run
+    """Do a run as a worker would, up to its last attempt."""
+    from annotator.jobs.training import record_crash
+
+    while True:
+        owner = _claim(opened, run_id)
+        if owner is None:
+            return
+        try:
+            _train_once(opened, run_id, owner)
+            return
+        except LeaseLostError:
+            raise
+        except Exception as error:  # the job runner's edge, as in the worker's child
+            state = record_crash(opened.settings, opened.database, run_id, error, owner=owner)
+            with opened.database.read() as session:
+                run = get_run(session, run_id)
+            note(f"attempt {run.attempts} ended: {run.error}")
+            if state != "queued":
+                return
+
+
+def _claim(opened: OpenProject, run_id: int) -> str | None:
+    """Claim a run, waiting for one that is under way; None if somebody else did ours."""
     from annotator.jobs.worker import worker_name
 
-    owner = worker_name()
+    owner = f"{worker_name()}/{secrets.token_hex(3)}"
     settings = opened.settings
     while True:
         with opened.database.write() as session:
             reap_runs(session, max_attempts=settings.max_attempts)
             claimed = claim_run(session, run_id, owner=owner, lease_s=settings.lease_s)
         if claimed is not None:
-            break
+            return owner
         with opened.database.read() as session:
             run = get_run(session, run_id)
         if run.state != "queued":
             watch_run(opened.database, run_id)
-            return
+            return None
         note("another run is under way; waiting for it")
         time.sleep(2)
+
+
+def _train_once(opened: OpenProject, run_id: int, owner: str) -> None:
+    from annotator.jobs.training import execute_run
+
     try:
         watch_run(
             opened.database,
             run_id,
-            work=lambda: execute_run(settings, opened.database, run_id, owner=owner),
+            work=lambda: execute_run(opened.settings, opened.database, run_id, owner=owner),
         )
-    except AnnotatorError:
+    except Exception:
         raise
-    except BaseException:
-        from annotator.store.runs import release_run
-
+    except BaseException:  # Ctrl-C: the next one goes on where this stopped
         with opened.database.write() as session:
             release_run(session, run_id, owner=owner)
         raise

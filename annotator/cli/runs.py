@@ -1,23 +1,57 @@
-"""``annotator runs``: list, look at and cancel training runs."""
+"""``annotator runs``: list, look at, follow and cancel training runs."""
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 import typer
 
 from annotator.cli.project import HomeOption, JsonOption, emit, open_project
-from annotator.services.status import run_to_json
-from annotator.store.runs import Run, cancel_run, get_run, list_runs
+from annotator.cli.watch import describe_progress
+from annotator.services.status import event_to_json, run_to_json
+from annotator.store.run_log import RunEvent, read_run_log
+from annotator.store.runs import FINISHED, Run, cancel_run, get_run, list_runs
 
 __all__ = ["register"]
 
-runs = typer.Typer(help="Training runs: list, show, cancel.", no_args_is_help=True)
+runs = typer.Typer(help="Training runs: list, show, logs, cancel.", no_args_is_help=True)
+
+_PAUSE_S = 0.5
 
 
 def _line(run: Run) -> str:
     why = "; ".join(run.reasons) or run.error or ""
+    if run.state == "running":
+        why = describe_progress(run.progress)
     return f"{run.id:>4}  {run.state:<10} {run.trigger:<8} {run.created_at:%Y-%m-%d %H:%M}  {why}"
+
+
+def _details(run: Run) -> list[str]:
+    before = run.settings.get("start_from")
+    lines = [
+        f"started from  {before or 'the pre-trained encoder'}",
+        f"attempts      {run.attempts}",
+    ]
+    if run.owner and run.state == "running":
+        lines.append(f"worker        {run.owner}")
+    if run.progress:
+        lines.append(f"progress      {describe_progress(run.progress)}")
+    if run.error:
+        died = "died of" if run.state == "failed" else "died before of"
+        lines.append(f"{died:<14}{run.error}")
+    return [f"      {line}" for line in lines]
+
+
+def _event_line(event: RunEvent) -> str:
+    said = [f"{key} {_plain(value)}" for key, value in event.detail.items()]
+    if event.kind == "epoch":
+        said = [describe_progress({"phase": "train", **event.detail})]
+    return f"{event.at:%Y-%m-%d %H:%M:%S}  {event.kind:<14} {', '.join(said)}".rstrip()
+
+
+def _plain(value: object) -> str:
+    return "; ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 @runs.command("list")
@@ -51,8 +85,36 @@ def show(
     """
     with open_project(home) as opened, opened.database.read() as session:
         run = get_run(session, run_id)
-    progress = ", ".join(f"{key} {value}" for key, value in run.progress.items() if key != "at")
-    emit(run_to_json(run), [_line(run), f"      {progress}"], as_json=as_json)
+    emit(run_to_json(run), [_line(run), *_details(run)], as_json=as_json)
+
+
+@runs.command("logs")
+def logs(
+    run_id: Annotated[int, typer.Argument(metavar="RUN")],
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on printing until the run has ended.")
+    ] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print what a run did when: attempts, epochs, scores, reasons, how a process died. In UTC.
+
+    With --json one object a line.
+
+    Example: annotator runs logs 3 --follow
+    """
+    with open_project(home) as opened:
+        last = 0
+        while True:
+            with opened.database.read() as session:
+                run = get_run(session, run_id)
+                found = read_run_log(session, run_id, after=last)
+            for event in found:
+                emit(event_to_json(event), [_event_line(event)], as_json=as_json)
+                last = event.id
+            if not follow or run.state in FINISHED:
+                return
+            time.sleep(_PAUSE_S)
 
 
 @runs.command("cancel")

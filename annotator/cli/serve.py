@@ -27,6 +27,7 @@ def serve(
     """
     from annotator.jobs.queue import JobQueue
     from annotator.model.device import pick_device
+    from annotator.model.memory import limit_memory
     from ml_backend.app import create_app
     from ml_backend.models import ModelHost
     from ml_backend.server import serve as serve_app
@@ -35,10 +36,12 @@ def serve(
         settings = opened.settings
         configure_logs(json_lines=settings.log_json)
         queue = JobQueue(settings.queue)
+        device = pick_device(settings.device)
+        limit_memory(device, settings.gpu_memory_share)
         models = ModelHost(
             opened.database,
             opened.project.id,
-            device=pick_device(settings.device),
+            device=device,
             precision=settings.precision,
         )
         try:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from annotator.cli.project import progress_bar
 from annotator.store.database import Database
 from annotator.store.runs import FINISHED, get_run
 
-__all__ = ["watch_run"]
+__all__ = ["describe_progress", "watch_run"]
 
 
 def watch_run(database: Database, run_id: int, *, work: Callable[[], Any] | None = None) -> None:
@@ -39,7 +40,7 @@ def watch_run(database: Database, run_id: int, *, work: Callable[[], Any] | None
             with database.read() as session:
                 run = get_run(session, run_id)
             done, total = int(run.progress.get("step", 0)), run.progress.get("n_steps")
-            advance(done, total, _words(run.state, run.progress))
+            advance(done, total, describe_progress(run.progress) or run.state)
             if failed:
                 raise failed[0]
             if run.state in FINISHED:
@@ -49,7 +50,20 @@ def watch_run(database: Database, run_id: int, *, work: Callable[[], Any] | None
         thread.join()
 
 
-def _words(state: str, progress: Any) -> str:
-    if progress.get("phase") != "train":
-        return str(progress.get("phase", state))
-    return f"epoch {progress['epoch']}/{progress['n_epochs']}, loss {progress['loss']:.3f}"
+def describe_progress(progress: Mapping[str, Any]) -> str:
+    """Return in words where a run is; nothing before it has begun."""
+    phase = progress.get("phase")
+    if phase != "train" or "epoch" not in progress:
+        return str(phase or "")
+    words = [
+        f"epoch {progress['epoch']}/{progress['n_epochs']}",
+        f"step {progress['step']}/{progress['n_steps']}",
+        f"loss {progress['loss']:.3f}",
+        f"{progress['words_per_s']} words/s",
+        f"{timedelta(seconds=progress['remaining_s'])} left",
+    ]
+    if progress.get("memory_mb"):
+        words.append(f"{progress['memory_mb']} MB")
+    if progress.get("n_micro", 1) > 1:
+        words.append(f"{progress['n_micro']} micro-batches a step")
+    return ", ".join(words)

@@ -26,13 +26,13 @@ def worker(
     """
     from annotator.jobs.worker import Worker
     from annotator.model.device import pick_device
+    from annotator.model.memory import limit_memory
 
     with open_project(home, device=device) as opened:
         configure_logs(json_lines=opened.settings.log_json)
-        note(
-            f"working for project {opened.project.name} on "
-            f"{pick_device(opened.settings.device)}; Ctrl-C stops"
-        )
+        chosen = pick_device(opened.settings.device)
+        limit_memory(chosen, opened.settings.gpu_memory_share)
+        note(f"working for project {opened.project.name} on {chosen}; Ctrl-C stops")
         runner = Worker(opened.settings)
         settle_process()
         try:

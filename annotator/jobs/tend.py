@@ -19,17 +19,18 @@ from annotator.logs import get_logger
 from annotator.model import Predictor
 from annotator.services.inbox import process_inbox
 from annotator.services.labels import SplitRule
+from annotator.services.leftovers import sweep_leftovers
 from annotator.services.publish import PublishReport, is_publish_due, publish_version
 from annotator.services.queue import QueueSettings
 from annotator.services.reconcile import PullReport, reconcile
 from annotator.services.registry import load_version
-from annotator.services.triggers import TriggerDecision, is_retrain_due
+from annotator.services.triggers import TriggerDecision, is_retrain_due, last_cron_time
 from annotator.services.upload import has_uploads, upload_tasks
 from annotator.settings import Settings
 from annotator.store.database import Database
 from annotator.store.projects import Project, get_project
 from annotator.store.runs import list_runs, reap_runs, submit_run
-from annotator.store.snapshots import n_new_sentences
+from annotator.store.snapshots import n_new_sentences, oldest_new_label
 from annotator.store.versions import ModelVersion, active_version
 from annotator.studio.client import StudioClient
 
@@ -105,6 +106,8 @@ class Tender:
         with self.database.write() as session:
             for run_id in reap_runs(session, max_attempts=self.settings.max_attempts):
                 _log.warning("run.requeued", run_id=run_id, reason="its worker fell silent")
+        with self.database.read() as session:
+            sweep_leftovers(session, self.settings.models_folder)
 
     def _is_pull_due(self, project: Project) -> bool:
         if project.pulled_at is None:
@@ -141,16 +144,32 @@ class Tender:
             self.queue.tend(delay_s=decision.wait_s + 0.1)
 
     def _decide(self, session: Session, project: Project) -> tuple[int, TriggerDecision]:
+        now = datetime.now(UTC)
         n_new, n_gold, newest = n_new_sentences(session, project.id)
+        hours = self.settings.retrain_after_hours
         return n_new, is_retrain_due(
             n_new=n_new,
             n_gold=n_gold,
             newest=newest,
-            now=datetime.now(UTC),
+            now=now,
+            oldest=oldest_new_label(session, project.id) if hours and n_new else None,
+            retrain_after_hours=hours,
+            n_at_cron=self._n_at_cron(session, project, now) if n_new else 0,
+            retrain_least=self.settings.retrain_least,
             retrain_after=self.settings.retrain_after,
             retrain_share=self.settings.retrain_share,
             debounce_s=self.settings.debounce_s,
         )
+
+    def _n_at_cron(self, session: Session, project: Project, now: datetime) -> int:
+        cron = self.settings.retrain_cron
+        if cron is None:
+            return 0
+        due_at = last_cron_time(cron, now)
+        last = list_runs(session, project.id, limit=1)
+        if last and last[0].created_at >= due_at:
+            return 0
+        return n_new_sentences(session, project.id, until=due_at)[0]
 
     def _submit(self, project: Project) -> None:
         with self.database.write() as session:
@@ -159,9 +178,9 @@ class Tender:
             # A run that has not taken its snapshot yet will take these labels with it.
             if not decision.due or any(run.snapshot_id is None for run in running):
                 return
-            run, is_new = submit_run(session, project.id, trigger="count")
+            run, is_new = submit_run(session, project.id, trigger=decision.reason or "count")
         if is_new:
-            _log.info("run.queued", run_id=run.id, trigger="count", n_new=n_new)
+            _log.info("run.queued", run_id=run.id, trigger=run.trigger, n_new=n_new)
 
     def _wake(self) -> None:
         project = self.project()

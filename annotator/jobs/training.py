@@ -7,23 +7,28 @@ only waits, and records how it died if it did: an out-of-memory kill leaves a re
 from __future__ import annotations
 
 import sys
-import threading
-import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from annotator.errors import AnnotatorError, CancelledError, LeaseLostError, StoreError
+from annotator.errors import (
+    AnnotatorError,
+    CancelledError,
+    LeaseLostError,
+    NotFoundError,
+    StoreError,
+)
+from annotator.jobs.deaths import cause_of
+from annotator.jobs.heart import Heart
 from annotator.logs import configure_logs, get_logger
 from annotator.services.engine import LocalEngine
 from annotator.services.retrain import RunSettings, run_training
+from annotator.services.submit import recipe
 from annotator.settings import Settings, load_settings
 from annotator.store.database import Database
 from annotator.store.projects import get_project
-from annotator.store.runs import finish_run, heartbeat
+from annotator.store.runs import fail_or_requeue, finish_run, get_run, note_settings
 from annotator.training import TrainingSettings
 
-__all__ = ["Heart", "execute_run", "main", "run_settings"]
+__all__ = ["execute_run", "main", "record_crash", "run_settings"]
 
 _log = get_logger("jobs")
 
@@ -40,74 +45,33 @@ def run_settings(settings: Settings, device: str) -> RunSettings:
             min_steps=settings.min_steps,
             batch_size=settings.batch_size,
             seed=settings.seed,
+            save_every_s=settings.save_every_s,
         ),
         engine=LocalEngine(processes=settings.processes),
+        warm_keep=settings.warm_keep,
+        warm_share=settings.warm_share,
     )
-
-
-class Heart:
-    """Keeps a run's lease alive from a thread and carries its progress."""
-
-    def __init__(self, database: Database, run_id: int, *, owner: str, lease_s: float) -> None:
-        self._database = database
-        self._run_id = run_id
-        self._owner = owner
-        self._lease_s = lease_s
-        self._progress: Mapping[str, Any] | None = None
-        self._ended: BaseException | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name=f"heart-{run_id}", daemon=True)
-
-    def __enter__(self) -> Heart:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def report(self, progress: Mapping[str, Any]) -> None:
-        """Take progress, to be stored at the next beat.
-
-        Raises:
-            CancelledError: if somebody asked the run to stop.
-            LeaseLostError: if another worker holds the run.
-        """
-        self._progress = {**progress, "at": time.time()}
-        if self._ended is not None:
-            raise self._ended
-
-    def _beat(self) -> None:
-        pause_s = min(2.0, self._lease_s / 4)
-        while not self._stop.wait(pause_s):
-            try:
-                with self._database.write() as session:
-                    cancelled = heartbeat(
-                        session,
-                        self._run_id,
-                        owner=self._owner,
-                        lease_s=self._lease_s,
-                        progress=self._progress,
-                    )
-                if cancelled:
-                    self._ended = CancelledError(f"run {self._run_id} was cancelled")
-            except LeaseLostError as error:
-                self._ended = error
-                return
-            except StoreError as error:
-                _log.warning("heartbeat.failed", run_id=self._run_id, error=str(error))
 
 
 def execute_run(settings: Settings, database: Database, run_id: int, *, owner: str) -> str:
     """Do a claimed run to its end and return its final state.
 
-    Failures that training explains (no gold, a loss that is not finite) end the run as failed;
-    anything unexpected is raised, for the worker to record.
+    Failures that training explains (no gold, a loss that is not finite) end the run as failed.
+    What another attempt may not meet again is raised: a database out of reach, a lease that ran
+    out, anything unexpected.
     """
     from annotator.model.device import pick_device
+    from annotator.model.memory import limit_memory
 
     with database.read() as session:
         project = get_project(session, settings.project)
+        run = get_run(session, run_id)
+    # What it was submitted with stays: another attempt starts from the same version.
+    made_with = {**recipe(settings), "start_from": run.settings.get("start_from")}
+    with database.write() as session:
+        note_settings(session, run_id, made_with)
+    device = pick_device(settings.device)
+    limit_memory(device, settings.gpu_memory_share)
     beat = Heart(database, run_id, owner=owner, lease_s=settings.lease_s)
     try:
         with beat:
@@ -116,12 +80,14 @@ def execute_run(settings: Settings, database: Database, run_id: int, *, owner: s
                 project.id,
                 run_id,
                 owner=owner,
-                settings=run_settings(settings, pick_device(settings.device)),
+                settings=run_settings(settings, device),
                 report=beat.report,
             )
     except CancelledError:
         state, error = "cancelled", None
-    except LeaseLostError:
+    except NotFoundError as failure:
+        state, error = "failed", str(failure)
+    except (LeaseLostError, StoreError):
         raise
     except AnnotatorError as failure:
         state, error = "failed", str(failure)
@@ -135,8 +101,27 @@ def execute_run(settings: Settings, database: Database, run_id: int, *, owner: s
     return state
 
 
+def record_crash(
+    settings: Settings, database: Database, run_id: int, error: BaseException, *, owner: str
+) -> str:
+    """Note in a run's row how it died; return its state now: queued again, or failed for good.
+
+    Raises:
+        StoreError: if the database cannot be reached; the lease runs out then.
+        LeaseLostError: if the run is not ours any more.
+    """
+    with database.write() as session:
+        return fail_or_requeue(
+            session,
+            run_id,
+            owner=owner,
+            error=cause_of(error),
+            max_attempts=settings.max_attempts,
+        )
+
+
 def main(arguments: list[str]) -> int:
-    """Do one claimed run; the exit code is 0 if its row was ended properly."""
+    """Do one claimed run; the exit code is 0 if its row says how it ended."""
     home, run_id, owner = Path(arguments[0]), int(arguments[1]), arguments[2]
     settings = load_settings(home, device=arguments[3])  # the worker's option, not the file's
     configure_logs(json_lines=settings.log_json)
@@ -145,6 +130,9 @@ def main(arguments: list[str]) -> int:
         execute_run(settings, database, run_id, owner=owner)
     except LeaseLostError as error:
         _log.warning("run.lost", run_id=run_id, error=str(error))
+    except Exception as error:  # the job runner's edge: the row is to say what it was
+        _log.exception("run.crashed", run_id=run_id)
+        record_crash(settings, database, run_id, error, owner=owner)
     finally:
         database.close()
     return 0

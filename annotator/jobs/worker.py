@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -15,7 +16,8 @@ from typing import Any
 
 from huey.consumer import Consumer
 
-from annotator.errors import AnnotatorError, LeaseLostError, NewerDatabaseError
+from annotator.errors import AnnotatorError, LeaseLostError, NewerDatabaseError, StoreError
+from annotator.jobs.deaths import cause_of_code, count_oom_kills
 from annotator.jobs.queue import JobQueue
 from annotator.jobs.tend import Tender
 from annotator.logs import get_logger
@@ -115,79 +117,104 @@ class Worker:
 
     def train(self, run_id: int) -> None:
         """Claim a run and see its child through, or leave it to whoever holds it."""
+        # A name for this attempt alone: a process of an earlier one must not renew its lease.
+        owner = f"{self.owner}/{secrets.token_hex(3)}"
         with self.database.write() as session:
-            run = claim_run(session, run_id, owner=self.owner, lease_s=self.settings.lease_s)
+            run = claim_run(session, run_id, owner=owner, lease_s=self.settings.lease_s)
         if run is None:
             return
         _log.info("run.started", run_id=run_id, attempt=run.attempts)
-        child = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
-            [
-                sys.executable,
-                "-m",
-                "annotator.jobs.training",
-                str(self.settings.home),
-                str(run_id),
-                self.owner,
-                self.settings.device,
-            ],
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is the worker's to answer
-        )
+        n_kills = count_oom_kills()
+        child = self._spawn(run_id, owner)
         self._children[run_id] = child
-        code = self._see_through(run_id, child)
         try:
+            code = self._see_through(run_id, child, owner)
             if code != 0:
-                self._record_death(run_id, code)
+                cause = cause_of_code(code, oom_kills=count_oom_kills() - n_kills)
+                self._record_death(run_id, owner, cause)
         finally:
             del self._children[run_id]
         if not self._stopping.is_set():
             self.queue.publish()
             self.queue.tend(delay_s=1.0)
 
-    def _see_through(self, run_id: int, child: subprocess.Popen[bytes]) -> int:
+    def _spawn(self, run_id: int, owner: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(  # noqa: S603 (our own interpreter and module)
+            [
+                sys.executable,
+                "-m",
+                "annotator.jobs.training",
+                str(self.settings.home),
+                str(run_id),
+                owner,
+                self.settings.device,
+            ],
+            stdin=subprocess.DEVNULL,
+            # The same products of matrices give the same weights on a GPU as well.
+            env={"CUBLAS_WORKSPACE_CONFIG": ":4096:8", **os.environ},
+            start_new_session=True,  # Ctrl-C is the worker's to answer
+        )
+
+    def _see_through(self, run_id: int, child: subprocess.Popen[bytes], owner: str) -> int:
+        """Wait for the child's end, and bring it about where it cannot any more by itself."""
         if self._stopping.is_set():  # asked to stop before there was a child to tell
             child.terminate()
-        beats = True
+        cancelled_at: float | None = None
         while True:
             try:
                 return child.wait(timeout=min(2.0, self.settings.lease_s / 4))
             except subprocess.TimeoutExpired:
                 # The child keeps the lease by itself once it has started, which takes a while.
-                beats = beats and self._beat(run_id)
+                state = self._beat(run_id, owner)
+            if state == "lost":  # somebody else may do the run: two must not write its files
+                child.kill()
+            elif state == "cancelled":
+                cancelled_at = cancelled_at or time.monotonic()
+                if time.monotonic() - cancelled_at > self.settings.lease_s:
+                    child.kill()  # it hangs where it does not look
 
-    def _beat(self, run_id: int) -> bool:
+    def _beat(self, run_id: int, owner: str) -> str:
         try:
             with self.database.write() as session:
-                heartbeat(session, run_id, owner=self.owner, lease_s=self.settings.lease_s)
+                cancelled = heartbeat(session, run_id, owner=owner, lease_s=self.settings.lease_s)
         except LeaseLostError:
-            return False
+            with self.database.read() as session:
+                return "ended" if get_run(session, run_id).owner == owner else "lost"
         except AnnotatorError as error:
             _log.warning("heartbeat.failed", run_id=run_id, error=str(error))
-        return True
+            return "unknown"
+        return "cancelled" if cancelled else "ours"
 
-    def _record_death(self, run_id: int, code: int) -> None:
-        cause = (
-            f"its process was killed by {signal.Signals(-code).name}"
-            if code < 0
-            else f"its process ended with code {code}"
-        )
-        if code == -signal.SIGKILL:
-            cause += " (out of memory?)"
+    def _record_death(self, run_id: int, owner: str, cause: str) -> None:
+        # The reason is worth waiting for the database; then the lease has run out anyhow.
+        deadline = time.monotonic() + self.settings.lease_s
+        while True:
+            try:
+                state = self._end_or_put_back(run_id, owner, cause)
+                break
+            except StoreError as error:
+                if time.monotonic() > deadline or self._stopping.is_set():
+                    raise
+                _log.warning("death.not_recorded", run_id=run_id, error=str(error))
+                time.sleep(1.0)
+        if state is not None:
+            _log.error("run.died", run_id=run_id, cause=cause, state=state)
+
+    def _end_or_put_back(self, run_id: int, owner: str, cause: str) -> str | None:
         with self.database.write() as session:
             run = get_run(session, run_id)
-            if run.state != "running" or run.owner != self.owner:
-                return
+            if run.state != "running" or run.owner != owner:
+                return None
             if self._stopping.is_set():
-                release_run(session, run_id, owner=self.owner)
-                return
-            state = fail_or_requeue(
+                release_run(session, run_id, owner=owner)
+                return None
+            return fail_or_requeue(
                 session,
                 run_id,
-                owner=self.owner,
+                owner=owner,
                 error=cause,
                 max_attempts=self.settings.max_attempts,
             )
-        _log.error("run.died", run_id=run_id, cause=cause, state=state)
 
     def _be_present(self) -> None:
         name = f"{WORKER_LEASE}{self.owner}"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["write_whole"]
+__all__ = ["move_whole", "write_whole"]
 
 
 @contextmanager
@@ -31,6 +31,23 @@ def write_whole(folder: Path) -> Iterator[Path]:
         _rename_over(aside, folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def move_whole(folder: Path, place: Path) -> None:
+    """Rename ``folder`` to ``place`` for good: all of it is on the disk when this returns.
+
+    Where that was done before, or was cut off half way, it is seen to that it lasts.
+
+    Raises:
+        OSError: if it cannot be moved.
+    """
+    found = place if place.exists() else folder
+    for path in [*found.rglob("*"), found]:
+        _flush(path)
+    if found is not place:
+        folder.rename(place)
+    _flush(place.parent)
+    _flush(place.parent.parent)  # the folder of all of them may be new as well
 
 
 def _flush(path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from annotator.model.batch import collate, plan_batches
 from annotator.model.candidates import candidates_from_entities
 from annotator.model.checkpoint import load_checkpoint
 from annotator.model.joint import JointModel
+from annotator.model.memory import in_halves
+from annotator.model.pieces import PieceSentence
 from annotator.model.precision import ChosenPrecision, Measure, Precision, choose_precision
 from annotator.model.signals import BALD, SIGNALS
 
@@ -49,7 +51,8 @@ class Predictor:
     """A model at rest that answers for sentences of any number and length.
 
     Sentences are batched by length and answered in the order they came. Calls from several
-    threads take turns.
+    threads take turns. Where memory is too small for a batch, its halves are answered, and later
+    batches are as small.
 
     Args:
         model: The model; it is put into evaluation mode.
@@ -135,8 +138,8 @@ class Predictor:
             return predictions
         with self._lock, torch.inference_mode():
             pieces = self.model.pieces.encode([words[i] for i in present])
-            costs = [sentence.cost for sentence in pieces]
-            for chosen in plan_batches(costs, token_budget=self._budget):
+
+            def answer(chosen: Sequence[int]) -> None:
                 batch = collate([pieces[i] for i in chosen], self.model.pieces)
                 analysis = analyse(
                     self.model,
@@ -145,10 +148,22 @@ class Predictor:
                     network=self._reduced,
                     bald_passes=self._bald_passes,
                 )
-                found = self._unpack(analysis)
-                for i, prediction in zip(chosen.tolist(), found, strict=True):
+                for i, prediction in zip(chosen, self._unpack(analysis), strict=True):
                     predictions[present[i]] = prediction
+
+            self._in_batches(pieces, answer)
         return predictions
+
+    def _in_batches(
+        self, pieces: Sequence[PieceSentence], work: Callable[[Sequence[int]], None]
+    ) -> None:
+        costs = [sentence.cost for sentence in pieces]
+        for planned in plan_batches(costs, token_budget=self._budget):
+            chosen: list[int] = planned.tolist()
+            n_at_once = in_halves(chosen, work, device=self.model.device)
+            if n_at_once < len(chosen):
+                fitting = n_at_once * max(costs[i] for i in chosen)
+                self._budget = max(1, min(self._budget, fitting))
 
     def predict_relations(
         self, words: Sequence[str], entities: Sequence[WordEntity]
@@ -178,9 +193,9 @@ class Predictor:
             return [() for _ in sentences]
         with self._lock, torch.inference_mode():
             pieces = self.model.pieces.encode([sentences[i] for i in related])
-            costs = [sentence.cost for sentence in pieces]
-            for chosen in plan_batches(costs, token_budget=self._budget):
-                places = [related[i] for i in chosen.tolist()]
+
+            def answer(chosen: Sequence[int]) -> None:
+                places = [related[i] for i in chosen]
                 batch = collate([pieces[i] for i in chosen], self.model.pieces)
                 states = self.model.encode(
                     batch.to(self.model.device), row_budget=self._budget, network=self._reduced
@@ -192,6 +207,8 @@ class Predictor:
                     relations.index.tolist(), relations.score.tolist(), strict=True
                 ):
                     found[places[k]].append(self._relation(head, tail, label, score))
+
+            self._in_batches(pieces, answer)
         return [tuple(links) for links in found]
 
     def _relation(self, head: int, tail: int, label: int, score: float) -> WordRelation:

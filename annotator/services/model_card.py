@@ -32,6 +32,7 @@ def write_card(
         "",
         f"- Training sentences: {len(plan.train)}; hold-out sentences: {len(plan.holdout)}",
         f"- Snapshot: `{plan.snapshot.digest}`; run {run.id}, started by {run.trigger}",
+        f"- Started from {_origin(run)}",
         f"- Labels that the model cannot express and did not see: {plan.n_left_out}",
         f"- Entity types: {', '.join(plan.snapshot.schema.entity_types)}",
         f"- Relation types: {', '.join(plan.snapshot.schema.relation_types) or 'none'}",
@@ -52,3 +53,10 @@ def write_card(
         "",
     ]
     (folder / "README.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+def _origin(run: Run) -> str:
+    before = run.settings.get("start_from")
+    if before is None:
+        return "the pre-trained encoder (from scratch)"
+    return f"`{before}`, its weights shrunk (warm start; Ash & Adams 2020)"

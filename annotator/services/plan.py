@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from annotator.domain import LabelSchema, TaggedSentence
 from annotator.errors import TrainingError
@@ -26,6 +27,15 @@ class RunPlan:
     train: tuple[TaggedSentence, ...]
     holdout: tuple[TaggedSentence, ...]
     n_left_out: int
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the run's log holds of this."""
+        return {
+            "digest": self.snapshot.digest[:12],
+            "n_train": len(self.train),
+            "n_holdout": len(self.holdout),
+            "n_left_out": self.n_left_out,
+        }
 
 
 def plan_run(database: Database, project_id: int, run: Run) -> RunPlan:

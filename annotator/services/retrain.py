@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,17 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from annotator.domain import TaggedSentence
-from annotator.errors import CheckpointError
+from annotator.errors import CheckpointError, TrainingError
 from annotator.model import Predictor, checkpoint_sha256
+from annotator.model.folder import move_whole
 from annotator.services.engine import LocalEngine
+from annotator.services.leftovers import drop_asides, folder_of_run
 from annotator.services.model_card import write_card
 from annotator.services.plan import RunPlan, plan_run
-from annotator.services.registry import load_version
+from annotator.services.registry import check_weights, load_version
 from annotator.store.database import Database
 from annotator.store.projects import audit
+from annotator.store.run_log import log_run
 from annotator.store.runs import Run, finish_run, get_run
 from annotator.store.versions import (
     ModelVersion,
@@ -37,6 +40,7 @@ from annotator.training import (
     Evaluation,
     TrainingProgress,
     TrainingSettings,
+    WarmStart,
     decide,
     evaluate,
 )
@@ -48,7 +52,11 @@ Report = Callable[[Mapping[str, Any]], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
-    """What a run needs to know beside its snapshot."""
+    """What a run needs to know beside its snapshot.
+
+    A run that starts from the version before keeps ``warm_keep`` of its weights and takes
+    ``warm_share`` of the epochs and of the least steps.
+    """
 
     project: str
     encoder: str
@@ -56,6 +64,8 @@ class RunSettings:
     models_folder: Path
     training: TrainingSettings
     engine: LocalEngine = field(default_factory=LocalEngine)
+    warm_keep: float = 0.5
+    warm_share: float = 0.33
 
 
 def evaluate_version(predictor: Predictor, sentences: Sequence[TaggedSentence]) -> Evaluation:
@@ -86,14 +96,22 @@ def run_training(
         report: Receives progress; may raise CancelledError or LeaseLostError to stop.
 
     Raises:
-        TrainingError: if there is nothing to learn from or the loss is not finite.
+        TrainingError: if there is nothing to learn from, the loss is not finite, or the model
+            cannot be written.
+        CheckpointError: if the version in use, or the one to start from, cannot be read.
         LeaseLostError: if another worker holds the run by now; nothing was changed.
     """
     report({"phase": "prepare"})
     with database.read() as session:
         run = get_run(session, run_id)
     plan = plan_run(database, project_id, run)
-    folder = _train(plan, run, settings, report)
+    with database.write() as session:
+        log_run(session, run_id, "snapshot", **plan.describe())
+    start = _start(database, project_id, run, settings)
+    try:
+        folder = _train(plan, run, settings, start, report)
+    except OSError as error:
+        raise _not_written(settings, error) from error
     report({"phase": "evaluate", "n_sentences": len(plan.holdout)})
     candidate = evaluate_version(Predictor.load(folder, device=settings.device), plan.holdout)
     before = _evaluate_incumbent(database, project_id, run, plan, settings)
@@ -101,10 +119,13 @@ def run_training(
     sha256 = checkpoint_sha256(folder)
     name = f"{_slug(settings.project)}-{run_id}-{sha256[:8]}"
     final = settings.models_folder / name
-    if not final.exists():
-        metrics = candidate.to_json()
-        write_card(folder, name=name, plan=plan, metrics=metrics, decision=decision, run=run)
-        folder.replace(final)
+    try:
+        if not final.exists():
+            metrics = candidate.to_json()
+            write_card(folder, name=name, plan=plan, metrics=metrics, decision=decision, run=run)
+        move_whole(folder, final)  # before the database names it
+    except OSError as error:
+        raise _not_written(settings, error) from error
     with database.write() as session:
         version = add_version(
             session,
@@ -117,6 +138,26 @@ def run_training(
         )
         _end_run(session, project_id, run, version, candidate, decision, owner=owner)
         return get_version(session, project_id, name), decision
+
+
+def _not_written(settings: RunSettings, error: OSError) -> TrainingError:
+    return TrainingError(
+        f"the model cannot be written into {settings.models_folder} ({error.strerror}): check "
+        "that the disk has room and the folder may be written"
+    )
+
+
+def _start(
+    database: Database, project_id: int, run: Run, settings: RunSettings
+) -> WarmStart | None:
+    """Return the version that a run was asked to start from; None is the pre-trained encoder."""
+    name = run.settings.get("start_from")
+    if name is None:
+        return None
+    with database.read() as session:
+        version = get_version(session, project_id, name)
+    check_weights(version)
+    return WarmStart(folder=Path(version.folder), keep=settings.warm_keep)
 
 
 def _end_run(
@@ -154,6 +195,16 @@ def _end_run(
         reasons=reasons,
         forced=run.force,
     )
+    log_run(
+        session,
+        run.id,
+        "gate",
+        promoted=promoted,
+        reasons=reasons,
+        version=version.name,
+        ner_f1=round(evaluated.ner.micro.f1, 1),
+        re_f1=round(evaluated.re.micro.f1, 1),
+    )
     state = "succeeded" if promoted else "held"
     finish_run(session, run.id, owner=owner, state=state, reasons=reasons)
 
@@ -188,6 +239,7 @@ def _write_origin(folder: Path, plan: RunPlan, run: Run) -> None:
         "n_train": len(plan.train),
         "n_holdout": len(plan.holdout),
         "n_left_out": plan.n_left_out,
+        "start_from": run.settings.get("start_from"),
         "finished_at": datetime.now(UTC).isoformat(),
     }
     (folder / "run.json").write_text(json.dumps(origin, indent=1) + "\n", encoding="utf-8")
@@ -201,9 +253,10 @@ def _was_made_by(run: Run, folder: Path) -> bool:
     return bool(made.get("submitted_at") == run.created_at.isoformat())
 
 
-def _train(plan: RunPlan, run: Run, settings: RunSettings, report: Report) -> Path:
-    # The time tells a run from one of the same number in a database that was there before.
-    folder = settings.models_folder / f".run-{run.id}-{run.created_at:%Y%m%dT%H%M%S%f}"
+def _train(
+    plan: RunPlan, run: Run, settings: RunSettings, start: WarmStart | None, report: Report
+) -> Path:
+    folder = settings.models_folder / folder_of_run(run)
     # A checkpoint appears whole or not at all, so one that is there is the run's result: a run
     # that was killed later than that does not train twice, even after the rename.
     renamed = settings.models_folder.glob(f"{_slug(settings.project)}-{run.id}-????????")
@@ -222,21 +275,35 @@ def _train(plan: RunPlan, run: Run, settings: RunSettings, report: Report) -> Pa
                 "loss": round(progress.loss, 4),
                 "words_per_s": round(progress.words_per_s),
                 "remaining_s": round(progress.remaining_s),
+                "memory_mb": progress.memory_mb,
+                "n_micro": progress.n_micro,
+                "resumed_from": progress.resumed_from,
             }
         )
 
+    drop_asides(folder)
     if not folder.is_dir():
         settings.models_folder.mkdir(parents=True, exist_ok=True)
         settings.engine.train(
             plan.train,
             schema=plan.snapshot.schema,
             encoder=settings.encoder,
-            settings=settings.training,
+            settings=settings.training if start is None else _shorter(settings),
             folder=folder,
             dev=plan.holdout,
             device=settings.device,
             on_progress=on_progress,
+            start=start,
         )
     if not _was_made_by(run, folder):
         _write_origin(folder, plan, run)
     return folder
+
+
+def _shorter(settings: RunSettings) -> TrainingSettings:
+    whole = settings.training
+    return replace(
+        whole,
+        epochs=max(1, round(whole.epochs * settings.warm_share)),
+        min_steps=round(whole.min_steps * settings.warm_share),
+    )

@@ -14,6 +14,7 @@ from annotator.store.inbox import count_events
 from annotator.store.leases import holders
 from annotator.store.projects import Project
 from annotator.store.queries import queue_head
+from annotator.store.run_log import RunEvent
 from annotator.store.runs import Run, list_runs
 from annotator.store.snapshots import n_new_sentences
 from annotator.store.tasks import count_tasks
@@ -22,6 +23,7 @@ from annotator.store.versions import ModelVersion, active_version
 __all__ = [
     "WORKER_LEASE",
     "accepted_shares",
+    "event_to_json",
     "project_status",
     "run_to_json",
     "studio_page",
@@ -63,6 +65,7 @@ def run_to_json(run: Run) -> dict[str, Any]:
         "state": run.state,
         "trigger": run.trigger,
         "attempts": run.attempts,
+        "start_from": run.settings.get("start_from"),
         "progress": dict(run.progress),
         "cancel_requested": run.cancel_requested,
         "reasons": list(run.reasons),
@@ -71,6 +74,11 @@ def run_to_json(run: Run) -> dict[str, Any]:
         "started_at": run.started_at.isoformat() if run.started_at else None,
         "finished_at": run.finished_at.isoformat() if run.finished_at else None,
     }
+
+
+def event_to_json(event: RunEvent) -> dict[str, Any]:
+    """Return a line of a run's log as plain JSON values."""
+    return {"at": event.at.isoformat(), "kind": event.kind, **event.detail}
 
 
 def version_to_json(version: ModelVersion) -> dict[str, Any]:

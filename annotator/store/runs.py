@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from annotator.errors import LeaseLostError, NotFoundError
+from annotator.store.run_log import log_run
 from db.tables import TrainingRunRow
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "get_run",
     "heartbeat",
     "list_runs",
+    "note_settings",
     "reap_runs",
     "release_run",
     "set_snapshot",
@@ -82,7 +84,7 @@ def submit_run(
     force: bool = False,
     settings: Mapping[str, Any] | None = None,
 ) -> tuple[Run, bool]:
-    """Queue a run, or return the one that waits already.
+    """Queue a run, or return the one that waits already, with ``settings`` put over its own.
 
     Returns:
         The run, and True if it is new.
@@ -95,6 +97,7 @@ def submit_run(
     )
     if row is not None:
         row.force = row.force or force
+        row.settings = {**row.settings, **(settings or {})}
         return _run(row), False
     row = TrainingRunRow(
         project_id=project_id,
@@ -110,6 +113,7 @@ def submit_run(
     )
     session.add(row)
     session.flush()
+    log_run(session, row.id, "submitted", trigger=trigger, force=force or None, **row.settings)
     return _run(row), True
 
 
@@ -155,7 +159,11 @@ def claim_run(session: Session, run_id: int, *, owner: str, lease_s: float) -> R
             ).first()
     except IntegrityError:
         return None
-    return None if taken is None else get_run(session, run_id)
+    if taken is None:
+        return None
+    run = get_run(session, run_id)
+    log_run(session, run_id, "started", attempt=run.attempts, owner=owner)
+    return run
 
 
 def heartbeat(
@@ -197,6 +205,12 @@ def set_snapshot(session: Session, run_id: int, snapshot_id: int) -> None:
     session.get_one(TrainingRunRow, run_id).snapshot_id = snapshot_id
 
 
+def note_settings(session: Session, run_id: int, values: Mapping[str, Any]) -> None:
+    """Write down what a run is made with, beside what it was submitted with."""
+    row = session.get_one(TrainingRunRow, run_id)
+    row.settings = {**row.settings, **values}
+
+
 def finish_run(
     session: Session,
     run_id: int,
@@ -229,6 +243,7 @@ def finish_run(
     ).first()
     if ended is None:
         raise LeaseLostError(f"run {run_id} is no longer held by {owner}")
+    log_run(session, run_id, "ended", state=state, error=error)
 
 
 def reap_runs(session: Session, *, max_attempts: int) -> list[int]:
@@ -244,14 +259,17 @@ def reap_runs(session: Session, *, max_attempts: int) -> list[int]:
         .where(TrainingRunRow.state == "running", TrainingRunRow.lease_until < now)
         .with_for_update()  # a heartbeat that comes first saves its run (PostgreSQL)
     ):
+        silent = f"its worker {row.owner} fell silent"
         if row.cancel_requested:
             row.state, row.error = "cancelled", None
         elif row.attempts >= max_attempts:
+            before = f"; before that {row.error}" if row.error else ""
             row.state = "failed"
-            row.error = f"its worker died {row.attempts} times; see the worker's log"
+            row.error = f"{silent} in attempt {row.attempts}, the last one{before}"
         else:
             row.state = "queued"
             back.append(row.id)
+        log_run(session, row.id, "died", cause=silent, attempt=row.attempts, state=row.state)
         row.owner = row.lease_until = None
         if row.state != "queued":
             row.finished_at = now
@@ -276,6 +294,7 @@ def fail_or_requeue(
         row.state, row.finished_at = "failed", datetime.now(UTC)
     else:
         row.state = "queued"
+    log_run(session, run_id, "died", cause=error, attempt=row.attempts, state=row.state)
     return row.state
 
 
@@ -285,6 +304,7 @@ def release_run(session: Session, run_id: int, *, owner: str) -> None:
     if row.state == "running" and row.owner == owner:
         row.state, row.owner, row.lease_until = "queued", None, None
         row.attempts = max(0, row.attempts - 1)
+        log_run(session, run_id, "put back", reason="its worker was asked to stop")
 
 
 def cancel_run(session: Session, run_id: int) -> Run:
@@ -294,6 +314,8 @@ def cancel_run(session: Session, run_id: int) -> Run:
         raise NotFoundError(f"no run {run_id}; annotator runs lists them")
     if row.state == "queued":
         row.state, row.finished_at = "cancelled", datetime.now(UTC)
-    elif row.state == "running":
+        log_run(session, run_id, "ended", state="cancelled")
+    elif row.state == "running" and not row.cancel_requested:
         row.cancel_requested = True
+        log_run(session, run_id, "asked to stop")
     return _run(row)

@@ -6,15 +6,23 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, Select, func, select, true
 from sqlalchemy.orm import Session
 
 from annotator.domain import LabelSchema
 from annotator.store.gold import counts_in_its_region
 from db.tables import AnnotationRow, DocumentRow, SentenceRow, SnapshotAnnotationRow, SnapshotRow
 
-__all__ = ["Snapshot", "get_snapshot", "n_new_sentences", "take_snapshot"]
+__all__ = [
+    "Snapshot",
+    "get_snapshot",
+    "has_same_gold",
+    "n_new_sentences",
+    "oldest_new_label",
+    "take_snapshot",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,15 +83,19 @@ def get_snapshot(session: Session, snapshot_id: int) -> Snapshot:
     )
 
 
-def n_new_sentences(session: Session, project_id: int) -> tuple[int, int, datetime | None]:
+def n_new_sentences(
+    session: Session, project_id: int, *, until: datetime | None = None
+) -> tuple[int, int, datetime | None]:
     """Count what has been labelled since the last snapshot.
+
+    Args:
+        session: An open session.
+        project_id: The project.
+        until: Leave out new labels that came later.
 
     Returns:
         New gold training sentences, all gold training sentences, and when the newest label came.
     """
-    last = session.scalar(
-        select(func.max(SnapshotRow.id)).where(SnapshotRow.project_id == project_id)
-    )
     inside = (
         select(func.count(SentenceRow.id))
         .where(
@@ -93,8 +105,61 @@ def n_new_sentences(session: Session, project_id: int) -> tuple[int, int, dateti
         )
         .scalar_subquery()
     )
-    gold = (
-        select(func.coalesce(func.sum(inside), 0), func.max(AnnotationRow.received_at))
+    gold = _training_gold(
+        project_id, func.coalesce(func.sum(inside), 0), func.max(AnnotationRow.received_at)
+    )
+    new = gold.where(_is_new(session, project_id))
+    if until is not None:
+        new = new.where(AnnotationRow.received_at <= until)
+    n_all = session.execute(gold).one()[0]
+    n_new, newest = session.execute(new).one()
+    return int(n_new), int(n_all), newest
+
+
+def oldest_new_label(session: Session, project_id: int) -> datetime | None:
+    """Return when the first label came that the last snapshot does not hold."""
+    query = _training_gold(project_id, func.min(AnnotationRow.received_at))
+    found: datetime | None = session.scalar(query.where(_is_new(session, project_id)))
+    return found
+
+
+def has_same_gold(session: Session, project_id: int, snapshot_id: int) -> bool:
+    """Tell whether a snapshot that is taken now would hold the training labels of the last one.
+
+    A snapshot before the last one is never the same.
+    """
+    if snapshot_id != _last_snapshot(session, project_id):
+        return False
+    if session.scalar(
+        _training_gold(project_id, AnnotationRow.id).where(_is_new(session, project_id)).limit(1)
+    ):
+        return False
+    gone = (
+        select(SnapshotAnnotationRow.annotation_id)
+        .join(AnnotationRow, AnnotationRow.id == SnapshotAnnotationRow.annotation_id)
+        .join(DocumentRow, DocumentRow.id == AnnotationRow.document_id)
+        .where(
+            SnapshotAnnotationRow.snapshot_id == snapshot_id,
+            SnapshotAnnotationRow.split == "train",
+            (~AnnotationRow.is_current)
+            | (AnnotationRow.state != "submitted")
+            | (DocumentRow.split != "train"),
+        )
+        .limit(1)
+    )
+    return session.scalar(gone) is None
+
+
+def _last_snapshot(session: Session, project_id: int) -> int | None:
+    return session.scalar(
+        select(func.max(SnapshotRow.id)).where(SnapshotRow.project_id == project_id)
+    )
+
+
+def _training_gold(project_id: int, *columns: Any) -> Select[Any]:
+    return (
+        select(*columns)
+        .select_from(AnnotationRow)
         .join(DocumentRow, DocumentRow.id == AnnotationRow.document_id)
         .where(
             AnnotationRow.project_id == project_id,
@@ -104,14 +169,18 @@ def n_new_sentences(session: Session, project_id: int) -> tuple[int, int, dateti
             counts_in_its_region(),  # others are in no snapshot, and would be new for ever
         )
     )
-    seen = (
+
+
+def _is_new(session: Session, project_id: int) -> ColumnElement[bool]:
+    """Return the condition that the last snapshot does not hold an annotation."""
+    last = _last_snapshot(session, project_id)
+    if last is None:
+        return true()
+    return ~(
         select(SnapshotAnnotationRow.annotation_id)
         .where(
-            SnapshotAnnotationRow.snapshot_id == (last or 0),
+            SnapshotAnnotationRow.snapshot_id == last,
             SnapshotAnnotationRow.annotation_id == AnnotationRow.id,
         )
         .exists()
     )
-    n_all = session.execute(gold).one()[0]
-    n_new, newest = session.execute(gold.where(~seen)).one()
-    return int(n_new), int(n_all), newest

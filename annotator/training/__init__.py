@@ -13,6 +13,7 @@ from annotator.training.gate import Decision, decide
 from annotator.training.loop import TrainingResult, train
 from annotator.training.run import TrainingProgress
 from annotator.training.settings import AdaptationSettings, TrainingSettings
+from annotator.training.warm import WarmStart
 
 __all__ = [
     "AdaptationProgress",
@@ -26,6 +27,7 @@ __all__ = [
     "TrainingProgress",
     "TrainingResult",
     "TrainingSettings",
+    "WarmStart",
     "adapt",
     "decide",
     "evaluate",

@@ -13,7 +13,8 @@ from annotator.model.batch import IGNORED_TAG, Batch, collate, plan_batches
 from annotator.model.calibration import Calibration, fit_temperature
 from annotator.model.candidates import training_candidates
 from annotator.model.gold import GoldEncoder
-from annotator.model.joint import JointModel
+from annotator.model.joint import JointModel, JointOutput
+from annotator.model.memory import in_halves
 from annotator.model.signals import entropy
 
 __all__ = ["fit_calibration"]
@@ -38,11 +39,15 @@ def fit_calibration(model: JointModel, sentences: Sequence[TaggedSentence]) -> C
     was_training = model.training
     model.eval()
     with torch.inference_mode():
-        for chosen in plan_batches([p.cost for p in pieces], token_budget=_TOKEN_BUDGET):
+
+        def collect(chosen: Sequence[int]) -> None:
             batch = collate(
                 [pieces[i] for i in chosen], model.pieces, gold=[labels[i] for i in chosen]
             )
             _collect(model, batch.to(model.device), tags=tags, pairs=pairs)
+
+        for planned in plan_batches([p.cost for p in pieces], token_budget=_TOKEN_BUDGET):
+            in_halves(planned.tolist(), collect, device=model.device)
         calibration = _fit(tags, pairs)
     model.train(was_training)
     return calibration
@@ -59,7 +64,18 @@ def _collect(
     if batch.tags is None:
         return
     real = batch.tags != IGNORED_TAG
+    labelled = _score_labelled(model, output, batch)
+    # Last, so that a batch for which memory does not suffice has left nothing.
     tags.append((output.ner_logits[real].cpu(), batch.tags[real].cpu()))
+    if labelled is not None:
+        pairs.append((labelled[0].cpu(), labelled[1].cpu()))
+
+
+def _score_labelled(
+    model: JointModel, output: JointOutput, batch: Batch
+) -> tuple[Tensor, Tensor] | None:
+    if batch.tags is None:
+        return None
     candidates = training_candidates(
         predicted=output.tags,
         gold=batch.tags,
@@ -69,13 +85,11 @@ def _collect(
     )
     scores = model.score_pairs(output.states, candidates)
     if scores is None:
-        return
+        return None
     scored = replace(
         output, candidates=candidates, pair_logits=scores.logits, pair_mask=scores.mask
     )
-    labelled = model.labelled_pairs(scored, batch)
-    if labelled is not None:
-        pairs.append((labelled[0].cpu(), labelled[1].cpu()))
+    return model.labelled_pairs(scored, batch)
 
 
 def _fit(tags: list[tuple[Tensor, Tensor]], pairs: list[tuple[Tensor, Tensor]]) -> Calibration:

@@ -21,6 +21,7 @@ from annotator.training.replica import Replica
 from annotator.training.run import Run, TrainingData, TrainingProgress
 from annotator.training.settings import TrainingSettings
 from annotator.training.state import drop_state, fingerprint
+from annotator.training.warm import WarmStart, shrink_and_perturb
 
 __all__ = ["TrainingResult", "train"]
 
@@ -68,6 +69,7 @@ def train(
     on_progress: Callable[[TrainingProgress], None] | None = None,
     options: Mapping[str, Any] | None = None,
     replica: Replica | None = None,
+    start: WarmStart | None = None,
 ) -> TrainingResult:
     """Train a joint model and write its checkpoint to ``folder``.
 
@@ -87,9 +89,12 @@ def train(
         options: Other fields of ``ModelConfig``.
         replica: This process among several that train together, see ``training.launch``; the
             first one writes.
+        start: An older model to begin from, see ``training.warm``; None begins from the
+            pre-trained encoder.
 
     Raises:
         TrainingError: if there is nothing to train on, or the loss is not finite.
+        CheckpointError: if the model to start from cannot be read.
         ConfigError: if schema or options are not fit for a model.
         ModelError: if the encoder cannot be loaded.
     """
@@ -100,15 +105,20 @@ def train(
         )
     config = _configure(schema, encoder, options or {})
     device = torch.device(device)
-    arguments = [config.to_json(), settings.to_json(), device.type]
+    # How often the state is saved changes no weight.
+    chosen = {k: v for k, v in settings.to_json().items() if k != "save_every_s"}
+    arguments: list[Any] = [config.to_json(), chosen, device.type]
+    if start is not None:
+        arguments.append(start.fingerprint())
     digest = fingerprint(present, dev, arguments=arguments)
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(settings.seed)
         model = JointModel(load_encoder(encoder), config).to(device)
+        if start is not None:
+            shrink_and_perturb(model, start)
         data = TrainingData.encode(present, model)
         run = Run(model, data, settings, folder=Path(folder), digest=digest, replica=replica)
-        resumed_from = run.position.step
         if run.replica.rank:
             torch.manual_seed(settings.seed + run.replica.rank)  # other dropout in each process
         run.finish(on_progress)
@@ -126,7 +136,7 @@ def train(
         loss=run.position.loss,
         train_s=run.position.elapsed_s,
         words_per_s=run.words_per_s,
-        resumed_from=resumed_from,
+        resumed_from=run.resumed_from,
         calibration=model.calibration,
         left_out=data.left_out,
     )

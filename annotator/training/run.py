@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,15 +19,25 @@ from annotator.errors import TrainingError
 from annotator.model.batch import Batch, collate
 from annotator.model.device import computes_bf16
 from annotator.model.gold import GoldEncoder, GoldLabels
-from annotator.model.joint import JointModel
+from annotator.model.joint import JointModel, Losses
+from annotator.model.memory import free_memory, is_out_of_memory, peak_memory_mb
 from annotator.model.pieces import PieceSentence
 from annotator.training.optimizer import WeightAverage, build_optimizer
 from annotator.training.replica import Replica
 from annotator.training.schedule import Schedule, plan_epoch, plan_schedule
 from annotator.training.settings import TrainingSettings
-from annotator.training.state import Position, RunState, load_state, save_state
+from annotator.training.state import (
+    Position,
+    RunState,
+    load_state,
+    restore_rng,
+    rng_states,
+    save_state,
+)
 
 __all__ = ["Run", "TrainingData", "TrainingProgress"]
+
+T = TypeVar("T")
 
 _SMOOTHING = 0.95
 _LOAD_TRIES = 60
@@ -36,7 +47,11 @@ _DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingProgress:
-    """Where a run is after a step. ``epoch`` and ``step`` count from 1."""
+    """Where a run is after a step. ``epoch`` and ``step`` count from 1.
+
+    ``resumed_from`` is the step that an interrupted run went on from, 0 for a fresh one;
+    ``n_micro`` how many parts a step is computed in; ``memory_mb`` the most memory that was used.
+    """
 
     epoch: int
     n_epochs: int
@@ -45,6 +60,9 @@ class TrainingProgress:
     loss: float
     words_per_s: float
     remaining_s: float
+    resumed_from: int = 0
+    n_micro: int = 1
+    memory_mb: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +142,8 @@ class Run:
         # Gradients that fp16 cannot hold are scaled up before and down after (Micikevicius 2018).
         self.scaler = torch.amp.GradScaler(kind, enabled=precision == "fp16")
         self.position = self._load()
+        self.resumed_from = self.position.step
+        self.n_micro = max(settings.accumulation, self.position.n_micro)
 
     @property
     def _state(self) -> RunState:
@@ -190,20 +210,23 @@ class Run:
             loss=smoothed,
             elapsed_s=before.elapsed_s + time.monotonic() - started,
             n_words=before.n_words + self.data.n_words(ids),
+            n_micro=self.n_micro,
         )
         return loss
 
     def _learn(self, chosen: list[int]) -> float:
-        """Take one optimiser step; micro-batch ``k`` is every ``accumulation``-th sentence."""
+        """Take one optimiser step; micro-batch ``k`` is every ``n_micro``-th sentence.
+
+        Where memory does not suffice, the step is begun anew in twice as many micro-batches, and
+        so are those after it: same batch, same random numbers, same weights as if it had been cut
+        so from the start.
+        """
         factor = self.schedule.rate_factor(self.position.step)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * factor
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = 0.0
-        for k in range(min(self.settings.accumulation, len(chosen))):
-            micro = chosen[k :: self.settings.accumulation]
-            weight = self.data.n_words(micro) / max(1, self.data.n_words(chosen))
-            loss += self._backward(micro, weight=weight)
+        loss = self._gradients(chosen)
+        while loss is None:
+            loss = self._gradients(chosen)
         self.replica.sum_gradients(self.model)
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_grad_norm)
@@ -215,37 +238,94 @@ class Run:
             self.average.update(self.position.step + 1)
         return loss
 
-    def _backward(self, micro: list[int], *, weight: float) -> float:
+    def _gradients(self, chosen: list[int]) -> float | None:
+        """Add up the gradients of a batch and return its loss; None if memory did not suffice.
+
+        Raises:
+            TrainingError: if it does not suffice for single sentences.
+        """
+        dice = rng_states(self.model.device)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = 0.0
+        for k in range(min(self.n_micro, len(chosen))):
+            micro = chosen[k :: self.n_micro]
+            weight = self.data.n_words(micro) / max(1, self.data.n_words(chosen))
+            part = self._backward(micro, weight=weight)
+            if part is None:
+                break
+            loss += part
+        else:
+            return loss
+        if self.n_micro >= len(chosen):
+            raise TrainingError(
+                f"the memory of {self.model.device} does not suffice for a single sentence, in "
+                f"step {self.position.step + 1}: lower max_pieces, raise gpu_memory_share, stop "
+                "what else runs there, or train on another device"
+            )
+        self.n_micro = min(2 * self.n_micro, len(chosen))
+        self.optimizer.zero_grad(set_to_none=True)
+        free_memory(self.model.device)
+        restore_rng(dice, self.model.device)
+        return None
+
+    def _backward(self, micro: list[int], *, weight: float) -> float | None:
         """Add the gradient of a micro-batch's loss times ``weight``, and return that product.
 
         The mean over words and the mean over pairs are those of the whole micro-batch, whichever
-        process holds the sentences.
+        process holds the sentences. Returns None if memory did not suffice in any of them: all
+        hear of it, and none waits for one that gave up.
         """
-        total = self._loss(self.replica.share(micro))
+        losses, failed = self._try(lambda: self._losses(self.replica.share(micro)))
+        if self._any(failed):
+            return None
+        total = self._share_of(losses)
         loss = weight * float(self.replica.sum(total.detach()))
         if not math.isfinite(loss):
             raise self._diverged("the loss", loss, micro)
         if total.requires_grad:
-            self.scaler.scale(weight * total).backward()  # type: ignore[no-untyped-call]
-        return loss
+            scaled = self.scaler.scale(weight * total)
+            _, failed = self._try(lambda: scaled.backward())  # type: ignore[no-untyped-call]
+        return None if self._any(failed) else loss
 
-    def _loss(self, mine: list[int]) -> Tensor:
-        """Return what the sentences of this process add to the loss of a micro-batch."""
-        ramp = self.schedule.relation_weight(self.position.step)
-        counts = self.model.ner.output.weight.new_zeros(2)
+    def _try(self, compute: Callable[[], T]) -> tuple[T | None, bool]:
+        """Return what ``compute`` does, or that memory did not suffice for it."""
+        try:
+            return compute(), False
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        return None, True
+
+    def _any(self, failed: bool) -> bool:
+        """Tell whether memory did not suffice in any process."""
+        if self.replica.n == 1:
+            return failed
+        flag = torch.tensor([float(failed)], device=self.model.device)
+        return float(self.replica.sum(flag)) > 0
+
+    def _losses(self, mine: list[int]) -> Losses | None:
+        """Return the losses of the sentences of this process; None if it has none of them."""
         if not mine:
-            self.replica.sum(counts)
-            return counts.sum()
+            return None
         batch = self.data.batch(mine, self.model)
         if self.settings.word_dropout:
             mask_id = self.model.pieces.mask_id
             batch = batch.hide_words(self.settings.word_dropout, mask_id=mask_id)
+        ramp = self.schedule.relation_weight(self.position.step)
         output = self.model(batch, relations=ramp > 0.0, dtype=self._dtype)
-        losses = self.model.losses(output, batch, relation_weight=ramp)
-        if self.replica.n == 1:
+        return self.model.losses(output, batch, relation_weight=ramp)
+
+    def _share_of(self, losses: Losses | None) -> Tensor:
+        """Return what this process adds to the loss of a micro-batch."""
+        if losses is not None and self.replica.n == 1:
             return losses.total
+        counts = self.model.ner.output.weight.new_zeros(2)
+        if losses is None:
+            self.replica.sum(counts)
+            return counts.sum()
         counts = counts.new_tensor([losses.n_words, losses.n_pairs])
         ner, relation = (counts / self.replica.sum(counts.clone()).clamp(min=1.0)).unbind()
+        ramp = self.schedule.relation_weight(self.position.step)
         total: Tensor = ner * losses.ner + ramp * relation * losses.relation
         return total
 
@@ -266,4 +346,7 @@ class Run:
             loss=loss,
             words_per_s=self.words_per_s,
             remaining_s=n_left * self.position.elapsed_s / self.position.step,
+            resumed_from=self.resumed_from,
+            n_micro=self.n_micro,
+            memory_mb=peak_memory_mb(self.model.device),
         )

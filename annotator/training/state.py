@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ __all__ = [
     "drop_state",
     "fingerprint",
     "load_state",
+    "restore_rng",
+    "rng_states",
     "save_state",
     "state_path",
 ]
@@ -39,12 +41,14 @@ class Position:
         loss: Smoothed loss.
         elapsed_s: Seconds spent in steps, over all processes that took part.
         n_words: Words seen in them.
+        n_micro: Micro-batches that the last step was cut into.
     """
 
     step: int = 0
     loss: float = 0.0
     elapsed_s: float = 0.0
     n_words: int = 0
+    n_micro: int = 1
 
 
 def fingerprint(
@@ -66,7 +70,8 @@ def state_path(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.partial")
 
 
-def _rng_states(device: torch.device) -> dict[str, Tensor]:
+def rng_states(device: torch.device) -> dict[str, Tensor]:
+    """Return the states of torch's generators that a step on ``device`` draws from."""
     states = {"rng.cpu": torch.get_rng_state()}
     if device.type == "cuda":
         states["rng.cuda"] = torch.cuda.get_rng_state(device)
@@ -104,7 +109,7 @@ def save_state(folder: Path, state: RunState, *, position: Position, digest: str
     }
     means = {f"average.{i}": value.cpu() for i, value in enumerate(state.average)}
     device = next(state.model.parameters()).device
-    tensors = {**weights, **moments, **means, **_rng_states(device)}
+    tensors = {**weights, **moments, **means, **rng_states(device)}
     path = state_path(folder)
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
@@ -161,10 +166,14 @@ def _restore(tensors: dict[str, Tensor], run: RunState) -> None:
             _, i, key = name.split(".", 2)
             state.setdefault(int(i), {})[key] = value
     run.optimizer.load_state_dict({**run.optimizer.state_dict(), "state": state})
-    torch.set_rng_state(tensors["rng.cpu"])
-    device = next(run.model.parameters()).device
-    if device.type == "cuda" and "rng.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["rng.cuda"], device)
+    restore_rng(tensors, next(run.model.parameters()).device)
+
+
+def restore_rng(states: Mapping[str, Tensor], device: torch.device) -> None:
+    """Put back what ``rng_states`` returned."""
+    torch.set_rng_state(states["rng.cpu"])
+    if device.type == "cuda" and "rng.cuda" in states:
+        torch.cuda.set_rng_state(states["rng.cuda"], device)
 
 
 def drop_state(folder: Path) -> None:

@@ -17,10 +17,10 @@ from tiny_bert import TINY_SCHEMA
 
 from annotator.errors import CancelledError, ConfigError, LeaseLostError, StudioError
 from annotator.jobs import tend as tend_module
+from annotator.jobs.heart import Heart
 from annotator.jobs.leases import hold_lease
 from annotator.jobs.presence import workers_alive
 from annotator.jobs.tend import Tender
-from annotator.jobs.training import Heart
 from annotator.model import checkpoint_sha256
 from annotator.services.inbox import receive_event
 from annotator.services.ingest import ingest_documents

@@ -42,7 +42,7 @@ def test_a_run_that_was_interrupted_goes_on_and_ends_with_the_same_weights(
     often = run_settings(settings, "cpu").training
     monkeypatch.setattr(
         "annotator.jobs.training.TrainingSettings",
-        lambda **fields: replace(often, **fields, save_every_s=0.0),
+        lambda **fields: replace(often, **{**fields, "save_every_s": 0.0}),
     )
     run = claim(database, gold)
     with pytest.raises(StopError):

@@ -1,0 +1,56 @@
+"""The log of a training run: what was done when, for people to read. Never holds text.
+
+It lies in the database, so that it is read wherever the project is seen from, and a line that
+was written survives whatever dies next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.tables import RunEventRow
+
+__all__ = ["RunEvent", "log_run", "read_run_log"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEvent:
+    """One line. ``kind`` says what happened, ``detail`` the numbers and reasons of it."""
+
+    id: int
+    at: datetime
+    kind: str
+    detail: Mapping[str, Any]
+
+
+def log_run(
+    session: Session, run_id: int, kind: str, *, at: datetime | None = None, **detail: Any
+) -> None:
+    """Add a line to a run's log; it is there if the transaction is."""
+    session.add(
+        RunEventRow(
+            run_id=run_id,
+            at=at or datetime.now(UTC),
+            kind=kind,
+            detail={key: value for key, value in detail.items() if value is not None},
+        )
+    )
+
+
+def read_run_log(
+    session: Session, run_id: int, *, after: int = 0, limit: int | None = None
+) -> list[RunEvent]:
+    """Return the lines of a run in order, those after the line with the id ``after``."""
+    rows = session.scalars(
+        select(RunEventRow)
+        .where(RunEventRow.run_id == run_id, RunEventRow.id > after)
+        .order_by(RunEventRow.id)
+        .limit(limit)
+    )
+    return [RunEvent(id=r.id, at=r.at, kind=r.kind, detail=r.detail) for r in rows]

@@ -1,0 +1,195 @@
+"""A run that dies between any two of its writes, and what the next attempt makes of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from run_world import claim, do, versions
+from sqlalchemy.orm import Session
+
+from annotator.model import load_checkpoint
+from annotator.services import retrain
+from annotator.services.leftovers import folder_of_run, sweep_leftovers
+from annotator.services.registry import check_weights
+from annotator.settings import Settings
+from annotator.store.database import Database
+from annotator.store.projects import Project
+from annotator.store.runs import FINISHED, Run, cancel_run, finish_run, get_run
+from annotator.store.versions import active_version
+
+
+class PowerCutError(BaseException):
+    """Nothing catches this: the process is gone."""
+
+
+@contextmanager
+def power_for(n_writes: float) -> Iterator[list[str]]:
+    """Cut the power before write number ``n_writes``; collects what was done before."""
+    done: list[str] = []
+
+    def counted(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def write(*arguments: Any, **options: Any) -> Any:
+            if len(done) >= n_writes:
+                raise PowerCutError
+            done.append(name)
+            return real(*arguments, **options)
+
+        return write
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", counted("flush", os.fsync))
+        for name in ("rename", "replace", "write_text", "mkdir"):
+            patch.setattr(Path, name, counted(name, getattr(Path, name)))
+        patch.setattr(Session, "commit", counted("commit", Session.commit))
+        yield done
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_power_cut_between_any_two_writes_leaves_one_version_that_loads(
+    database: Database, gold: Project, settings: Settings, trained: list[Path]
+) -> None:
+    do(database, gold, claim(database, gold), settings)
+    with power_for(float("inf")) as writes:
+        do(database, gold, claim(database, gold, force=True), settings)
+    n_writes = len(writes)
+    assert {"flush", "rename", "write_text", "commit"} <= set(writes)
+
+    for n_done in range(n_writes):
+        with database.read() as session:
+            before = active_version(session, gold.id)
+        run = claim(database, gold, force=True)
+        with power_for(n_done), pytest.raises(PowerCutError):
+            do(database, gold, run, settings)
+        with database.read() as session:
+            assert active_version(session, gold.id) == before
+
+        version, _ = do(database, gold, run, settings)
+
+        check_weights(version)
+        load_checkpoint(Path(version.folder))
+        states = versions(database, gold)
+        assert [name for name, state in states.items() if state == "active"] == [version.name]
+        left = {path.name for path in settings.models_folder.iterdir()}
+        assert left == set(states)
+
+
+def test_all_of_a_model_is_on_the_disk_before_the_database_names_it(
+    database: Database,
+    gold: Project,
+    settings: Settings,
+    trained: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    flushed: list[str] = []
+    real_fsync, real_add = os.fsync, retrain.add_version
+
+    def fsync(descriptor: int) -> None:
+        flushed.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        real_fsync(descriptor)
+
+    def add_version(*arguments: Any, **options: Any) -> Any:
+        folder = Path(options["folder"])
+        flushed_files = {Path(path).name for path in flushed}
+        files = {path.name for path in folder.rglob("*")}
+        assert files <= flushed_files
+        # The entry under its new name lasts once the folder around it is flushed, after the rename.
+        assert flushed[-2:] == [str(folder.parent), str(folder.parent.parent)]
+        return real_add(*arguments, **options)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(retrain, "add_version", add_version)
+
+    version, _ = do(database, gold, claim(database, gold), settings)
+
+    assert version.state == "active"
+
+
+@pytest.fixture
+def litter(settings: Settings) -> Callable[[Run], list[Path]]:
+    """Leaves what a run that is killed leaves."""
+
+    def leave(run: Run) -> list[Path]:
+        folder = settings.models_folder / folder_of_run(run)
+        paths = [
+            folder,
+            folder.with_name(f".{folder.name}.0a1b2c3d.new"),
+            folder.with_name(f"{folder.name}.partial"),
+            folder.with_name(f".{folder.name}.partial.0a1b2c3d"),
+        ]
+        for path in paths[:2]:
+            path.mkdir(parents=True)
+        for path in paths[2:]:
+            path.write_bytes(b"x")
+        return paths
+
+    return leave
+
+
+@pytest.mark.parametrize("state", [None, *sorted(FINISHED)])
+def test_what_runs_left_is_cleared_away_once_they_have_ended(
+    database: Database,
+    gold: Project,
+    settings: Settings,
+    litter: Callable[[Run], list[Path]],
+    state: str | None,
+) -> None:
+    run = claim(database, gold)
+    paths = litter(run)
+    version = settings.models_folder / f"ward-{run.id}-0123abcd"
+    version.mkdir()
+    if state is not None:
+        with database.write() as session:
+            finish_run(session, run.id, owner=str(run.owner), state=state)
+
+    with database.read() as session:
+        sweep_leftovers(session, settings.models_folder)
+
+    assert [path.exists() for path in paths] == [state is None] * 4
+    assert version.exists()
+
+
+def test_what_a_run_of_another_database_left_is_not_touched(
+    database: Database, gold: Project, settings: Settings, litter: Callable[[Run], list[Path]]
+) -> None:
+    run = claim(database, gold)
+    with database.write() as session:
+        cancel_run(session, run.id)
+        finish_run(session, run.id, owner=str(run.owner), state="cancelled")
+    with database.read() as session:
+        ended = get_run(session, run.id)
+    stranger = settings.models_folder / folder_of_run(ended).replace("run-1-2", "run-1-1")
+    stranger.mkdir(parents=True)
+
+    with database.read() as session:
+        assert sweep_leftovers(session, settings.models_folder) == []
+
+    assert stranger.exists()
+
+
+def test_a_full_disk_ends_the_run_with_the_reason(
+    database: Database,
+    gold: Project,
+    settings: Settings,
+    trained: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from annotator.jobs.training import execute_run
+
+    def write_card(*_arguments: Any, **_options: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(retrain, "write_card", write_card)
+    run = claim(database, gold)
+
+    assert execute_run(settings, database, run.id, owner=str(run.owner)) == "failed"
+
+    with database.read() as session:
+        error = str(get_run(session, run.id).error)
+    assert "No space left on device" in error
+    assert "check that the disk has room" in error
