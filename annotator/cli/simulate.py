@@ -49,6 +49,10 @@ _Shares = Annotated[
     str | None,
     typer.Option("--shares", help="Share of the pool's words labelled after each round."),
 ]
+_StartOption = Annotated[
+    Literal["random", "diverse"],
+    typer.Option("--start", help="The first labels: at random, or spread over the embeddings."),
+]
 _RandomShare = Annotated[
     float, typer.Option("--random-share", help="Share of each round drawn at random.")
 ]
@@ -91,6 +95,7 @@ def simulate(
     seeds: _Seeds = 3,
     first_seed: _FirstSeed = 0,
     shares: _Shares = None,
+    start: _StartOption = "random",
     random_share: _RandomShare = 0.15,
     set_: _Set = None,
     on: _On = "test",
@@ -119,7 +124,7 @@ def simulate(
         corpus={"fold": fold, "on": on, "limit": limit},
         replay={
             **({"shares": _parse_shares(shares)} if shares else {}),
-            **{"random_share": random_share, "encoder": encoder, "on": on},
+            **{"start": start, "random_share": random_share, "encoder": encoder, "on": on},
         },
         texts=(set_ or [], strategy or ["mnlp", "joint_rate"]),
         seeds=range(first_seed, first_seed + seeds),
@@ -187,6 +192,11 @@ def _run(
         cost=AnnotationCost(**cost),
         command=shlex.join(["annotator", *sys.argv[1:]]),
     )
+    if value["n_of_other_versions"]:
+        note(
+            f"{value['n_of_other_versions']} of {value['models']['done']} results are of another "
+            "version of the program or its libraries; give another --out to do them again"
+        )
     write_atomically(out / "results.json", json.dumps(value, indent=1) + "\n")
     if plot is not None:
         write_chart(draw_chart(value), plot)

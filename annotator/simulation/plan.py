@@ -25,6 +25,7 @@ Start = Literal["random", "diverse"]
 START, FULL = "start", "full"
 
 _DIVERSE = "+diverse"
+_PROTOCOL = 1  # counts up where rounds are done in another way
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -131,12 +132,21 @@ class Replay:
             raise ConfigError(f"--start must be one of {', '.join(get_args(Start))}")
 
     def digest(self, corpus: SimulatedCorpus) -> str:
-        """Return a SHA-256 of all that results follow from, but for arm, seed and round."""
-        config = ModelConfig(schema=corpus.schema, encoder=self.encoder, **self.options.model)
-        settings = self.options.settings(seed=0).to_json()
+        """Return a SHA-256 of what results follow from, but for arm, seed, round and version.
+
+        Of settings and model it takes what departs from the defaults, so that a later version
+        with one more setting still takes up what an earlier one has finished; each record names
+        the version it is of.
+
+        Raises:
+            ConfigError: if a setting is out of range.
+        """
+        ModelConfig(schema=corpus.schema, encoder=self.encoder, **self.options.model)
+        self.options.settings(seed=0)
         values: list[Any] = [
-            *(corpus.name, self.on, self.device.partition(":")[0]),
+            *(_PROTOCOL, corpus.name, self.on, self.device.partition(":")[0], self.encoder),
             *(digest_sentences(corpus.pool), digest_sentences(corpus.test)),
-            *(config.to_json(), settings, self.start, self.random_share, list(self.shares)),
+            *(dict(self.options.model), dict(self.options.training)),
+            *(self.start, self.random_share, list(self.shares)),
         ]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

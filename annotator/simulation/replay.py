@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from annotator.active.warmup import spread_order
 from annotator.model import Predictor
 from annotator.simulation.ledger import Ledger
 from annotator.simulation.picks import pick_next, take_words
 from annotator.simulation.plan import FULL, START, Arm, Replay, SimulatedCorpus
-from annotator.simulation.rounds import count_labels, do_round
+from annotator.simulation.rounds import count_labels, do_round, embed_untrained
 from annotator.simulation.scores import PoolScores
 from annotator.training import TrainingProgress
 
@@ -136,11 +137,19 @@ class Simulation:
             found = self.ledger.find(START, seed, 0)
             if found is not None:
                 return found
-            order = np.random.default_rng([seed, 0]).permutation(len(self.corpus.pool)).tolist()
-            picked = take_words(order, self.corpus.pool, self._n_words(0))
+            picked = take_words(self._start_order(seed), self.corpus.pool, self._n_words(0))
             record, model = self._round(START, seed, 0, picked)
             self._look(model).save(self._scores_path(seed))
             return self._keep({**record, "picked": picked})
+
+    def _start_order(self, seed: int) -> list[int]:
+        rng = np.random.default_rng([seed, 0])
+        n = len(self.corpus.pool)
+        if self.replay.start == "random":
+            return [int(i) for i in rng.permutation(n)]
+        n_start = max(1, round(self.replay.shares[0] * n))
+        order = spread_order(embed_untrained(self.corpus, self.replay), n_start, rng=rng)
+        return [int(i) for i in order]
 
     def _scores_of_start(self, seed: int, labelled: list[int]) -> PoolScores:
         """Return what the model of the start says; it is trained again where that is not kept."""

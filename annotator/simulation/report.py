@@ -44,6 +44,7 @@ def describe_simulation(
         "n_test": len(simulation.corpus.test),
         "on": replay.on,
         "shares": list(replay.shares),
+        "start": replay.start,
         "random_share": replay.random_share,
         "encoder": replay.encoder,
         "options": {**replay.options.training, **replay.options.model},
@@ -52,6 +53,7 @@ def describe_simulation(
         "models": {"done": len(records), "wanted": simulation.n_models},
         "device": ", ".join(sorted({str(record["device"]) for record in records})),
         "versions": versions(),
+        "n_of_other_versions": sum(record["versions"] != versions() for record in records),
         "command": command,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -106,6 +106,40 @@ def test_the_test_part_is_never_in_the_pool(corpus: SimulatedCorpus) -> None:
     assert not {s.id for s in corpus.pool} & {s.id for s in corpus.test}
 
 
+def test_a_diverse_start_is_another_one_and_the_same_every_time(
+    simulate: Callable[..., list[dict[str, Any]]], replay: Replay, tmp_path: Path
+) -> None:
+    def start_of(how: str, out: str) -> list[int]:
+        records = simulate(
+            arms=[Arm("random")],
+            replay=replace(replay, start=how, shares=(0.2, 0.3)),  # type: ignore[arg-type]
+            out=tmp_path / out,
+        )
+        picked: list[int] = next(r["picked"] for r in records if r["arm"] == "start")
+        return picked
+
+    spread = start_of("diverse", "a")
+
+    assert spread == start_of("diverse", "b")
+    assert spread != start_of("random", "c")
+
+
+def test_what_departs_from_the_defaults_makes_other_records(
+    corpus: SimulatedCorpus, replay: Replay
+) -> None:
+    others = [
+        replace(replay, options=parse_options([*SMALL, "weight_decay=0.2"])),
+        replace(replay, start="diverse"),
+        replace(replay, random_share=0.5),
+        replace(replay, shares=(0.2, 0.5)),
+        replace(replay, device="cuda"),
+    ]
+
+    digests = {one.digest(corpus) for one in [replay, *others]}
+    assert len(digests) == 6
+    assert replay.digest(replace(corpus, pool=corpus.pool[1:])) not in digests
+
+
 class KilledError(Exception):
     """Stands for a signal."""
 
