@@ -200,8 +200,9 @@ def _run(
     write_atomically(out / "results.json", json.dumps(value, indent=1) + "\n")
     if plot is not None:
         write_chart(draw_chart(value), plot)
-    if summary is not None:
-        put_summary(summary, value, default=Settings.model_fields["strategy"].default)
+    default = Settings.model_fields["strategy"].default
+    if summary is not None and not put_summary(summary, value, default=default):
+        note(f"{summary.name} is left as it is: no strategy is finished with a seed yet")
     emit(value, table(value), as_json=as_json)
 
 

@@ -161,8 +161,11 @@ def _rates(counts: Mapping[str, int]) -> dict[str, float]:
     }
 
 
-def put_summary(path: Path, value: Mapping[str, Any], *, default: str) -> None:
+def put_summary(path: Path, value: Mapping[str, Any], *, default: str) -> bool:
     """Put the ratios of one corpus into a file that holds those of several.
+
+    Returns:
+        False if there is no ratio yet; the file is then left as it is.
 
     Raises:
         InputError: if the file is there and is not such a file.
@@ -176,6 +179,8 @@ def put_summary(path: Path, value: Mapping[str, Any], *, default: str) -> None:
             "one that is not there yet"
         ) from error
     compared = {name: one for name, one in value["strategies"].items() if "ratio_to_random" in one}
+    if set(compared) <= {"random"}:
+        return False
     corpora[value["corpus"].replace("-", "_")] = {
         **{
             f"ratio_words_{t * 100:g}": {
@@ -190,6 +195,7 @@ def put_summary(path: Path, value: Mapping[str, Any], *, default: str) -> None:
     }
     text = json.dumps({"default": default, "corpora": corpora}, indent=1) + "\n"
     write_atomically(path, text)
+    return True
 
 
 def table(value: Mapping[str, Any]) -> list[str]:

@@ -172,6 +172,14 @@ def test_the_summary_holds_several_corpora(value: dict[str, Any], tmp_path: Path
     }
 
 
+def test_a_summary_without_a_ratio_is_not_written(value: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "simulations.json"
+    only_random = {k: v for k, v in value["strategies"].items() if k != "mnlp"}
+
+    assert not put_summary(path, {**value, "strategies": only_random}, default="mnlp")
+    assert not path.exists()
+
+
 def test_a_file_that_is_no_summary_is_left_alone(value: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "notes.json"
     path.write_text("[]")
