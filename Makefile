@@ -2,7 +2,7 @@
 # make test      the tests
 # make check     format, lint, types, layers
 # make slow      the tests that need the real encoder or minutes
-# make postgres  the tests of the database and the queue on a PostgreSQL server of their own
+# make servers   the tests of the database and the queue on PostgreSQL and Redis servers of their own
 # make e2e       the tests that need a real Label Studio and a browser
 
 PYTHON ?= python3
@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test check e2e slow postgres install clean
+.PHONY: demo test check e2e slow servers install clean
 
 install: $(READY)
 
@@ -30,10 +30,10 @@ test: install
 	$(PYTEST) -q -n 2
 
 slow: install
-	$(PYTEST) -q -m 'slow and not gpu and not postgres'
+	$(PYTEST) -q -m 'slow and not gpu and not postgres and not redis'
 
-postgres: install
-	$(PYTEST) -q -m 'postgres'
+servers: install
+	$(PYTEST) -q -m 'postgres or redis'
 
 e2e: install
 	$(PYTEST) -q -m 'e2e'

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from factories import TINY_CONFIG_XML, TINY_HEADS
 from postgres_server import running_postgres
+from redis_server import RedisServer, running_redis
 from services_here import missing
 from sqlalchemy import make_url, text
 
@@ -174,6 +175,15 @@ def new_postgres(postgres_url: str) -> Iterator[Callable[[], str]]:
     for name in made:
         run(f"DROP DATABASE {name} WITH (FORCE)")
     server.dispose()
+
+
+@pytest.fixture
+def redis_server() -> Iterator[RedisServer]:
+    """A Redis server of this test's own."""
+    if importlib.util.find_spec("redis") is None:
+        missing("the package redis is not installed")
+    with running_redis() as server:
+        yield server
 
 
 def _sqlite(request: pytest.FixtureRequest, settings: Settings) -> str:

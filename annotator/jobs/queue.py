@@ -110,3 +110,5 @@ class JobQueue:
     def close(self) -> None:
         """Give the connection back."""
         self.huey.storage.close()
+        if isinstance(self.huey, RedisHuey):  # whose storage closes nothing
+            self.huey.storage.pool.disconnect()

@@ -2,37 +2,55 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from factories import make_document
-from sqlalchemy import func, select, text
+from redis_server import RedisServer
+from run_watch import kill, read, results, wait_for_end, wait_for_training, wait_until
+from sqlalchemy import text
+from training_processes import training_processes
 
 from annotator.domain import Entity
+from annotator.errors import JobError
 from annotator.jobs.queue import JobQueue
 from annotator.services.ingest import ingest_documents
 from annotator.settings import Settings, init_home, load_settings
 from annotator.store.database import Database
+from annotator.store.leases import take_lease
 from annotator.store.projects import Project, ensure_project
-from annotator.store.runs import FINISHED, Run, get_run, submit_run
-from annotator.store.versions import list_versions
-from db.tables import AuditRow
+from annotator.store.runs import cancel_run, submit_run
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(1200)
 
 ENVIRONMENT = {**os.environ, "ANNOTATOR_LEASE_S": "3", "OMP_NUM_THREADS": "1"}
 
 
+@pytest.fixture(
+    params=[
+        pytest.param("sqlite", marks=pytest.mark.slow),
+        pytest.param("redis", marks=pytest.mark.redis),
+        pytest.param("postgres", marks=pytest.mark.postgres),
+    ]
+)
+def urls(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Where database and queue are, by URL alone."""
+    if request.param == "redis":
+        server: RedisServer = request.getfixturevalue("redis_server")
+        return {"queue_url": server.url}
+    if request.param == "postgres":
+        url: str = request.getfixturevalue("new_postgres")()
+        return {"database_url": url, "queue_url": url}
+    return {}
+
+
 @pytest.fixture
-def settings(tmp_path: Path, tiny_encoder: Path) -> Settings:
+def settings(urls: dict[str, str], tmp_path: Path, tiny_encoder: Path) -> Settings:
     """A project whose runs take some seconds."""
     home = tmp_path / "home"
     init_home(
@@ -44,6 +62,7 @@ def settings(tmp_path: Path, tiny_encoder: Path) -> Settings:
         precision="fp32",
         epochs=1,
         min_steps=250,
+        **urls,
     )
     return load_settings(home)
 
@@ -104,63 +123,9 @@ def start(settings: Settings, tmp_path: Path) -> Iterator[Start]:
     for worker in started:
         worker.kill()
         worker.wait()
-    for pid in children(settings):
+    for pid in training_processes(settings.home):
         kill(pid)
     log.close()
-
-
-def children(settings: Settings) -> list[int]:
-    """The training processes of this project."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (folder / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"annotator.jobs.training" in words and str(settings.home).encode() in words:
-            found.append(int(folder.name))
-    return found
-
-
-def kill(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-
-
-def read(database: Database, run_id: int) -> Run:
-    with database.read() as session:
-        return get_run(session, run_id)
-
-
-def wait_until(is_so: Callable[[], Any], *, timeout_s: float = 90) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not is_so():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.1)
-
-
-def wait_for_training(database: Database, run_id: int, *, attempt: int = 1) -> None:
-    """Wait until a run is in the midst of its steps."""
-
-    def is_under_way() -> bool:
-        run = read(database, run_id)
-        return run.attempts == attempt and run.progress.get("step", 0) > 0
-
-    wait_until(is_under_way)
-
-
-def wait_for_end(database: Database, run_id: int) -> Run:
-    wait_until(lambda: read(database, run_id).state in FINISHED)
-    return read(database, run_id)
-
-
-def results(database: Database, project: Project) -> tuple[int, int]:
-    """How many versions there are, and how many promotions the audit trail holds."""
-    with database.read() as session:
-        n_audits = session.scalar(
-            select(func.count()).select_from(AuditRow).where(AuditRow.action == "promote")
-        )
-        return len(list_versions(session, project.id)), n_audits or 0
 
 
 def test_a_worker_does_a_run_and_stops_when_asked(
@@ -182,7 +147,7 @@ def test_a_training_process_that_is_killed_is_tried_again(
     start()
     wait_for_training(database, run_id)
 
-    [kill(pid) for pid in children(settings)]
+    [kill(pid) for pid in training_processes(settings.home)]
 
     wait_until(lambda: read(database, run_id).error is not None)
     assert "SIGKILL (out of memory?)" in str(read(database, run_id).error)
@@ -198,7 +163,7 @@ def test_the_run_of_a_killed_worker_is_finished_by_another_once(
     wait_for_training(database, run_id)
 
     worker.kill()
-    [kill(pid) for pid in children(settings)]
+    [kill(pid) for pid in training_processes(settings.home)]
     assert read(database, run_id).state == "running"
     start()
 
@@ -232,12 +197,10 @@ def test_a_worker_that_is_asked_to_stop_gives_its_run_back(
     assert worker.wait(timeout=30) == 0
     run = read(database, run_id)
     assert (run.state, run.attempts, run.owner) == ("queued", 0, None)
-    assert children(settings) == []
+    assert training_processes(settings.home) == []
 
 
 def test_a_cancelled_run_stops(database: Database, run_id: int, start: Start) -> None:
-    from annotator.store.runs import cancel_run
-
     start()
     wait_for_training(database, run_id)
 
@@ -257,6 +220,49 @@ def test_a_worker_whose_database_a_newer_program_upgrades_stops_and_says_so(
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
 
     assert worker.wait(timeout=60) == 1
-    assert children(settings) == []
+    assert training_processes(settings.home) == []
     last = (tmp_path / "worker.log").read_text(encoding="utf-8").splitlines()[-1]
     assert last.startswith("annotator: error: the database is at migration 9999")
+
+
+def test_what_a_dead_worker_held_is_free_again(
+    database: Database, run_id: int, settings: Settings, start: Start
+) -> None:
+    queue = JobQueue(settings.queue)
+    queue.huey.flush()  # as if the dead worker had taken the message with it
+    queue.close()
+    with database.write() as session:
+        take_lease(session, "tend:ward", owner="dead:1", lease_s=5)
+        take_lease(session, "publish:ward", owner="dead:1", lease_s=5)
+
+    start()
+
+    assert wait_for_end(database, run_id).state == "succeeded"
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("urls", ["redis"], indirect=True)
+def test_a_redis_that_dies_with_all_it_held_loses_no_run(
+    database: Database,
+    project: Project,
+    settings: Settings,
+    run_id: int,
+    start: Start,
+    redis_server: RedisServer,
+) -> None:
+    worker = start()
+    wait_for_training(database, run_id)
+
+    redis_server.kill()
+    with database.write() as session:
+        second, _ = submit_run(session, project.id, trigger="test")
+    queue = JobQueue(settings.queue)
+    with pytest.raises(JobError, match="the work is not lost"):
+        queue.submit(second.id)
+    queue.close()
+    first = wait_for_end(database, run_id)
+    redis_server.start()
+
+    assert (first.state, first.attempts) == ("succeeded", 1)
+    assert wait_for_end(database, second.id).state in {"succeeded", "held"}
+    assert worker.poll() is None

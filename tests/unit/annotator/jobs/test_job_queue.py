@@ -12,11 +12,19 @@ from annotator.jobs.queue import JobQueue
 from db import make_engine
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("redis", marks=pytest.mark.redis),
+        pytest.param("postgres", marks=pytest.mark.postgres),
+    ]
+)
 def queue_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Each kind of queue that needs no server beside the database's."""
+    """Each kind of queue."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'queue.db'}"
+    if request.param == "redis":
+        return str(request.getfixturevalue("redis_server").url)
     url: str = request.getfixturevalue("postgres_queue")
     return url
 
