@@ -20,7 +20,7 @@ from annotator.errors import ConflictError, InputError, StoreError
 from annotator.services.backup import DATABASE_FILES, FORMAT, MANIFEST
 from annotator.services.status import WORKER_LEASE
 from annotator.settings import CONFIG_FILE, SECRETS_FILE, Settings, init_home, load_settings
-from annotator.store.copies import adopt, has_rows, put_copy, read_facts
+from annotator.store.copies import adopt, has_rows, put_copy, read_facts, sqlite_url
 from annotator.store.database import Database, check_known
 from annotator.store.leases import holders
 
@@ -227,7 +227,7 @@ def _database(manifest: dict[str, Any], staged: Path, settings: Settings, mark: 
     copy = staged / DATABASE_FILES[engine]
     url = settings.database
     if engine == "sqlite":  # made ready before it is put in place
-        _make_ready(f"sqlite:///{copy}", manifest, settings)
+        _make_ready(sqlite_url(copy), manifest, settings)
         return put_copy(url, copy, mark=mark)
     aside = put_copy(url, copy, mark=mark)
     _make_ready(url, manifest, settings)

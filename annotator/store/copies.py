@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, exc, inspect, make_url, select, text
 
@@ -21,7 +22,15 @@ from annotator.errors import ConflictError, StoreError
 from db import Base, make_engine
 from db.tables import ModelVersionRow
 
-__all__ = ["DatabaseFacts", "adopt", "copy_database", "has_rows", "put_copy", "read_facts"]
+__all__ = [
+    "DatabaseFacts",
+    "adopt",
+    "copy_database",
+    "has_rows",
+    "put_copy",
+    "read_facts",
+    "sqlite_url",
+]
 
 _PAGES = 4096
 _ASIDE = "before_restore_"
@@ -86,7 +95,7 @@ def _copy_sqlite(source: Path, target: Path, on_progress: Progress | None) -> Da
                 )
     except sqlite3.Error as error:
         raise StoreError(f"database {source} cannot be copied: {error}") from error
-    return read_facts(f"sqlite:///{target}")
+    return read_facts(sqlite_url(target))
 
 
 def _copy_postgres(url: URL, target: Path) -> DatabaseFacts:
@@ -102,6 +111,11 @@ def _copy_postgres(url: URL, target: Path) -> DatabaseFacts:
             *(f"--snapshot={snapshot}", f"--file={target}"),
         )
         return _facts(connection)
+
+
+def sqlite_url(file: Path) -> str:
+    """Return the URL of a file, whatever its name holds."""
+    return f"sqlite:///{quote(str(file))}"
 
 
 def read_facts(url: str) -> DatabaseFacts:

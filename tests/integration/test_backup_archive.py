@@ -35,15 +35,15 @@ def take(world: World, tmp_path: Path, **options: Any) -> tuple[Path, BackupRepo
 def test_a_project_lives_again_in_another_folder_with_its_model(
     annotator: Run, world: World, tmp_path: Path
 ) -> None:
-    file = tmp_path / "b.tar"
+    file, new = tmp_path / "b 100%.tar", tmp_path / "a folder #7 100%?"
     made = annotator("db", "backup", file, "--home", world.settings.home, "--json")
     assert made.code == 0, made.err
     shutil.rmtree(world.settings.home)  # the disk dies
 
-    done = annotator("db", "restore", file, "--home", tmp_path / "new", "--json")
+    done = annotator("db", "restore", file, "--home", new, "--json")
 
     assert done.code == 0, done.err
-    settings = load_settings(tmp_path / "new")
+    settings = load_settings(new)
     database = Database(settings.database)
     with database.read() as session:
         active = active_version(session, get_project(session, "default").id)
@@ -54,7 +54,7 @@ def test_a_project_lives_again_in_another_folder_with_its_model(
     assert settings.min_steps == 2
     assert settings.backend_password.get_secret_value()
     assert "run annotator connect" in json.loads(done.out)["to_do"][-1]
-    assert annotator("status", "--home", tmp_path / "new").code == 0
+    assert annotator("status", "--home", new).code == 0
 
 
 def test_only_its_owner_may_read_it_and_nothing_else_is_left(world: World, tmp_path: Path) -> None:
