@@ -82,9 +82,7 @@ def _task(opened: OpenProject, number: int) -> Iterator[Finding]:
 
     settings = opened.settings
     with open_studio(opened) as client:
-        page = studio_page(settings, opened.project, number)
-        yield Finding(part="page", state="good", message=page or "")
-        yield from explain_task(
+        found = explain_task(
             opened.database,
             opened.project,
             client,
@@ -93,6 +91,11 @@ def _task(opened: OpenProject, number: int) -> Iterator[Finding]:
                 version, device=settings.device, precision=settings.precision
             ),
         )
+        for finding in found:
+            yield finding
+            if finding.part == "task" and finding.state != "bad":
+                page = studio_page(settings, opened.project, number)
+                yield Finding(part="page", state="good", message=page or "")
 
 
 def register(app: typer.Typer) -> None:

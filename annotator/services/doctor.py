@@ -43,22 +43,27 @@ class Finding:
 class BackendAnswer:
     """How the backend answered: its ``/health``, and the status of a call with credentials.
 
-    ``failure`` says why there was no answer at all.
+    ``failure`` says why there was no answer at all, ``ails`` what the backend says of itself.
     """
 
     health: dict[str, Any] | None = None
     login_status: int | None = None
     failure: str = ""
+    ails: str = ""
 
 
 def ask_backend(settings: Settings, *, timeout_s: float = 5.0) -> BackendAnswer:
-    """Call ``/health`` and, with the project's credentials, ``/versions``."""
+    """Call ``/health`` and, with the project's credentials, ``/versions`` and what else is said."""
     pair = f"{settings.backend_user}:{settings.backend_password.get_secret_value()}"
     headers = {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
     try:
         _, body = _get(f"{settings.backend}/health", {}, timeout_s)
         health = json.loads(body)
         status, _ = _get(f"{settings.backend}/versions", headers, timeout_s)
+        ails = ""
+        if isinstance(health, dict) and health.get("error"):
+            _, body = _get(f"{settings.backend}/api/v1/status", headers, timeout_s)
+            ails = _what_ails(json.loads(body))
     except ValueError:
         return BackendAnswer(failure="something else than annotator serve answers there")
     except OSError as error:
@@ -68,7 +73,12 @@ def ask_backend(settings: Settings, *, timeout_s: float = 5.0) -> BackendAnswer:
         return BackendAnswer(failure=f"no answer ({type(reason).__name__})")
     if not isinstance(health, dict) or health.get("status") != "UP":
         return BackendAnswer(failure="something else than annotator serve answers there")
-    return BackendAnswer(health=health, login_status=status)
+    return BackendAnswer(health=health, login_status=status, ails=ails)
+
+
+def _what_ails(status: Any) -> str:
+    backend = status.get("backend") if isinstance(status, dict) else None
+    return str(backend.get("error") or "") if isinstance(backend, dict) else ""
 
 
 def _get(url: str, headers: dict[str, str], timeout_s: float) -> tuple[int, bytes]:
@@ -203,7 +213,7 @@ def _backend(
             part="backend",
             state="bad",
             message=f"{where} cannot use the active version; it answers with {served or 'nothing'}",
-            remedy="see backend.error in /api/v1/status and the log of annotator serve",
+            remedy=answer.ails or "see the log of annotator serve",
         )
     elif served != wanted:
         yield Finding(

@@ -65,6 +65,15 @@ def explain_task(
     remote = client.project(project.studio.project_id if project.studio else 0)
     config = parse_config(remote.config_xml)
     there = client.task(number)
+    if there is not None and there.get("project") not in (None, remote.id):
+        yield Finding(
+            part="task",
+            state="bad",
+            message=f"task {number} is one of Label Studio's project {there['project']}; this one "
+            f"is connected to project {remote.id}",
+            remedy="annotator doctor --home DIR of the project that is connected to that one",
+        )
+        return
     with database.read() as session:
         ours = find_task(session, project.id, studio_id=number)
     yield _task(number, there, ours)

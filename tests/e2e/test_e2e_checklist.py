@@ -211,7 +211,7 @@ def publish(ward: Ward, version: ModelVersion, *, seed: int) -> None:
         ward.project,
         ward.client,
         version,
-        loaded.predictor,
+        lambda: loaded.predictor,
         queue=QueueSettings(
             strategy="random", batch=8, random_share=0.0, per_document=8, seed=seed
         ),

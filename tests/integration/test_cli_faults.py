@@ -13,6 +13,7 @@ from backend_world import BASIC, World, make_predict, tiny_checkpoint
 from command_line import GOLD, LINK, SECRET_TEXT, Run, dump, write_lines
 from served_backend import Served, ask, serving, wait_for_health
 
+from annotator.services.doctor import ask_backend
 from annotator.services.inbox import process_inbox
 from annotator.services.labels import SplitRule
 from annotator.settings import write_secrets
@@ -292,16 +293,18 @@ def server(world: World) -> Iterator[Served]:
 
 
 def test_a_backend_with_damaged_weights_keeps_running_and_says_what_is_wrong(
-    server: Served,
+    server: Served, world: World
 ) -> None:
     process, port = server
     health = wait_for_health(port, "error")
+    called = world.settings.model_copy(update={"backend_url": f"http://127.0.0.1:{port}"})
 
     status = ask(port, "/api/v1/status")
     refused = ask(port, "/predict", make_predict(SECRET_TEXT))
 
     assert (health["status"], health["model_version"]) == ("UP", None)
     assert "tiny-1" in status[1]["backend"]["error"]
+    assert ask_backend(called).ails == status[1]["backend"]["error"]
     assert (refused[0], refused[1]["code"]) == (503, "model_failed")
     assert process.poll() is None
     process.terminate()

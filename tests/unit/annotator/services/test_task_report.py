@@ -103,6 +103,14 @@ def test_a_task_that_is_nowhere_is_told(case: Case) -> None:
     assert (found.state, found.remedy) == ("bad", "annotator sync")
 
 
+def test_a_task_of_another_project_there_is_told(case: Case) -> None:
+    case.studio._tasks[case.task]["project"] = 7
+
+    (found,) = case.look()
+
+    assert (found.state, "Label Studio's project 7" in found.message) == ("bad", True)
+
+
 def test_a_task_that_we_have_not_heard_of_is_told(case: Case, version: ModelVersion) -> None:
     assert case.part("task")[0].state == "warning"
     assert "2 sentences" in case.part("replay")[0].message  # predicted all the same
