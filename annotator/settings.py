@@ -128,6 +128,9 @@ class Settings(BaseSettings):
     debounce_s: float = Field(5.0, ge=0, description="Quiet seconds before a run is triggered.")
     sync_interval_s: float = Field(120.0, ge=1, description="Seconds between pulls.")
     lease_s: float = Field(60.0, ge=3, description="Seconds after which a silent worker is dead.")
+    keep_versions: int = Field(
+        10, ge=2, description="Newest model versions whose files and predictions are kept."
+    )
     max_attempts: int = Field(3, ge=1, description="Tries of a run before it fails for good.")
 
     host: str = Field("127.0.0.1", description="Address that the backend listens on.")

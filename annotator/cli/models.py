@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
 from annotator.cli.project import HomeOption, JsonOption, OpenProject, emit, open_project
 from annotator.services.status import version_to_json
-from annotator.store.versions import ModelVersion, list_versions
+from annotator.store.versions import ModelVersion, active_version, list_versions
 
 __all__ = ["register"]
 
+_group = typer.Typer(help="Model versions, newest first; what each is worth; and going back.")
+_NAME = "A name that annotator models lists."
+_TextOption = Annotated[
+    bool,
+    typer.Option(
+        "--text", help="Show the text of the sentences that flipped, on the terminal alone."
+    ),
+]
 
-def _line(version: ModelVersion) -> str:
-    holdout = version.metrics.get("holdout")
-    scores = "no hold-out scores"
-    if holdout and holdout["n_sentences"]:
-        ner, re = holdout["ner"]["micro"]["f1"], holdout["re"]["micro"]["f1"]
-        scores = f"entities F1 {ner:.1f}, relations F1 {re:.1f}"
-    state = version.state + (" (provisional)" if version.provisional else "")
-    return f"{version.name:<28} {state:<22} {version.created_at:%Y-%m-%d %H:%M}  {scores}"
 
-
-def models(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """List model versions, newest first, with their strict scores on the hold-out.
+@_group.callback(invoke_without_command=True)
+def models(context: typer.Context, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """List model versions, or look at one, compare two, and put one into use.
 
     Example: annotator models
+    """
+    if context.invoked_subcommand is None:
+        list_models(home, as_json)
+    elif home is not None or as_json:
+        raise typer.BadParameter(f"write options after {context.invoked_subcommand}")
+
+
+@_group.command("list")
+def list_models(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """List model versions, newest first, with their strict scores on the hold-out.
+
+    Example: annotator models list
     """
     with open_project(home) as opened, opened.database.read() as session:
         found = list_versions(session, opened.project.id)
@@ -37,8 +49,68 @@ def models(home: HomeOption = None, as_json: JsonOption = False) -> None:
     )
 
 
+@_group.command("show")
+def show(
+    version: Annotated[
+        str | None, typer.Argument(help="The version; by default the one in use.")
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a version's card, what it learnt from and how, its files, and its audit lines.
+
+    Example: annotator models show
+    """
+    from annotator.services.describe import describe_version
+
+    with open_project(home) as opened:
+        name = version or _active(opened)
+        found = describe_version(opened.database, opened.project.id, name)
+    emit(found, _describe(found), as_json=as_json)
+
+
+@_group.command("diff")
+def diff(
+    a: Annotated[str, typer.Argument(help="The older version.")],
+    b: Annotated[
+        str | None, typer.Argument(help="The newer version; by default the one in use.")
+    ] = None,
+    text: _TextOption = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two versions on the hold-out as it is now: by type, and sentence by sentence.
+
+    A sentence is right if each of its entities and relations is found and nothing else is.
+
+    Example: annotator models diff my-project-3-1a2b3c4d
+    """
+    from annotator.services.compare import compare_versions
+
+    if text and as_json:
+        raise typer.BadParameter("--text is for the terminal; --json names sentences by place")
+    with open_project(home) as opened:
+        found = compare_versions(
+            opened.database,
+            opened.project.id,
+            a=a,
+            b=b or _active(opened),
+            device=opened.settings.device,
+            seed=opened.settings.seed,
+        )
+    value = found.to_json()
+    lines = _changes(value)
+    for title, sentences in (("right now", found.fixed), ("wrong now", found.broken)):
+        lines += [
+            f"{title}: {s.document} at {s.start}"
+            + (f"  {' '.join(s.text.split())}" if text else "")
+            for s in sentences
+        ]
+    emit(value, lines, as_json=as_json)
+
+
 def promote(
-    version: Annotated[str, typer.Argument(help="A name that annotator models lists.")],
+    version: Annotated[str, typer.Argument(help=_NAME)],
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -47,7 +119,7 @@ def promote(
     Example: annotator promote default-3-1a2b3c4d
     """
     with open_project(home) as opened:
-        _activate(opened, version, as_json=as_json)
+        _activate(opened, version, action="promote", as_json=as_json)
 
 
 def rollback(home: HomeOption = None, as_json: JsonOption = False) -> None:
@@ -60,14 +132,28 @@ def rollback(home: HomeOption = None, as_json: JsonOption = False) -> None:
     with open_project(home) as opened:
         with opened.database.read() as session:
             version = previous_version(session, opened.project.id)
-        _activate(opened, version.name, as_json=as_json)
+        _activate(opened, version.name, action="rollback", as_json=as_json)
 
 
-def _activate(opened: OpenProject, name: str, *, as_json: bool) -> None:
+def _active(opened: OpenProject) -> str:
+    from annotator.errors import NotFoundError
+
+    with opened.database.read() as session:
+        version = active_version(session, opened.project.id)
+    if version is None:
+        raise NotFoundError("no version is in use; name one that annotator models lists")
+    return version.name
+
+
+def _activate(
+    opened: OpenProject, name: str, *, action: Literal["promote", "rollback"], as_json: bool
+) -> None:
     from annotator.jobs.queue import JobQueue
     from annotator.services.promote import promote_version
 
-    version = promote_version(opened.database, opened.project.id, name, actor="command")
+    version = promote_version(
+        opened.database, opened.project.id, name, actor="command", action=action
+    )
     queue = JobQueue(opened.settings.queue)
     try:
         queue.publish()
@@ -80,8 +166,73 @@ def _activate(opened: OpenProject, name: str, *, as_json: bool) -> None:
     )
 
 
+def _line(version: ModelVersion) -> str:
+    holdout = version.metrics.get("holdout")
+    scores = "no hold-out scores"
+    if holdout and holdout["n_sentences"]:
+        ner, re = holdout["ner"]["micro"]["f1"], holdout["re"]["micro"]["f1"]
+        scores = f"entities F1 {ner:.1f}, relations F1 {re:.1f}"
+    state = version.state + (" (provisional)" if version.provisional else "")
+    return f"{version.name:<28} {state:<22} {version.created_at:%Y-%m-%d %H:%M}  {scores}"
+
+
+def _describe(found: dict[str, Any]) -> list[str]:
+    snapshot, run, files = found["snapshot"], found["run_details"], found["files"]
+    sides = {
+        side: ", ".join(f"{n} from {source}" for source, n in sources.items()) or "none"
+        for side, sources in snapshot["sources"].items()
+    }
+    lines = [found["card"]] if found["card"] else [f"# {found['name']}", "", "The card is gone."]
+    lines += [
+        "## In the registry",
+        "",
+        f"state     {found['state']}" + (", provisional" if found["provisional"] else ""),
+        f"SHA-256   {found['sha256']}",
+        f"labels    {sides['train']} to learn from; {sides['holdout']} of the hold-out",
+        f"snapshot  {snapshot['id']}, {snapshot['n_sentences']} training sentences, "
+        f"{snapshot['digest']}",
+        f"run       {run['id']}, {run['state']}, by {run['trigger']}: {'; '.join(run['reasons'])}",
+        f"files     {files['size_bytes'] / 1e6:.1f} MB in {files['folder']}"
+        if files
+        else "files     deleted, see the setting keep_versions",
+    ]
+    lines += [
+        f"{line['at'][:16].replace('T', ' ')}  {line['action']} by {line['actor']}"
+        for line in found["audit"]
+    ]
+    return lines
+
+
+def _changes(value: dict[str, Any]) -> list[str]:
+    joint = value["joint_f1"]
+    lines = [
+        f"{value['a']} -> {value['b']} on {value['n_sentences']} test sentences of the hold-out",
+        f"joint F1 {joint['a']:.1f} -> {joint['b']:.1f}; "
+        f"P(change > -0.5) = {value['probability']:.3f}; the gate would "
+        + ("promote it" if value["would_promote"] else "hold it"),
+        "",
+        f"{'':<24} {'precision':>15} {'recall':>15} {'F1':>15} {'change':>7} {'gold':>6}",
+    ]
+    for kind, head in (("entity", "ner"), ("relation", "re")):
+        lines.append(_row(f"all {kind} types", value[head]["micro"]))
+        lines += [_row(f"  {name}", change) for name, change in value[head]["types"].items()]
+    flips = f"{len(value['fixed'])} sentences right now, {len(value['broken'])} wrong now"
+    return [*lines, "", flips]
+
+
+def _row(title: str, change: dict[str, Any]) -> str:
+    cells = [f"{change['a'][key]:5.1f} -> {change['b'][key]:5.1f}" for key in ("p", "r", "f1")]
+    numbers = " ".join(f"{cell:>15}" for cell in cells)
+    return f"{title:<24} {numbers} {change['f1_change']:>+7.1f} {change['n']:>6}"
+
+
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("models")(models)
+    """Add the commands; the two that are needed in a hurry also stand by themselves."""
+    promoted, rolled_back = "annotator models promote NAME", "annotator models rollback"
+    _group.command("promote", help=f"Same as annotator promote.\n\nExample: {promoted}")(promote)
+    _group.command("rollback", help=f"Same as annotator rollback.\n\nExample: {rolled_back}")(
+        rollback
+    )
+    app.add_typer(_group, name="models")
     app.command("promote")(promote)
     app.command("rollback")(rollback)

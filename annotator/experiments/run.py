@@ -19,13 +19,14 @@ import transformers
 import annotator
 from annotator.experiments.plan import PlannedRun
 from annotator.experiments.record import load_run, save_run
-from annotator.experiments.scoring import false_alarms, measure_calibration
+from annotator.experiments.scoring import false_alarms
 from annotator.model import Calibration, Predictor
 from annotator.training import (
     TrainingProgress,
     TrainingResult,
     evaluate,
     evaluate_given_entities,
+    measure_calibration,
     train,
 )
 

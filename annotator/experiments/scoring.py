@@ -1,55 +1,14 @@
-"""What is measured beside F1: whether confidence is honest, and alarms where there is nothing."""
+"""What is measured beside F1: alarms where there is nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from annotator.domain import TaggedSentence, WordEntity
+from annotator.domain import TaggedSentence
 from annotator.model import SentencePrediction
-from annotator.model.calibration import calibration_error
 
-__all__ = ["false_alarms", "measure_calibration"]
-
-
-def measure_calibration(
-    gold: Sequence[TaggedSentence], predicted: Sequence[SentencePrediction]
-) -> dict[str, float]:
-    """Return the expected calibration error of entities and of relations, 0 to 1.
-
-    An item is right as in strict scoring.
-    """
-    scores: dict[str, list[float]] = {"ner": [], "re": []}
-    right: dict[str, list[bool]] = {"ner": [], "re": []}
-    for sentence, found in zip(gold, predicted, strict=True):
-        true_entities = {_entity(entity) for entity in sentence.entities}
-        true_relations = {
-            (
-                link.type,
-                _entity(sentence.entities[link.head]),
-                _entity(sentence.entities[link.tail]),
-            )
-            for link in sentence.relations
-        }
-        for entity in found.entities:
-            scores["ner"].append(float(entity.score or 0.0))
-            right["ner"].append(_entity(entity) in true_entities)
-        for link in found.relations:
-            ends = _entity(found.entities[link.head]), _entity(found.entities[link.tail])
-            scores["re"].append(float(link.score or 0.0))
-            right["re"].append((link.type, *ends) in true_relations)
-    return {
-        layer: round(
-            calibration_error(np.array(scores[layer]), np.array(right[layer], dtype=np.bool_)), 6
-        )
-        for layer in scores
-    }
-
-
-def _entity(entity: WordEntity) -> tuple[str, int, int]:
-    return entity.type, entity.first, entity.last
+__all__ = ["false_alarms"]
 
 
 def false_alarms(

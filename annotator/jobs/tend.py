@@ -20,6 +20,7 @@ from annotator.model import Predictor
 from annotator.services.inbox import process_inbox
 from annotator.services.labels import SplitRule
 from annotator.services.leftovers import sweep_leftovers
+from annotator.services.prune import prune_versions
 from annotator.services.publish import PublishReport, is_publish_due, publish_version
 from annotator.services.queue import QueueSettings
 from annotator.services.reconcile import PullReport, reconcile
@@ -93,6 +94,7 @@ class Tender:
             if project.studio is not None and (pull or self._is_pull_due(project)):
                 self._pull(project)
             self._trigger(project)
+            self._prune(project)
             self._wake()
 
     def _look_again(self) -> None:
@@ -108,6 +110,18 @@ class Tender:
                 _log.warning("run.requeued", run_id=run_id, reason="its worker fell silent")
         with self.database.read() as session:
             sweep_leftovers(session, self.settings.models_folder)
+
+    def _prune(self, project: Project) -> None:
+        try:
+            prune_versions(
+                self.database,
+                project.id,
+                keep=self.settings.keep_versions,
+                models_folder=self.settings.models_folder,
+                actor=self.owner,
+            )
+        except OSError as error:  # a folder that may not be renamed must not stop the rest
+            _log.warning("prune.failed", error=str(error.strerror))
 
     def _is_pull_due(self, project: Project) -> bool:
         if project.pulled_at is None:

@@ -15,13 +15,17 @@ from annotator.store.projects import current_schema
 from annotator.store.runs import Run, set_snapshot
 from annotator.store.snapshots import Snapshot, get_snapshot, take_snapshot
 from annotator.text import align_document
+from annotator.training import split_holdout
 
-__all__ = ["RunPlan", "plan_run"]
+__all__ = ["HoldoutSentence", "RunPlan", "plan_run", "read_test_sentences"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPlan:
-    """The sentences of a snapshot, ready for training. ``n_left_out`` labels did not fit."""
+    """The sentences of a snapshot, ready for training. ``n_left_out`` labels did not fit.
+
+    Of the hold-out, ``dev`` is fitted and chosen on, ``test`` only judges.
+    """
 
     snapshot: Snapshot
     train: tuple[TaggedSentence, ...]
@@ -36,6 +40,50 @@ class RunPlan:
             "n_holdout": len(self.holdout),
             "n_left_out": self.n_left_out,
         }
+
+    @property
+    def dev(self) -> tuple[TaggedSentence, ...]:
+        """The part of the hold-out that temperatures are fitted on."""
+        return split_holdout(self.holdout)[0]
+
+    @property
+    def test(self) -> tuple[TaggedSentence, ...]:
+        """The part of the hold-out that models are measured on."""
+        return split_holdout(self.holdout)[1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldoutSentence:
+    """A labelled sentence of the hold-out: in which document and where, with its text."""
+
+    document: str
+    start: int
+    text: str
+    tagged: TaggedSentence
+
+    def to_json(self) -> dict[str, Any]:
+        """Return where it is, without its text."""
+        return {"document": self.document, "start": self.start}
+
+
+def read_test_sentences(database: Database, project_id: int) -> list[HoldoutSentence]:
+    """Return the sentences that models are measured on as the gold is now."""
+    with database.read() as session:
+        units = [u for u in gold_units(session, project_id) if u.split == "holdout"]
+        schema = current_schema(session, project_id)
+    found = []
+    for unit in units:
+        for sentence in align_document(unit.document, group=unit.group).sentences:
+            found.append(
+                HoldoutSentence(
+                    document=unit.source_document,
+                    start=unit.region[0] + sentence.start,
+                    text=unit.document.text[sentence.start : sentence.end],
+                    tagged=sentence if schema is None else sentence.restrict(schema),
+                )
+            )
+    test = {id(tagged) for tagged in split_holdout([s.tagged for s in found])[1]}
+    return [sentence for sentence in found if id(sentence.tagged) in test]
 
 
 def plan_run(database: Database, project_id: int, run: Run) -> RunPlan:

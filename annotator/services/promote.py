@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Literal
+
 from sqlalchemy.orm import Session
 
 from annotator.errors import NotFoundError
@@ -19,19 +22,40 @@ from annotator.store.versions import (
 __all__ = ["previous_version", "promote_version"]
 
 
-def promote_version(database: Database, project_id: int, name: str, *, actor: str) -> ModelVersion:
+def promote_version(
+    database: Database,
+    project_id: int,
+    name: str,
+    *,
+    actor: str,
+    action: Literal["promote", "rollback"] = "promote",
+) -> ModelVersion:
     """Make a version the active one, if its weights are what was registered.
+
+    ``action`` is what the audit trail calls it.
 
     Raises:
         NotFoundError: if there is no such version.
-        CheckpointError: if its files are damaged; nothing changes then.
+        CheckpointError: if its files are damaged or deleted; nothing changes then.
     """
     with database.read() as session:
         version = get_version(session, project_id, name)
     check_weights(version)
     with database.write() as session:
+        before = active_version(session, project_id)
         activate_version(session, project_id, version.id, provisional=version.provisional)
-        audit(session, project_id, actor=actor, action="promote", version=name, by_hand=True)
+        session.flush()
+        if not Path(version.folder).is_dir():  # pruned since they were read
+            check_weights(version)
+        audit(
+            session,
+            project_id,
+            actor=actor,
+            action=action,
+            version=name,
+            before=before.name if before else None,
+            by_hand=True,
+        )
         return get_version(session, project_id, name)
 
 

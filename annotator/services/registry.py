@@ -19,6 +19,12 @@ def check_weights(version: ModelVersion) -> None:
     Raises:
         CheckpointError: if they are not there or are others.
     """
+    if not Path(version.folder).is_dir():
+        raise CheckpointError(
+            f"the files of {version.name} are not there any more; of old versions only the newest "
+            "are kept (setting keep_versions): choose another with annotator models, or restore "
+            f"{version.folder} from a backup"
+        )
     if checkpoint_sha256(Path(version.folder)) != version.sha256:
         raise CheckpointError(
             f"the weights of {version.name} in {version.folder} are not those that were "

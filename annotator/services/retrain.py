@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from sqlalchemy.orm import Session
 
-from annotator.domain import TaggedSentence
 from annotator.errors import CheckpointError, TrainingError
 from annotator.model import Predictor, checkpoint_sha256
 from annotator.model.folder import move_whole
 from annotator.services.engine import LocalEngine
 from annotator.services.leftovers import drop_asides, folder_of_run
+from annotator.services.measure import evaluate_version, measure_version
 from annotator.services.model_card import write_card
 from annotator.services.plan import RunPlan, plan_run
 from annotator.services.registry import check_weights, load_version
@@ -42,10 +42,9 @@ from annotator.training import (
     TrainingSettings,
     WarmStart,
     decide,
-    evaluate,
 )
 
-__all__ = ["RunSettings", "evaluate_version", "run_training"]
+__all__ = ["RunSettings", "run_training"]
 
 Report = Callable[[Mapping[str, Any]], None]
 
@@ -66,11 +65,6 @@ class RunSettings:
     engine: LocalEngine = field(default_factory=LocalEngine)
     warm_keep: float = 0.5
     warm_share: float = 0.33
-
-
-def evaluate_version(predictor: Predictor, sentences: Sequence[TaggedSentence]) -> Evaluation:
-    """Score a model on sentences, strictly."""
-    return evaluate(sentences, predictor.predict([s.words for s in sentences]))
 
 
 def run_training(
@@ -112,8 +106,10 @@ def run_training(
         folder = _train(plan, run, settings, start, report)
     except OSError as error:
         raise _not_written(settings, error) from error
-    report({"phase": "evaluate", "n_sentences": len(plan.holdout)})
-    candidate = evaluate_version(Predictor.load(folder, device=settings.device), plan.holdout)
+    report({"phase": "evaluate", "n_sentences": len(plan.test)})
+    candidate, metrics = measure_version(
+        Predictor.load(folder, device=settings.device), plan.test, n_dev=len(plan.dev)
+    )
     before = _evaluate_incumbent(database, project_id, run, plan, settings)
     decision = decide(candidate, before, rng=np.random.default_rng(settings.training.seed))
     sha256 = checkpoint_sha256(folder)
@@ -121,8 +117,17 @@ def run_training(
     final = settings.models_folder / name
     try:
         if not final.exists():
-            metrics = candidate.to_json()
-            write_card(folder, name=name, plan=plan, metrics=metrics, decision=decision, run=run)
+            write_card(
+                folder,
+                name=name,
+                plan=plan,
+                metrics=metrics,
+                decision=decision,
+                run=run,
+                encoder=settings.encoder,
+                device=settings.device,
+                training=settings.training if start is None else _shorter(settings),
+            )
         move_whole(folder, final)  # before the database names it
     except OSError as error:
         raise _not_written(settings, error) from error
@@ -136,7 +141,7 @@ def run_training(
             run_id=run_id,
             snapshot_id=plan.snapshot.id,
         )
-        _end_run(session, project_id, run, version, candidate, decision, owner=owner)
+        _end_run(session, project_id, run, version, metrics, decision, owner=owner)
         return get_version(session, project_id, name), decision
 
 
@@ -165,7 +170,7 @@ def _end_run(
     project_id: int,
     run: Run,
     version: ModelVersion,
-    evaluated: Evaluation,
+    metrics: Mapping[str, Any],
     decision: Decision,
     *,
     owner: str,
@@ -174,8 +179,8 @@ def _end_run(
         session,
         version.id,
         split="holdout",
-        metrics=evaluated.to_json(),
-        n_sentences=evaluated.n_sentences,
+        metrics=metrics,
+        n_sentences=metrics["n_sentences"],
     )
     promoted = decision.promote or run.force
     reasons = list(decision.reasons)
@@ -202,8 +207,8 @@ def _end_run(
         promoted=promoted,
         reasons=reasons,
         version=version.name,
-        ner_f1=round(evaluated.ner.micro.f1, 1),
-        re_f1=round(evaluated.re.micro.f1, 1),
+        ner_f1=round(metrics["ner"]["micro"]["f1"], 1),
+        re_f1=round(metrics["re"]["micro"]["f1"], 1),
     )
     state = "succeeded" if promoted else "held"
     finish_run(session, run.id, owner=owner, state=state, reasons=reasons)
@@ -215,7 +220,7 @@ def _evaluate_incumbent(
     # The version in use now: while this run trained, somebody may have chosen another one.
     with database.read() as session:
         incumbent = active_version(session, project_id)
-    if incumbent is None or not plan.holdout:
+    if incumbent is None or not plan.test:
         return None
     try:
         old = load_version(incumbent, device=settings.device)
@@ -223,7 +228,7 @@ def _evaluate_incumbent(
         if run.force:  # the way out where the version in use cannot be read any more
             return None
         raise
-    return evaluate_version(old, plan.holdout)
+    return evaluate_version(old, plan.test)
 
 
 def _slug(project: str) -> str:
@@ -237,6 +242,7 @@ def _write_origin(folder: Path, plan: RunPlan, run: Run) -> None:
         "submitted_at": run.created_at.isoformat(),
         "snapshot": plan.snapshot.digest,
         "n_train": len(plan.train),
+        "n_dev": len(plan.dev),
         "n_holdout": len(plan.holdout),
         "n_left_out": plan.n_left_out,
         "start_from": run.settings.get("start_from"),
@@ -290,7 +296,7 @@ def _train(
             encoder=settings.encoder,
             settings=settings.training if start is None else _shorter(settings),
             folder=folder,
-            dev=plan.holdout,
+            dev=plan.dev,
             device=settings.device,
             on_progress=on_progress,
             start=start,

@@ -18,6 +18,7 @@ __all__ = [
     "Project",
     "StudioLink",
     "audit",
+    "audit_lines",
     "current_config_xml",
     "current_schema",
     "ensure_project",
@@ -201,3 +202,17 @@ def audit(session: Session, project_id: int, *, actor: str, action: str, **detai
             detail=detail,
         )
     )
+
+
+def audit_lines(session: Session, project_id: int, *, limit: int = 10_000) -> list[dict[str, Any]]:
+    """Return the newest lines of the audit trail, oldest first."""
+    rows = session.scalars(
+        select(AuditRow)
+        .where(AuditRow.project_id == project_id)
+        .order_by(AuditRow.id.desc())
+        .limit(limit)
+    )
+    return [
+        {"at": r.at.isoformat(), "actor": r.actor, "action": r.action, "detail": r.detail}
+        for r in reversed(rows.all())
+    ]

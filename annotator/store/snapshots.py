@@ -21,6 +21,7 @@ __all__ = [
     "has_same_gold",
     "n_new_sentences",
     "oldest_new_label",
+    "snapshot_sources",
     "take_snapshot",
 ]
 
@@ -81,6 +82,20 @@ def get_snapshot(session: Session, snapshot_id: int) -> Snapshot:
         members={m[0]: m[1] for m in members},
         n_sentences=row.n_sentences,
     )
+
+
+def snapshot_sources(session: Session, snapshot_id: int) -> dict[str, dict[str, int]]:
+    """Count a snapshot's annotations by side of the split and by where they came from."""
+    rows = session.execute(
+        select(SnapshotAnnotationRow.split, AnnotationRow.source, func.count())
+        .join(AnnotationRow, AnnotationRow.id == SnapshotAnnotationRow.annotation_id)
+        .where(SnapshotAnnotationRow.snapshot_id == snapshot_id)
+        .group_by(SnapshotAnnotationRow.split, AnnotationRow.source)
+    )
+    found: dict[str, dict[str, int]] = {"train": {}, "holdout": {}}
+    for split, source, n in rows:
+        found[split][source] = n
+    return found
 
 
 def n_new_sentences(

@@ -23,6 +23,7 @@ __all__ = [
     "add_version",
     "get_version",
     "list_versions",
+    "lock_version",
     "predictions_for",
     "save_acquisitions",
     "save_predictions",
@@ -151,6 +152,13 @@ def list_versions(session: Session, project_id: int) -> list[ModelVersion]:
         .order_by(ModelVersionRow.id.desc())
     )
     return [_version(session, row) for row in rows]
+
+
+def lock_version(session: Session, version_id: int) -> None:
+    """Wait for others that change the version's state; none may until we commit."""
+    session.execute(
+        select(ModelVersionRow.id).where(ModelVersionRow.id == version_id).with_for_update()
+    )
 
 
 def set_version_state(session: Session, version_id: int, state: str) -> None:

@@ -10,7 +10,9 @@ from annotator.training.evaluation import (
     evaluate_given_entities,
 )
 from annotator.training.gate import Decision, decide
+from annotator.training.holdout import split_holdout
 from annotator.training.loop import TrainingResult, train
+from annotator.training.reliability import measure_calibration
 from annotator.training.run import TrainingProgress
 from annotator.training.settings import AdaptationSettings, TrainingSettings
 from annotator.training.warm import WarmStart
@@ -32,5 +34,7 @@ __all__ = [
     "decide",
     "evaluate",
     "evaluate_given_entities",
+    "measure_calibration",
+    "split_holdout",
     "train",
 ]

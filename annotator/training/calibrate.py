@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import torch
@@ -17,16 +17,20 @@ from annotator.model.joint import JointModel, JointOutput
 from annotator.model.memory import in_halves
 from annotator.model.signals import entropy
 
-__all__ = ["fit_calibration"]
+__all__ = ["HEADS", "fit_calibration"]
+
+HEADS = ("ner", "re")
 
 _TOKEN_BUDGET = 8_192
 
 
-def fit_calibration(model: JointModel, sentences: Sequence[TaggedSentence]) -> Calibration:
+def fit_calibration(
+    model: JointModel, sentences: Sequence[TaggedSentence], *, heads: Collection[str] = HEADS
+) -> Calibration:
     """Fit one temperature a head on ``sentences``, which must not have been trained on.
 
-    The pairs are those of predicted entities, ``NEG`` where one of them is wrong: what the
-    relation head meets in use.
+    A head that is not among ``heads`` keeps its scores as they come. The pairs are those of
+    predicted entities, ``NEG`` where one of them is wrong: what the relation head meets in use.
     """
     present = [sentence for sentence in sentences if sentence.words]
     if not present:
@@ -48,7 +52,7 @@ def fit_calibration(model: JointModel, sentences: Sequence[TaggedSentence]) -> C
 
         for planned in plan_batches([p.cost for p in pieces], token_budget=_TOKEN_BUDGET):
             in_halves(planned.tolist(), collect, device=model.device)
-        calibration = _fit(tags, pairs)
+        calibration = _fit(tags, pairs, heads)
     model.train(was_training)
     return calibration
 
@@ -92,12 +96,17 @@ def _score_labelled(
     return model.labelled_pairs(scored, batch)
 
 
-def _fit(tags: list[tuple[Tensor, Tensor]], pairs: list[tuple[Tensor, Tensor]]) -> Calibration:
-    ner = fit_temperature(torch.cat([p[0] for p in tags]), torch.cat([p[1] for p in tags]))
+def _fit(
+    tags: list[tuple[Tensor, Tensor]], pairs: list[tuple[Tensor, Tensor]], heads: Collection[str]
+) -> Calibration:
+    ner = relation = 1.0
+    if "ner" in heads:
+        ner = fit_temperature(torch.cat([p[0] for p in tags]), torch.cat([p[1] for p in tags]))
     logits = torch.cat([p[0] for p in pairs]) if pairs else torch.zeros(0, 1)
     if not len(logits):
         return Calibration(ner_temperature=ner, fitted=True)
-    relation = fit_temperature(logits, torch.cat([p[1] for p in pairs]))
+    if "re" in heads:
+        relation = fit_temperature(logits, torch.cat([p[1] for p in pairs]))
     mean_entropy = float(entropy((logits / relation).log_softmax(dim=-1)).mean())
     return Calibration(
         ner_temperature=ner,

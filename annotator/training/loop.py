@@ -16,7 +16,7 @@ from annotator.model.checkpoint import checkpoint_sha256, save_checkpoint
 from annotator.model.config import ModelConfig
 from annotator.model.encoder import load_encoder
 from annotator.model.joint import JointModel
-from annotator.training.calibrate import fit_calibration
+from annotator.training.reliability import choose_calibration
 from annotator.training.replica import Replica
 from annotator.training.run import Run, TrainingData, TrainingProgress
 from annotator.training.settings import TrainingSettings
@@ -40,7 +40,7 @@ class TrainingResult:
         train_s: Seconds spent in steps.
         words_per_s: Words a second in them.
         resumed_from: Step from which an interrupted run went on; 0 for a fresh one.
-        calibration: Temperatures, fitted if ``dev`` was given.
+        calibration: Temperatures, fitted if ``dev`` was given and shows that they help.
         left_out: Labels the model cannot be trained on, and how many of each.
     """
 
@@ -83,7 +83,7 @@ def train(
         encoder: ``minilm``, a local folder, or a hub id.
         settings: Lengths, rates, seed.
         folder: Where the checkpoint goes; an older one is replaced.
-        dev: Held-out sentences, on which the temperatures are fitted.
+        dev: Held-out sentences, on which the temperatures are fitted and judged.
         device: Where to compute.
         on_progress: Called after each step; what it raises stops the run.
         options: Other fields of ``ModelConfig``.
@@ -122,7 +122,7 @@ def train(
         if run.replica.rank:
             torch.manual_seed(settings.seed + run.replica.rank)  # other dropout in each process
         run.finish(on_progress)
-        model.calibration = fit_calibration(model, dev)
+        model.calibration = choose_calibration(model, dev)
     if run.replica.rank == 0:
         save_checkpoint(model, Path(folder))
         drop_state(Path(folder))

@@ -108,7 +108,7 @@ def walk(command: Any, path: tuple[str, ...]) -> dict[str, Any]:
 def find_command(words: list[str]) -> tuple[Any, list[str]]:
     """Return the command that the first words name, and the words after it."""
     command, rest = PROGRAM, list(words)
-    while hasattr(command, "commands"):
+    while rest and rest[0] in getattr(command, "commands", {}):
         command = command.commands[rest.pop(0)]
     return command, rest
 

@@ -15,9 +15,10 @@ from tiny_bert import make_tagged
 from annotator.domain import WordEntity, WordRelation
 from annotator.errors import ConflictError
 from annotator.experiments.record import hold_folder, load_run, save_run, write_atomically
-from annotator.experiments.scoring import false_alarms, measure_calibration
+from annotator.experiments.scoring import false_alarms
 from annotator.experiments.summary import summarise, table
 from annotator.model import SentencePrediction
+from annotator.training import measure_calibration
 
 RESULT = {"fingerprint": "f1", "ner": {"micro": {"f1": 81.25}}}
 
