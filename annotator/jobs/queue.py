@@ -6,8 +6,10 @@ are rows with a lease, and ``tend`` finds whatever is left to do.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,9 +18,11 @@ from huey.exceptions import ConfigurationError, HueyException
 
 from annotator.errors import ConfigError, JobError
 
-__all__ = ["JOBS", "JobQueue", "make_huey"]
+__all__ = ["JOBS", "JobQueue", "OutageFilter", "make_huey"]
 
 JOBS = ("train", "tend", "publish")
+_OUTAGE_S = 60.0
+_LOGGERS = ("huey.consumer", "huey.consumer.Worker", "huey.consumer.Scheduler")
 
 
 def make_huey(url: str) -> Any:
@@ -59,6 +63,41 @@ def _engine_errors() -> tuple[type[Exception], ...]:
     drivers = ((sys.modules.get("psycopg"), "Error"), (sys.modules.get("redis"), "RedisError"))
     found = [getattr(module, name) for module, name in drivers if module is not None]
     return (HueyException, OSError, sqlite3.Error, *found)
+
+
+class OutageFilter(logging.Filter):
+    """Lets huey say in one line, once a minute, that the server of the queue is away.
+
+    By itself each of its threads prints two tracebacks at every try, some a second.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._not_before = 0.0
+
+    def attach(self) -> None:
+        """Filter what huey's consumer and its threads log."""
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(self)
+
+    def detach(self) -> None:
+        """Let everything through again."""
+        for name in _LOGGERS:
+            logging.getLogger(name).removeFilter(self)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Shorten a failure to reach the queue, or drop it if one was told lately."""
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, _engine_errors()):
+            return True
+        now = time.monotonic()
+        if now < self._not_before:
+            return False
+        self._not_before = now + _OUTAGE_S
+        record.exc_info = record.exc_text = None
+        record.msg = "the queue cannot be reached (%s); it is tried again until it can"
+        record.args = (type(error).__name__,)
+        return True
 
 
 class JobQueue:

@@ -18,7 +18,7 @@ from huey.consumer import Consumer
 
 from annotator.errors import AnnotatorError, LeaseLostError, NewerDatabaseError, StoreError
 from annotator.jobs.deaths import cause_of_code, count_oom_kills
-from annotator.jobs.queue import JobQueue
+from annotator.jobs.queue import JobQueue, OutageFilter
 from annotator.jobs.tend import Tender
 from annotator.logs import get_logger
 from annotator.services.status import WORKER_LEASE
@@ -103,6 +103,7 @@ class Worker:
 
     def _consumer(self) -> Consumer:
         huey = self.queue.huey
+        OutageFilter().attach()
         self.queue.handle("train", _logged("train", self.train))
         self.queue.handle("tend", _logged("tend", self.tender.tend))
         self.queue.handle("publish", _logged("publish", self.tender.publish))

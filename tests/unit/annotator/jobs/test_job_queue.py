@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from annotator.errors import ConfigError, JobError
-from annotator.jobs.queue import JobQueue
+from annotator.jobs.queue import JobQueue, OutageFilter
 from db import make_engine
 
 
@@ -149,3 +150,24 @@ def test_a_server_that_is_not_there_is_told_without_its_password(tmp_path: Path)
 def test_closing_twice_is_fine(queue: JobQueue) -> None:
     queue.close()
     queue.close()
+
+
+def test_a_queue_that_is_away_is_told_in_one_line_a_minute(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    logger = logging.getLogger("huey.consumer.Worker")
+    outage = OutageFilter()
+    outage.attach()
+
+    for failure in (ConnectionRefusedError(111), ConnectionRefusedError(111), ValueError("odd")):
+        logger.error("Error reading from queue", exc_info=failure)
+    outage.detach()
+
+    told = [(record.getMessage(), record.exc_info is None) for record in caplog.records]
+    assert told == [
+        (
+            "the queue cannot be reached (ConnectionRefusedError); it is tried again until it can",
+            True,
+        ),
+        ("Error reading from queue", False),
+    ]
