@@ -3,6 +3,7 @@
 # make check     format, lint, types, layers
 # make slow      the tests that need the real encoder or minutes
 # make servers   the tests of the database and the queue on PostgreSQL and Redis servers of their own
+# make ray       the tests that kill nodes of a Ray cluster of their own
 # make e2e       the tests that need a real Label Studio and a browser
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test check e2e slow servers install clean
+.PHONY: demo test check e2e slow servers ray install clean
 
 install: $(READY)
 
@@ -33,7 +34,10 @@ slow: install
 	$(PYTEST) -q -m 'slow and not gpu and not postgres and not redis'
 
 servers: install
-	$(PYTEST) -q -m 'postgres or redis'
+	$(PYTEST) -q -m '(postgres or redis) and not ray'
+
+ray: install
+	$(PYTEST) -q -m 'ray and not postgres'
 
 e2e: install
 	$(PYTEST) -q -m 'e2e'

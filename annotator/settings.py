@@ -81,8 +81,14 @@ class Settings(BaseSettings):
 
     encoder: str = Field("minilm", description="Encoder: minilm, a local folder, or a hub id.")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
+    engine: Literal["local", "ray"] = Field(
+        "local", description="What trains and scores: this machine, or a Ray cluster."
+    )
     processes: int = Field(
         1, ge=1, description="Processes that train one model together; with cuda a GPU each."
+    )
+    ray_address: str = Field(
+        "auto", min_length=1, description="The Ray cluster: auto, local, or HOST:PORT of its head."
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="What the encoder predicts in; auto measures which is faster."

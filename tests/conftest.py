@@ -71,6 +71,20 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_encoder(tmp_path_factory.mktemp("encoder") / "tiny")
 
 
+@pytest.fixture
+def still_encoder(tiny_encoder: Path, tmp_path: Path) -> Path:
+    """The tiny encoder without dropout, so that two processes can be compared with one."""
+    folder = tmp_path / "still"
+    folder.mkdir()
+    for file in tiny_encoder.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    config = (folder / "config.json").read_text(encoding="utf-8")
+    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+        config = config.replace(f'"{name}": 0.1', f'"{name}": 0.0')
+    (folder / "config.json").write_text(config, encoding="utf-8")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkpoint of a model that knows eight sentences by heart."""

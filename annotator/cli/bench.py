@@ -213,6 +213,61 @@ def store(
     )
 
 
+@bench.command("engine")
+def engine(
+    encoder: Annotated[
+        str, typer.Option("--encoder", help="minilm, a local folder, or a hub id.")
+    ] = "minilm",
+    n_sentences: Annotated[
+        int, typer.Option("--sentences", min=200, help="Sentences that are scored in a round.")
+    ] = 1024,
+    n_steps: Annotated[
+        int, typer.Option("--steps", min=5, help="Steps that are trained in a round.")
+    ] = 30,
+    n_rounds: Annotated[int, typer.Option("--rounds", min=1, help="Rounds.")] = 3,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure what a second worker is worth, on this machine and on a Ray cluster.
+
+    Starts a cluster of its own on this machine, whose nodes have one core each. Needs the extra
+    ray and no project.
+
+    Example: annotator bench engine --json
+    """
+    import tempfile
+
+    from annotator.bench.engine import EngineBenchPlan, bench_engine
+    from annotator.formats import read_corpus
+    from annotator.resources import sample_file
+
+    plan = EngineBenchPlan(
+        encoder=encoder, n_sentences=n_sentences, n_steps=n_steps, n_rounds=n_rounds
+    )
+    with progress_bar("bench") as advance, tempfile.TemporaryDirectory() as folder:
+        value = bench_engine(
+            read_corpus("jsonl", sample_file()).documents,
+            plan,
+            home=Path(folder),
+            report=lambda what, done, total: advance(done, total, what),
+        )
+    value["command"] = shlex.join(["annotator", *sys.argv[1:]])
+    emit(value, _engine_lines(value), as_json=as_json)
+
+
+def _engine_lines(value: dict[str, Any]) -> list[str]:
+    words, sentences = value["words_per_s"], value["sentences_per_s"]
+    return [
+        f"{value['processor']}, {value['n_cores']} cores, one a worker; {value['encoder']}",
+        f"training, two workers over one: {value['training_2_vs_1']:.2f} on Ray "
+        f"({words['ray_2']:.0f} and {words['ray_1']:.0f} words/s), "
+        f"{value['training_local_2_vs_1']:.2f} without "
+        f"({words['local_2']:.0f} and {words['local_1']:.0f})",
+        f"scoring, two workers over one: {value['scoring_2_vs_1']:.2f} on Ray "
+        f"({sentences['ray_2']:.0f} and {sentences['ray_1']:.0f} sentences/s), "
+        f"{sentences['local_1']:.0f} without",
+    ]
+
+
 bench.command("growth")(growth)
 
 

@@ -25,8 +25,10 @@ def push(home: HomeOption = None, as_json: JsonOption = False) -> None:
     Example: annotator push
     """
     from annotator.jobs.tend import queue_settings, split_rule
+    from annotator.services.engine import make_engine
     from annotator.services.publish import publish_version
     from annotator.services.reconcile import reconcile
+    from annotator.services.scoring import score_pool_with
     from annotator.services.upload import upload_tasks
 
     with open_project(home) as opened, open_studio(opened) as client:
@@ -42,12 +44,21 @@ def push(home: HomeOption = None, as_json: JsonOption = False) -> None:
                 version = active_version(session, project.id)
             published = None
             if version is not None:
+                predictor = opened.predictor_of(version)
+                score_pool_with(
+                    make_engine(opened.settings, load=lambda _version: predictor()),
+                    opened.database,
+                    project.id,
+                    version,
+                    strategy=opened.settings.strategy,
+                    on_progress=lambda done, total: report("predict", done, total),
+                )
                 published = publish_version(
                     opened.database,
                     project,
                     client,
                     version,
-                    opened.predictor_of(version),
+                    predictor,
                     queue=queue_settings(opened.settings),
                     on_progress=report,
                 )

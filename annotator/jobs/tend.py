@@ -17,6 +17,7 @@ from annotator.jobs.leases import hold_lease
 from annotator.jobs.queue import JobQueue
 from annotator.logs import get_logger
 from annotator.model import Predictor
+from annotator.services.engine import make_engine
 from annotator.services.inbox import process_inbox
 from annotator.services.labels import SplitRule
 from annotator.services.leftovers import sweep_leftovers
@@ -25,6 +26,7 @@ from annotator.services.publish import PublishReport, is_publish_due, publish_ve
 from annotator.services.queue import QueueSettings
 from annotator.services.reconcile import PullReport, reconcile
 from annotator.services.registry import load_version
+from annotator.services.scoring import score_pool_with
 from annotator.services.triggers import TriggerDecision, is_retrain_due, last_cron_time
 from annotator.services.upload import has_uploads, upload_tasks
 from annotator.settings import Settings
@@ -227,6 +229,7 @@ class Tender:
                         upload_tasks(self.database, project, client)
                     if active is None:
                         return None
+                    self._score(project, active)
                     report = publish_version(
                         self.database,
                         project,
@@ -240,6 +243,17 @@ class Tender:
                 return None
         _log.info("publish.done", version=report.version, n_pushed=report.n_pushed)
         return report
+
+    def _score(self, project: Project, version: ModelVersion) -> None:
+        n_scored = score_pool_with(
+            make_engine(self.settings, load=self.predictor),
+            self.database,
+            project.id,
+            version,
+            strategy=self.settings.strategy,
+        )
+        if n_scored:
+            _log.info("pool.scored", version=version.name, n_sentences=n_scored)
 
     def predictor(self, version: ModelVersion) -> Predictor:
         """Return the model of a version, loaded once."""

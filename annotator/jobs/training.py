@@ -19,7 +19,7 @@ from annotator.errors import (
 from annotator.jobs.deaths import cause_of
 from annotator.jobs.heart import Heart
 from annotator.logs import configure_logs, get_logger
-from annotator.services.engine import LocalEngine
+from annotator.services.engine import make_engine
 from annotator.services.retrain import RunSettings, run_training
 from annotator.services.submit import recipe
 from annotator.settings import Settings, load_settings
@@ -47,7 +47,7 @@ def run_settings(settings: Settings, device: str) -> RunSettings:
             seed=settings.seed,
             save_every_s=settings.save_every_s,
         ),
-        engine=LocalEngine(processes=settings.processes),
+        engine=make_engine(settings),
         warm_keep=settings.warm_keep,
         warm_share=settings.warm_share,
     )

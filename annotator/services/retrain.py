@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from annotator.errors import CheckpointError, TrainingError
 from annotator.model import Predictor, checkpoint_sha256
 from annotator.model.folder import move_whole
-from annotator.services.engine import LocalEngine
+from annotator.services.engine import Engine, LocalEngine
 from annotator.services.leftovers import drop_asides, folder_of_run
 from annotator.services.measure import evaluate_version, measure_version
 from annotator.services.model_card import write_card
@@ -62,7 +62,7 @@ class RunSettings:
     device: str
     models_folder: Path
     training: TrainingSettings
-    engine: LocalEngine = field(default_factory=LocalEngine)
+    engine: Engine = field(default_factory=LocalEngine)
     warm_keep: float = 0.5
     warm_share: float = 0.33
 

@@ -79,6 +79,7 @@ FORBIDDEN = (
     "huey",
     "label_studio_sdk",
     "ml_backend",
+    "ray",
     "db",
 )
 

@@ -46,7 +46,8 @@ def test_rooms_import_downwards_only(repository: Path) -> None:
         ("annotator.active", {"flask", "sqlalchemy", "label_studio_sdk"}),
         ("annotator.experiments", {"flask", "sqlalchemy", "label_studio_sdk"}),
         ("annotator.simulation", {"flask", "sqlalchemy", "label_studio_sdk"}),
-        ("annotator.cli.main", {"torch", "flask", "label_studio_sdk", "transformers"}),
+        ("annotator.cli.main", {"torch", "flask", "label_studio_sdk", "transformers", "ray"}),
+        ("annotator.services.on_ray", {"ray", "pyarrow", "flask"}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -47,17 +47,3 @@ def train_tiny(tiny_encoder: Path) -> Callable[..., TrainingResult]:
         return train(sentences, options=options, **given)
 
     return run
-
-
-@pytest.fixture
-def still_encoder(tiny_encoder: Path, tmp_path: Path) -> Path:
-    """The tiny encoder without dropout, so that two processes can be compared with one."""
-    folder = tmp_path / "still"
-    folder.mkdir()
-    for file in tiny_encoder.iterdir():
-        (folder / file.name).write_bytes(file.read_bytes())
-    config = (folder / "config.json").read_text(encoding="utf-8")
-    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
-        config = config.replace(f'"{name}": 0.1', f'"{name}": 0.0')
-    (folder / "config.json").write_text(config, encoding="utf-8")
-    return folder

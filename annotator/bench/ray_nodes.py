@@ -1,0 +1,71 @@
+"""A Ray cluster of several nodes on this machine, each a group of processes of its own."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+__all__ = ["RayNodes"]
+
+_STORE_BYTES = 80 * 2**20  # little more than the least that Ray takes
+
+
+class RayNodes:
+    """A head that lends nothing, and nodes that lend one core each. ``close()`` ends all.
+
+    Raises:
+        ConfigError: if Ray is not installed.
+    """
+
+    def __init__(self) -> None:
+        from annotator.cluster import import_ray
+
+        import_ray()
+        os.environ.setdefault("RAY_worker_niceness", "0")  # else workers yield to everything else
+        from ray.cluster_utils import Cluster
+
+        self._nodes: list[Any] = []
+        self._cluster: Any = Cluster(
+            initialize_head=True,
+            head_node_args={
+                "num_cpus": 0,
+                "include_dashboard": False,
+                "object_store_memory": _STORE_BYTES,
+                "_system_config": {  # a lost node is noticed within seconds, not half a minute
+                    "health_check_initial_delay_ms": 2000,
+                    "health_check_period_ms": 1000,
+                    "health_check_failure_threshold": 5,
+                },
+            },
+        )
+
+    @property
+    def address(self) -> str:
+        """Where a driver finds the head."""
+        return str(self._cluster.address)
+
+    def __len__(self) -> int:
+        """Count the nodes beside the head."""
+        return len(self._nodes)
+
+    def fill(self, n: int) -> None:
+        """Start nodes until there are ``n``."""
+        while len(self._nodes) < n:
+            node = self._cluster.add_node(num_cpus=1, object_store_memory=_STORE_BYTES)
+            self._nodes.append(node)
+
+    @property
+    def pids(self) -> list[int]:
+        """The process of each node that is the parent of those that compute there."""
+        return [node.all_processes["raylet"][0].process.pid for node in self._nodes]
+
+    def kill(self, pid: int) -> None:
+        """Kill all processes of the node with this pid, as a power cut would."""
+        node = self._nodes.pop(self.pids.index(pid))
+        self._cluster.remove_node(node, allow_graceful=False)
+
+    def close(self) -> None:
+        """End all nodes. May be called twice."""
+        if self._cluster is not None:
+            self._cluster.shutdown()
+            self._cluster = None
