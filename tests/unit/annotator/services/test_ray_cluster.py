@@ -33,7 +33,7 @@ from db.tables import AcquisitionRow, PredictionRow
 
 pytestmark = [
     pytest.mark.ray,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1200),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),  # of Ray, about itself
 ]
 
@@ -156,7 +156,7 @@ def test_a_node_killed_in_mid_training_costs_no_more_than_the_way_from_the_last_
     two_nodes: RayNodes, still_encoder: Path, tmp_path: Path
 ) -> None:
     settings = TrainingSettings(
-        epochs=100, min_steps=0, batch_size=3, precision="fp32", save_every_s=0.0
+        epochs=50, min_steps=0, batch_size=3, precision="fp32", save_every_s=0.0
     )
     common: dict[str, Any] = {
         "schema": TINY_SCHEMA,
@@ -182,8 +182,8 @@ def test_a_node_killed_in_mid_training_costs_no_more_than_the_way_from_the_last_
 
     train(EIGHT_SENTENCES, folder=tmp_path / "one", **common)
     one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
-    assert steps[0] < 150
-    assert steps[-1] == result.n_steps == 300
+    assert steps[0] < 100
+    assert steps[-1] == result.n_steps == 150
     assert result.resumed_from >= steps[0] - 1
     assert max(float((one[name] - two[name]).abs().max()) for name in one) < 1e-3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "still", "two"]
