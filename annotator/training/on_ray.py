@@ -167,9 +167,10 @@ def _follow(
     from ray.train import TrainingFailedError
 
     try:
-        while not fit.done():
-            wait_for([fit], timeout=_LOOK_S)
-            progress, _ = ray.get(box.read.remote())
+        is_done = False
+        while not is_done:
+            is_done = bool(wait_for([fit], timeout=_LOOK_S).done)  # and then look once more
+            progress, outcome = ray.get(box.read.remote())
             if progress is not None and on_progress is not None:
                 on_progress(progress)
     except BaseException:
@@ -178,7 +179,6 @@ def _follow(
         if not fit.done():
             ray.shutdown()  # ends what waits for a node, and with it the thread that fits
         raise
-    _, outcome = ray.get(box.read.remote())
     if isinstance(outcome, TrainingResult):
         return outcome
     if isinstance(outcome, AnnotatorError):
