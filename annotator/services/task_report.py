@@ -193,7 +193,9 @@ def _stored(
         problems = validate_prediction(
             {"result": one.get("result"), "score": one.get("score")}, text=page, config=config
         )
-        what = f"{one.get('model_version')}, score {one.get('score')}, {_count(one.get('result'))}"
+        place = one.get("score")
+        place = f"{place:.3f}" if isinstance(place, float) else place
+        what = f"{one.get('model_version')}, score {place}, {_count(one.get('result'))}"
         if problems:
             yield Finding(
                 part="predictions",
@@ -236,7 +238,8 @@ def _replay(
         part="replay",
         state="good",
         message=f"{version.name} sees {len(labels[0])} entities and {len(labels[1])} relations in "
-        f"{len(sentences)} sentences; score {prediction['score']:.3f}",
+        f"{len(sentences)} sentences; confidence {prediction['score']:.3f} (a stored score is the "
+        "place in the order)",
     )
     lines = _list(*labels)
     more = [f"{len(lines) - _MOST_LISTED} more"] if len(lines) > _MOST_LISTED else []

@@ -23,8 +23,9 @@ from annotator.domain import Document
 from annotator.formats import read_corpus
 from annotator.services.export import export_gold
 from annotator.services.ingest import ingest_documents
-from annotator.services.publish import publish_version, upload_tasks
+from annotator.services.publish import publish_version
 from annotator.services.queue import QueueSettings
+from annotator.services.upload import upload_tasks
 from annotator.store.versions import ModelVersion
 from annotator.studio.client import StudioClient
 from annotator.studio.codec import labels_to_result, result_to_labels
