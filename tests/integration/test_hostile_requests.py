@@ -20,9 +20,9 @@ class Backend:
     def __init__(self, pid: int, port: int) -> None:
         self._pid, self._port = pid, port
 
-    def post(self, body: bytes) -> tuple[int, dict[str, Any]]:
-        """Ask for predictions with these bytes; return status and answer."""
-        return ask(self._port, "/predict", body, timeout_s=100)
+    def post(self, body: bytes, path: str = "/predict") -> tuple[int, dict[str, Any]]:
+        """Send these bytes, by default to ask for predictions; return status and answer."""
+        return ask(self._port, path, body, timeout_s=100)
 
     @property
     def is_up(self) -> bool:
@@ -91,3 +91,34 @@ def test_a_text_over_the_limit_is_refused_with_the_setting_that_limits_it(served
 
     assert (status, answer["code"]) == (413, "text_too_long")
     assert "max_text_chars" in answer["error"]
+
+
+@pytest.mark.parametrize("path", ["/predict", "/setup", "/webhook"])
+@pytest.mark.parametrize(
+    "body",
+    [b"[" * 1_000_000, b'{"tasks":' * 1_000_000, b'{"score": NaN}', b"\x00" * 1_000],
+    ids=["lists in lists", "objects in objects", "no number", "null bytes"],
+)
+def test_a_body_that_is_no_json_is_refused_with_the_reason(
+    served: Backend, path: str, body: bytes
+) -> None:
+    status, answer = served.post(body, path)
+
+    assert (status, answer["code"]) == (400, "bad_json")
+    assert served.is_up
+
+
+@pytest.mark.parametrize("character", ["\x00", "\ud83d", "\U0010ffff"])
+def test_odd_characters_and_ids_are_answered_like_any_others(
+    served: Backend, character: str
+) -> None:
+    tasks = make_predict(f"Aspirin {character} caused a rash.")
+    tasks["tasks"][0]["id"] = f"7{character}"
+    event = {"action": "TASKS_CREATED", "project": {"id": 5}, "tasks": tasks["tasks"]}
+
+    predicted = served.post(json.dumps(tasks).encode())
+    received = served.post(json.dumps(event).encode(), "/webhook")
+
+    assert (predicted[0], len(predicted[1]["results"])) == (200, 1)
+    assert received[0] == 201
+    assert served.is_up

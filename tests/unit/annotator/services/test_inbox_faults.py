@@ -16,6 +16,7 @@ from annotator.services.labels import SplitRule
 from annotator.store.database import Database
 from annotator.store.inbox import count_events
 from annotator.store.projects import Project
+from annotator.store.tasks import find_task
 from db.tables import WebhookEventRow
 
 SPLIT = SplitRule(holdout_share=0.0, seed=1)
@@ -123,17 +124,20 @@ def test_a_malformed_event_fails_and_is_not_lost(
     assert RASH not in error
 
 
-def test_half_a_surrogate_pair_does_not_hold_up_the_next_event(
-    database: Database, linked: Project, studio: FakeStudio
+@pytest.mark.parametrize("odd", ["\ud83d", "\x00"], ids=["half a pair", "null byte"])
+def test_a_character_that_a_database_refuses_does_not_hold_up_the_next_event(
+    database: Database, linked: Project, studio: FakeStudio, odd: str
 ) -> None:
-    studio.add_task(text="broken \ud83d")
+    studio.add_task(text=f"broken {odd}")
     studio.add_task(text=RASH)
     with contextlib.suppress(InputError):  # PostgreSQL refuses it at the door
         receive(database, studio.events[0])
     receive(database, studio.events[1])
 
-    assert process(database, linked).n_done == 1
+    assert process(database, linked).n_done >= 1  # SQLite takes null bytes
     assert process(database, linked) == InboxReport()
+    with database.read() as session:
+        assert find_task(session, linked.id, studio_id=2).text == RASH
 
 
 def test_an_event_waits_where_the_database_fails(
