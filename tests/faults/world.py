@@ -20,7 +20,7 @@ from typing import Any
 from factories import RASH, TINY_CONFIG_XML
 from reconcile_steps import RESULTS
 from sqlalchemy import text
-from tiny_bert import TINY_SCHEMA, make_tiny_encoder
+from tiny_bert import TINY_SCHEMA, WORDS, make_tiny_encoder
 from training_processes import training_processes
 
 from annotator.errors import AnnotatorError, StoreError
@@ -182,7 +182,8 @@ class FaultWorld:
     def _make_task(self) -> None:
         studio = self.served.studio
         if self._n_open() < MOST_OPEN:
-            studio.add_task(text=f"{RASH} Case {sum(self.n_acts.values())}.")
+            words = " ".join(self.rng.choices(WORDS, k=12))  # few notes are like another
+            studio.add_task(text=f"{RASH} Then {words}.")
 
     def _n_open(self) -> int:
         return sum(not task["annotations"] for task in self.served.studio.tasks(1))
