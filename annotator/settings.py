@@ -117,6 +117,10 @@ class Settings(BaseSettings):
     batch: int = Field(50, ge=1, description="Tasks a selection.")
     per_document: int = Field(3, ge=1, description="Most tasks of one document in a selection.")
 
+    keep_predictions: int = Field(
+        2, ge=1, description="Versions whose predictions are kept: in use, and in use before."
+    )
+
     holdout_share: float = Field(
         0.15, ge=0, lt=1, description="Share of documents drawn into the hold-out."
     )

@@ -26,6 +26,8 @@ class AnnotationRow(Base):
         UniqueConstraint("project_id", "source", "external_id", "revision"),
         CheckConstraint("state IN ('submitted', 'skipped', 'deleted')", name="state"),
         CheckConstraint("source IN ('studio', 'import')", name="source"),
+        # SQLite takes no partial index for what SQLAlchemy writes as "is_current = 1".
+        Index("ix_annotation_region", "document_id", "region_start", "region_end"),
         Index(
             "ix_annotation_current",
             "project_id",

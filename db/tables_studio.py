@@ -15,7 +15,10 @@ __all__ = ["LeaseRow", "PushRow", "QueryChoiceRow", "QueryLogRow", "TaskRow", "W
 
 
 class TaskRow(Base):
-    """A Label Studio task: a whole document, or one of its sentences."""
+    """A Label Studio task: a whole document, or one of its sentences.
+
+    We know it as it was in Label Studio when it last changed at ``seen_at``, by the clock there.
+    """
 
     __tablename__ = "task"
     __table_args__ = (
@@ -30,6 +33,7 @@ class TaskRow(Base):
     document_id: Mapped[int] = mapped_column(ForeignKey("document.id"), index=True)
     sentence_id: Mapped[int | None] = mapped_column(ForeignKey("sentence.id"), index=True)
     state: Mapped[str] = mapped_column(String(20))
+    seen_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
 

@@ -52,6 +52,8 @@ class FakeStudio(StudioClient):
         self.pushes: list[list[dict[str, Any]]] = []
         self.imports: list[list[dict[str, Any]]] = []
         self.down = False
+        self.locked: int | None = None
+        self.sampling = "Uncertainty sampling"
         self.refused_tasks: set[int] = set()
         self._tasks: dict[int, dict[str, Any]] = {}
         self._n_annotations = 0
@@ -72,7 +74,7 @@ class FakeStudio(StudioClient):
             key=LINK.key,
             title="Ward",
             config_xml=self.config_xml,
-            sampling="Uncertainty sampling",
+            sampling=self.sampling,
             model_version=self.model_version,
             task_number=len(self._tasks),
         )
@@ -87,6 +89,21 @@ class FakeStudio(StudioClient):
             for task in self._tasks.values()
             if updated_after is None or datetime.fromisoformat(task["updated_at"]) > updated_after
         ]
+
+    def tasks_of(self, project_id: int, ids: Sequence[int]) -> Iterator[dict[str, Any]]:
+        """Yield these tasks, each as it is when it is asked for."""
+        yield from (task for one in sorted(ids) if (task := self.task(one)))
+
+    def changes(
+        self, project_id: int, *, updated_after: datetime | None = None
+    ) -> Iterator[list[tuple[int, datetime]]]:
+        """Yield pages of two ids and when each task changed last."""
+        changed = list(self.tasks(project_id, updated_after=updated_after))
+        for i in range(0, len(changed), 2):
+            yield [
+                (task["id"], datetime.fromisoformat(task["updated_at"]))
+                for task in changed[i : i + 2]
+            ]
 
     def task(self, task_id: int) -> dict[str, Any] | None:
         """Return one task, None if it is not there."""
@@ -110,6 +127,25 @@ class FakeStudio(StudioClient):
         """Return a task's predictions."""
         self._check()
         return copy.deepcopy(self._tasks[task_id]["predictions"])
+
+    def delete_prediction(self, prediction_id: int) -> None:
+        """Delete a prediction."""
+        self._check()
+        for task in self._tasks.values():
+            task["predictions"] = [p for p in task["predictions"] if p["id"] != prediction_id]
+
+    def next_task(self, project_id: int) -> dict[str, Any] | None:
+        """Serve what somebody opened before, or the lowest score of the selected version."""
+        self._check()
+        open_tasks = [t for t in self._tasks.values() if not t["annotations"]]
+        scored = [
+            (p["score"], t["id"])
+            for t in open_tasks
+            for p in t["predictions"]
+            if p["model_version"] == self.model_version
+        ]
+        first = self.locked or min(scored, default=(0.0, None))[1]
+        return None if first is None else self.task(first)
 
     def push_predictions(self, project_id: int, items: Sequence[Mapping[str, Any]]) -> int:
         """Store predictions, but for those of ``refused_tasks``."""

@@ -69,12 +69,15 @@ def push(home: HomeOption = None, as_json: JsonOption = False) -> None:
         lines.append(f"{published.n_pushed} predictions of {published.version} pushed")
         if not published.selected:
             lines.append("the version is not selected: Label Studio has no prediction of it")
+        if published.next_problem:
+            lines.append(f"warning: {published.next_problem}")
     emit(
         {
             "n_uploaded": n_uploaded,
             "version": published.version if published else None,
             "n_pushed": published.n_pushed if published else 0,
             "selected": published.selected if published else False,
+            "next_problem": published.next_problem if published else None,
         },
         lines,
         as_json=as_json,

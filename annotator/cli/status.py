@@ -49,6 +49,8 @@ def _lines(value: dict[str, Any]) -> list[str]:
     ]
     if shares:
         lines.append(f"people keep    {', '.join(shares)}")
+    if studio["next"] and not studio["next"]["verified"]:
+        lines.append(f"warning        {studio['next']['problem']}")
     if value["label_issues"]:
         kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(value["label_issues"].items()))
         lines.append(f"label issues   {kinds} (column issues of the table annotation)")

@@ -22,6 +22,7 @@ from annotator.services.inbox import process_inbox
 from annotator.services.labels import SplitRule
 from annotator.services.leftovers import sweep_leftovers
 from annotator.services.prune import prune_versions
+from annotator.services.prune_predictions import prune_predictions
 from annotator.services.publish import PublishReport, is_publish_due, publish_version
 from annotator.services.queue import QueueSettings
 from annotator.services.reconcile import PullReport, reconcile
@@ -32,6 +33,7 @@ from annotator.services.upload import has_uploads, upload_tasks
 from annotator.settings import Settings
 from annotator.store.database import Database
 from annotator.store.projects import Project, get_project
+from annotator.store.prune import has_prunable
 from annotator.store.runs import list_runs, reap_runs, submit_run
 from annotator.store.snapshots import n_new_sentences, oldest_new_label
 from annotator.store.versions import ModelVersion, active_version
@@ -205,8 +207,22 @@ class Tender:
             running = list_runs(session, project.id, states=("running",))
         if waiting and not running:
             self.queue.submit(waiting[-1].id)
-        if project.studio is not None and self._is_publish_due(project):
+        if project.studio is None:
+            self._prune_predictions(project, None)
+        elif self._is_publish_due(project) or self._is_prune_due(project):
             self.queue.publish()
+
+    def _is_prune_due(self, project: Project) -> bool:
+        with self.database.read() as session:
+            return has_prunable(session, project.id, keep=self.settings.keep_predictions)
+
+    def _prune_predictions(self, project: Project, client: StudioClient | None) -> None:
+        """Take a little away of what old versions predicted; the next round does more."""
+        report = prune_predictions(
+            self.database, project, client, keep=self.settings.keep_predictions
+        )
+        if not report.is_done:
+            _log.info("predictions.pruned", n_rows=report.n_rows, n_tasks=report.n_tasks)
 
     def _is_publish_due(self, project: Project) -> bool:
         with self.database.read() as session:
@@ -238,6 +254,7 @@ class Tender:
                         lambda: self.predictor(active),
                         queue=queue_settings(self.settings),
                     )
+                    self._prune_predictions(project, client)
             except StudioError as error:
                 _log.warning("publish.failed", error=str(error))
                 return None

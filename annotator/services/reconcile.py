@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,7 +22,14 @@ from annotator.store.projects import (
     save_schema,
     set_pulled,
 )
-from annotator.store.tasks import find_task, known_studio_ids, mark_tasks_deleted, refresh_state
+from annotator.store.tasks import (
+    find_task,
+    known_studio_ids,
+    mark_tasks_deleted,
+    note_seen,
+    refresh_state,
+    seen_tasks,
+)
 from annotator.studio.client import StudioClient
 from annotator.studio.config import LabelConfig, parse_config
 
@@ -51,7 +58,11 @@ def reconcile(
     full: bool = False,
     on_progress: Callable[[int], None] | None = None,
 ) -> PullReport:
-    """Pull every task that changed since the last pull, and find what was deleted.
+    """Pull every task that changed since it was last looked at, and find what was deleted.
+
+    When a task changed last, by Label Studio's word, is stored with it in the transaction that
+    makes it equal. So the many that changed shortly before a pull are not read again by each pull
+    that looks back that far.
 
     Tasks that events have changed here are looked at too: an event that came late may have said
     of a task what is no longer so.
@@ -79,16 +90,20 @@ def reconcile(
         before = get_project(session, project.name)
     since = None if full or before.pulled_until is None else before.pulled_until - _OVERLAP
     pull = _Pull(database, project.id, config, split, started, on_progress)
-    for task in client.tasks(link.project_id, updated_after=since):
-        pull.look_at(task)
+    if since is None:
+        for task in client.tasks(link.project_id):
+            pull.look_at(task)
+    else:
+        for page in client.changes(link.project_id, updated_after=since):
+            pull.newest = max(filter(None, (pull.newest, max(at for _, at in page))))
+            for task in client.tasks_of(link.project_id, _unseen(database, project.id, page)):
+                pull.look_at(task)
     with database.read() as session:  # first ours: what is made meanwhile is not missing there
         known = known_studio_ids(session, project.id)
         touched = touched_tasks(session, project.id, since=(before.pulled_at or started) - _OVERLAP)
     there = client.task_ids(link.project_id)
-    for studio_id in sorted((touched & there) - pull.seen):
-        task_now = client.task(studio_id)
-        if task_now is not None:
-            pull.look_at(task_now)
+    for task in client.tasks_of(link.project_id, list((touched & there) - pull.seen)):
+        pull.look_at(task)
     with database.write() as session:
         n_deleted = mark_tasks_deleted(session, project.id, known - there)
         # A configuration that came meanwhile has asked for another look at all tasks.
@@ -102,6 +117,12 @@ def reconcile(
         n_deleted_annotations=pull.n_gone,
         problems=tuple(pull.problems),
     )
+
+
+def _unseen(database: Database, project_id: int, page: Sequence[tuple[int, datetime]]) -> list[int]:
+    with database.read() as session:
+        seen = seen_tasks(session, project_id, [studio_id for studio_id, _ in page])
+    return [studio_id for studio_id, at in page if seen.get(studio_id) != at]
 
 
 @dataclass
@@ -200,6 +221,7 @@ def _apply(
     )
     if gone or ours.state == "deleted":
         refresh_state(session, ours.id, revive=True)
+    note_seen(session, ours.id, _updated_at(task))
     return news, gone
 
 

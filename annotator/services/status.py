@@ -12,7 +12,7 @@ from annotator.store.documents import count_documents, count_sentences
 from annotator.store.gold import count_gold
 from annotator.store.inbox import count_events
 from annotator.store.leases import holders
-from annotator.store.projects import Project
+from annotator.store.projects import Project, latest_audit
 from annotator.store.queries import queue_head
 from annotator.store.run_log import RunEvent
 from annotator.store.runs import Run, list_runs
@@ -56,6 +56,14 @@ def accepted_shares(database: Database, project: Project) -> dict[str, float | N
         shown = kept + sum(totals.get(f"{kind}_{how}", 0) for how in changed)
         shares[kind] = round(kept / shown, 4) if shown else None
     return shares
+
+
+def _next_to_json(found: tuple[datetime, Any] | None) -> dict[str, Any] | None:
+    """Return what Label Studio served when another version was last selected."""
+    if found is None:
+        return None
+    at, detail = found
+    return {"at": at.isoformat(), "verified": detail["problem"] is None, **detail}
 
 
 def run_to_json(run: Run) -> dict[str, Any]:
@@ -138,6 +146,7 @@ def project_status(
                 "page": studio_page(settings, project),
                 "project": project.studio.project_id if project.studio else None,
                 "pulled_at": project.pulled_at.isoformat() if project.pulled_at else None,
+                "next": _next_to_json(latest_audit(session, project.id, "verify_next")),
             },
         }
     return status

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from annotator.domain import Sentence
 from annotator.errors import ConflictError
-from db.tables import AnnotationRow, DocumentRow, SentenceRow, TaskRow
+from db.tables import AnnotationRow, DocumentRow, ProjectRow, SentenceRow, TaskRow
 
 __all__ = [
     "FORMER",
@@ -22,6 +22,7 @@ __all__ = [
     "StoredSentence",
     "add_documents",
     "count_documents",
+    "count_rows_of",
     "count_sentences",
     "documents_without_task",
     "find_document",
@@ -338,7 +339,21 @@ def count_documents(session: Session, project_id: int) -> dict[str, int]:
 
 def count_sentences(session: Session, project_id: int) -> int:
     """Count all sentences of a project."""
-    return session.scalar(select(func.count()).where(SentenceRow.project_id == project_id)) or 0
+    return count_rows_of(session, project_id, SentenceRow)
+
+
+def count_rows_of(
+    session: Session, project_id: int, table: type[SentenceRow] | type[TaskRow]
+) -> int:
+    """Count the rows of a project (store-internal).
+
+    Where there is one project they are all rows, which SQLite counts ten times as fast.
+    """
+    query = select(func.count()).select_from(table)
+    others = select(ProjectRow.id).where(ProjectRow.id != project_id).limit(1)
+    if session.scalar(others) is not None:
+        query = query.where(table.project_id == project_id)
+    return session.scalar(query) or 0
 
 
 def iter_documents(session: Session, project_id: int) -> Iterator[StoredDocument]:

@@ -23,6 +23,7 @@ __all__ = [
     "current_schema",
     "ensure_project",
     "get_project",
+    "latest_audit",
     "link_studio",
     "save_schema",
     "set_pulled",
@@ -189,6 +190,17 @@ def save_schema(
     )
     session.flush()
     return True
+
+
+def latest_audit(session: Session, project_id: int, action: str) -> tuple[datetime, Any] | None:
+    """Return when something was last done, and its detail; None if it never was."""
+    row = session.scalar(
+        select(AuditRow)
+        .where(AuditRow.project_id == project_id, AuditRow.action == action)
+        .order_by(AuditRow.id.desc())
+        .limit(1)
+    )
+    return None if row is None else (row.at, row.detail)
 
 
 def audit(session: Session, project_id: int, *, actor: str, action: str, **detail: Any) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Select, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from annotator.store.documents import StoredSentence, stored_sentence
+from annotator.store.documents import StoredSentence, count_rows_of, stored_sentence
 from db.inserts import insert_new
 from db.tables import AnnotationRow, DocumentRow, PushRow, SentenceRow, TaskRow
 
@@ -26,9 +26,11 @@ __all__ = [
     "known_studio_ids",
     "mark_tasks_deleted",
     "move_task",
+    "note_seen",
     "open_tasks",
     "record_pushes",
     "refresh_state",
+    "seen_tasks",
     "task_by_id",
     "unpushed_task_ids",
 ]
@@ -192,6 +194,28 @@ def known_studio_ids(session: Session, project_id: int) -> set[int]:
     )
 
 
+def note_seen(session: Session, task_id: int, at: datetime | None) -> None:
+    """Note that we know a task as it is in Label Studio since it changed there at ``at``."""
+    session.get_one(TaskRow, task_id).seen_at = at
+
+
+def seen_tasks(
+    session: Session, project_id: int, studio_ids: Sequence[int]
+) -> dict[int, datetime | None]:
+    """Return what ``note_seen`` noted of these tasks, by Label Studio's id; of none deleted."""
+    found: dict[int, datetime | None] = {}
+    for i in range(0, len(studio_ids), _CHUNK):
+        rows = session.execute(
+            select(TaskRow.studio_id, TaskRow.seen_at).where(
+                TaskRow.project_id == project_id,
+                TaskRow.studio_id.in_(studio_ids[i : i + _CHUNK]),
+                TaskRow.state != "deleted",
+            )
+        )
+        found.update({row[0]: row[1] for row in rows})
+    return found
+
+
 def refresh_state(session: Session, task_id: int, *, revive: bool = False) -> str:
     """Derive a task's state from its annotations and store it.
 
@@ -290,13 +314,15 @@ def open_tasks(
 
 def count_tasks(session: Session, project_id: int) -> dict[str, int]:
     """Count tasks by state."""
+    done = ("labelled", "skipped", "deleted")  # the few; the others are open
     rows = session.execute(
         select(TaskRow.state, func.count())
-        .where(TaskRow.project_id == project_id)
+        .where(TaskRow.project_id == project_id, TaskRow.state.in_(done))
         .group_by(TaskRow.state)
     )
-    empty = dict.fromkeys(("open", "labelled", "skipped", "deleted"), 0)
-    return empty | {row[0]: row[1] for row in rows}
+    counts = {"open": 0} | dict.fromkeys(done, 0) | {row[0]: row[1] for row in rows}
+    counts["open"] = count_rows_of(session, project_id, TaskRow) - sum(counts.values())
+    return counts
 
 
 def has_unpushed(session: Session, project_id: int, *, version_id: int) -> bool:
@@ -345,7 +371,7 @@ def move_task(session: Session, task_id: int, *, document_id: int, sentence_id: 
     """Point a task whose text was edited at another document."""
     row = session.get_one(TaskRow, task_id)
     row.document_id, row.sentence_id = document_id, sentence_id
-    row.updated_at = datetime.now(UTC)
+    row.seen_at, row.updated_at = None, datetime.now(UTC)
 
 
 def has_pushes(session: Session, version_id: int) -> bool:

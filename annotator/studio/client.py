@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from types import TracebackType
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ __all__ = ["StudioClient", "StudioProject"]
 
 _LONG_TIMEOUT_S: Final = 300.0
 _IDS_PER_PAGE: Final = 10_000
+_TASKS_PER_PAGE: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +169,39 @@ class StudioClient:
         params = {"fields": "all", "page_size": page_size}
         yield from self._pages(project_id, items, params=params)
 
+    def tasks_of(self, project_id: int, ids: Sequence[int]) -> Iterator[dict[str, Any]]:
+        """Yield these tasks as ``tasks`` does, those that are there.
+
+        Ids that lie close together come by pages, others one by one.
+        """
+        wanted = sorted(set(ids))
+        params = {"fields": "all", "page_size": _TASKS_PER_PAGE}
+        for i in range(0, len(wanted), _TASKS_PER_PAGE):
+            part = set(wanted[i : i + _TASKS_PER_PAGE])
+            if max(part) - min(part) < 2 * len(part):
+                within = [_filter("id", "Number", max(part) + 1, operator="less")]
+                pages = self._pages(project_id, within, params=params, after=min(part) - 1)
+                yield from (task for task in pages if int(task["id"]) in part)
+            else:
+                yield from (found for one in sorted(part) if (found := self.task(one)))
+
+    def changes(
+        self, project_id: int, *, updated_after: datetime | None = None
+    ) -> Iterator[list[tuple[int, datetime]]]:
+        """Yield the ids of tasks and when each changed last, in large pages, without contents.
+
+        Args:
+            project_id: The project.
+            updated_after: As for ``tasks``.
+        """
+        items = []
+        if updated_after is not None:
+            items.append(_filter("updated_at", "Datetime", _studio_time(updated_after)))
+        params = {"fields": "task_only", "include": "id,updated_at", "page_size": _IDS_PER_PAGE}
+        tasks = self._pages(project_id, items, params=params)
+        while page := list(islice(tasks, _IDS_PER_PAGE)):
+            yield [(int(t["id"]), datetime.fromisoformat(str(t["updated_at"]))) for t in page]
+
     def task_ids(self, project_id: int) -> set[int]:
         """Return the ids of all tasks of a project, without their contents."""
         params = {"fields": "task_only", "include": "id", "page_size": _IDS_PER_PAGE}
@@ -193,6 +228,11 @@ class StudioClient:
         """Return the stored predictions of one task."""
         what = f"read the predictions of task {task_id}"
         return self._api.call_list("GET", "api/predictions", attempt=what, params={"task": task_id})
+
+    def delete_prediction(self, prediction_id: int) -> None:
+        """Delete one stored prediction; an annotation that began with it loses that link."""
+        what = f"delete prediction {prediction_id}"
+        self._delete(f"api/predictions/{prediction_id}/", attempt=what)
 
     def push_predictions(self, project_id: int, items: Sequence[Mapping[str, Any]]) -> int:
         """Store predictions (``task``, ``score``, ``model_version``, ``result``) in one request.
@@ -307,11 +347,16 @@ class StudioClient:
         self._api.call("DELETE", path, attempt=attempt, repeatable=True, missing_ok=True)
 
     def _pages(
-        self, project_id: int, items: Sequence[Mapping[str, Any]], *, params: Mapping[str, Any]
+        self,
+        project_id: int,
+        items: Sequence[Mapping[str, Any]],
+        *,
+        params: Mapping[str, Any],
+        after: int = 0,
     ) -> Iterator[dict[str, Any]]:
         """Yield tasks by ascending id, each request beginning after the last id seen."""
         what = f"list the tasks of project {project_id}"
-        last_id = 0
+        last_id = after
         while True:
             query = {
                 "filters": {
@@ -348,9 +393,11 @@ def _project(answer: Mapping[str, Any]) -> StudioProject:
     )
 
 
-def _filter(field: str, kind: str, value: int | str) -> dict[str, Any]:
+def _filter(
+    field: str, kind: str, value: int | str, *, operator: str = "greater"
+) -> dict[str, Any]:
     name = f"filter:tasks:{field}"
-    return {"filter": name, "operator": "greater", "type": kind, "value": value}
+    return {"filter": name, "operator": operator, "type": kind, "value": value}
 
 
 def _studio_time(moment: datetime) -> str:

@@ -195,6 +195,33 @@ def test_only_changed_tasks_are_pulled(client: StudioClient, project: StudioProj
     assert list(client.tasks(project.id, updated_after=moment + timedelta(hours=1))) == []
 
 
+def test_ids_and_times_of_change_come_without_the_tasks(
+    client: StudioClient, project: StudioProject
+) -> None:
+    ids = client.import_tasks(project.id, [{"text": f"aspirin {i}"} for i in range(5)])
+    tasks = {task["id"]: task["updated_at"] for task in client.tasks(project.id)}
+
+    (page,) = client.changes(project.id)
+
+    assert page == [(i, datetime.fromisoformat(tasks[i])) for i in ids]
+    later = max(at for _, at in page) + timedelta(hours=1)
+    assert list(client.changes(project.id, updated_after=later)) == []
+
+
+def test_tasks_that_are_named_come_whole_by_page_or_alone(
+    client: StudioClient, project: StudioProject
+) -> None:
+    ids = client.import_tasks(project.id, [{"text": f"aspirin {i}"} for i in range(8)])
+    whole = {task["id"]: task for task in client.tasks(project.id)}
+
+    near = list(client.tasks_of(project.id, ids[2:5]))
+    far = list(client.tasks_of(project.id, [ids[0], ids[7], ids[7] + 1000]))
+
+    assert near == [whole[i] for i in ids[2:5]]
+    assert [task["id"] for task in far] == [ids[0], ids[7]]
+    assert all(task["annotations"] == task["predictions"] == [] for task in far)
+
+
 def test_a_selected_version_serves_its_lowest_score_first(
     client: StudioClient, project: StudioProject
 ) -> None:

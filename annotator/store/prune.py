@@ -1,0 +1,87 @@
+"""What old versions left behind, found and deleted by keys, a bounded number of rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from annotator.store.versions import ModelVersion, list_versions
+from db.tables import AcquisitionRow, AnnotationRow, PredictionRow, PushRow, TaskRow
+
+__all__ = [
+    "delete_predictions",
+    "forget_pushes",
+    "has_prunable",
+    "parent_predictions",
+    "pushed_tasks",
+    "versions_to_prune",
+]
+
+_CHUNK = 500
+
+
+def versions_to_prune(session: Session, project_id: int, *, keep: int) -> list[ModelVersion]:
+    """Return retired versions but for those that were in use last, ``keep`` less the active one.
+
+    In the order in which a rollback would choose them, the last one first.
+    """
+    retired = [
+        version
+        for version in list_versions(session, project_id)
+        if version.state == "retired" and version.promoted_at is not None
+    ]
+    by_use = sorted(retired, key=lambda v: (v.promoted_at, v.id), reverse=True)
+    return by_use[max(keep - 1, 0) :][::-1]
+
+
+def has_prunable(session: Session, project_id: int, *, keep: int) -> bool:
+    """Tell whether an old version has left anything behind."""
+    return any(
+        session.scalar(select(table.id).where(table.version_id == version.id).limit(1)) is not None
+        for version in versions_to_prune(session, project_id, keep=keep)
+        for table in (PushRow, AcquisitionRow, PredictionRow)
+    )
+
+
+def delete_predictions(session: Session, version_id: int, *, limit: int) -> int:
+    """Delete utilities, then predictions of a version; return how many rows, 0 if none is left."""
+    n = 0
+    for table in (AcquisitionRow, PredictionRow):
+        query = select(table.id).where(table.version_id == version_id).limit(limit - n)
+        ids = list(session.scalars(query)) if n < limit else []
+        for i in range(0, len(ids), _CHUNK):
+            session.execute(delete(table).where(table.id.in_(ids[i : i + _CHUNK])))
+        n += len(ids)
+    return n
+
+
+def pushed_tasks(session: Session, version_id: int, *, limit: int) -> dict[int, int]:
+    """Return tasks that Label Studio has a prediction of this version for: own ids and its ids."""
+    rows = session.execute(
+        select(TaskRow.id, TaskRow.studio_id)
+        .join(PushRow, PushRow.task_id == TaskRow.id)
+        .where(PushRow.version_id == version_id)
+        .order_by(PushRow.task_id)
+        .limit(limit)
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def forget_pushes(session: Session, version_id: int, task_ids: Sequence[int]) -> None:
+    """Note that Label Studio no longer has this version's predictions of these tasks."""
+    for i in range(0, len(task_ids), _CHUNK):
+        session.execute(
+            delete(PushRow).where(
+                PushRow.version_id == version_id, PushRow.task_id.in_(task_ids[i : i + _CHUNK])
+            )
+        )
+
+
+def parent_predictions(session: Session, task_id: int) -> set[int]:
+    """Return Label Studio's ids of the predictions that a task's annotations began with."""
+    found = session.scalars(
+        select(AnnotationRow.parent_prediction).where(AnnotationRow.task_id == task_id)
+    )
+    return {one for one in found if one is not None}
