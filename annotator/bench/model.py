@@ -21,7 +21,7 @@ from annotator.model import JointModel, load_checkpoint
 from annotator.text import align_document
 from annotator.training import TrainingProgress, TrainingSettings, train
 
-__all__ = ["ModelBenchPlan", "bench_model"]
+__all__ = ["ModelBenchPlan", "bench_model", "fit_model"]
 
 _EPOCHS = 6
 _SEED = 0
@@ -74,7 +74,7 @@ def bench_model(
     _check(learnt, held_out, schema)
     everything = [*learnt, *held_out]
     if plan.model is None:
-        model, gold = _fit(learnt, schema, plan, report), held_out
+        model, gold = fit_model(learnt, schema, plan, report), held_out
     else:
         model, gold = load_checkpoint(plan.model, device=plan.device), everything
     words = list(islice(cycle([s.words for s in everything]), plan.n_sentences))
@@ -139,12 +139,14 @@ def _sentences(documents: Iterable[Document]) -> list[TaggedSentence]:
     return [s for d in documents for s in align_document(d).sentences if s.words]
 
 
-def _fit(
+def fit_model(
     sentences: Sequence[TaggedSentence],
     schema: LabelSchema,
     plan: ModelBenchPlan,
     report: Report,
 ) -> JointModel:
+    """Train a model for a few epochs: one that sees something."""
+
     def advance(progress: TrainingProgress) -> None:
         report("fit", progress.step, progress.n_steps)
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from annotator.cli.bench_growth import growth
+from annotator.cli.bench_pool import select, store
 from annotator.cli.project import JsonOption, emit, progress_bar
 
 __all__ = ["register"]
@@ -167,52 +168,6 @@ def push(
     )
 
 
-@bench.command("store")
-def store(
-    n_sentences: Annotated[
-        int, typer.Option("--n", min=10, help="Sentences of the pool, each a task.")
-    ] = 1_000_000,
-    database_url: Annotated[
-        str | None,
-        typer.Option("--database-url", help="An empty database [default: a SQLite file]."),
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Import, score and order a large pool; time the next batch and the status page.
-
-    Texts and scores are generated. A million takes minutes and some GB of disk, in a temporary
-    folder or in the database that is named: it must be empty, and the rows stay in it.
-
-    Example: annotator bench store --n 100000 --json
-    """
-    import tempfile
-
-    from annotator.bench.store import StoreBenchPlan, bench_store
-
-    plan = StoreBenchPlan(n_sentences=n_sentences, database_url=database_url)
-    with progress_bar("bench") as advance, tempfile.TemporaryDirectory() as folder:
-        value = bench_store(
-            plan,
-            home=Path(folder) / "bench",
-            report=lambda what, done, total: advance(done, total, what),
-        )
-    shown = ["--database-url", "URL"] if database_url else []  # it may hold a password
-    value["command"] = shlex.join(
-        ["annotator", "bench", "store", "--n", str(n_sentences), *shown, "--json"]
-    )
-    emit(
-        value,
-        [
-            f"{value['n_sentences']} sentences on {value['engine']}",
-            f"next batch     {value['next_batch_s']:.2f} s",
-            f"status         {value['status_s']:.2f} s",
-            f"import         {value['ingest_per_s']} sentences/s",
-            f"memory         {value['rss_growth_mb']:.0f} MB more than after the first 20,000",
-        ],
-        as_json=as_json,
-    )
-
-
 @bench.command("engine")
 def engine(
     encoder: Annotated[
@@ -269,6 +224,10 @@ def _engine_lines(value: dict[str, Any]) -> list[str]:
 
 
 bench.command("growth")(growth)
+bench.command("store")(store)
+bench.command("select")(select)
+bench.command("store")(store)
+bench.command("select")(select)
 
 
 def _backend_lines(value: dict[str, Any]) -> list[str]:

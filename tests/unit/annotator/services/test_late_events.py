@@ -59,7 +59,7 @@ def test_an_annotation_heard_of_after_it_was_deleted_goes_with_the_next_pull(
     report = pull()
 
     assert ours(database, linked) == theirs(studio)
-    assert (report.n_tasks, report.n_deleted_annotations) == (2, 1)
+    assert (report.n_tasks, report.n_deleted_annotations) == (1, 1)
 
 
 def test_a_task_whose_id_was_given_again_comes_back_after_a_late_event(
