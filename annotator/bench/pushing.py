@@ -47,7 +47,7 @@ class PushBenchPlan:
 def bench_push(
     documents: Sequence[Document], plan: PushBenchPlan, *, home: Path, report: Report
 ) -> dict[str, Any]:
-    """Upload and push, kill the push, push again, and count what Label Studio has.
+    """Upload and push, kill the push, push again, count what Label Studio has, and go back.
 
     Args:
         documents: Labelled documents: the model learns from them, the tasks are their sentences,
@@ -79,6 +79,8 @@ def bench_push(
                 report("push again", 0, 1)
                 again_s = _push(served, "push-again")
                 found = _count(served, client, number)
+                report("train another version, go back to the first", 0, 1)
+                back = _roll_back(served, client, number)
     finally:
         server.stop()
     return {
@@ -87,6 +89,7 @@ def bench_push(
         "rest_s": round(rest_s, 1),
         "again_s": round(again_s, 1),
         **found,
+        **back,
         "encoder": plan.encoder,
         **machine,
     }
@@ -151,6 +154,23 @@ def _push(served: ServedProject, name: str) -> float:
     started = time.monotonic()
     served.commands.run(name, "push")
     return time.monotonic() - started
+
+
+def _roll_back(served: ServedProject, client: StudioClient, number: int) -> dict[str, Any]:
+    """Publish another version, go back to the one before; time both, from command to selection."""
+    first = _active(served).name
+    served.train_again()
+    another_s = _push(served, "push-another")
+    started = time.monotonic()
+    served.commands.run("rollback", "rollback")
+    back_s = time.monotonic() - started + _push(served, "push-back")
+    predictions = [len(task["predictions"]) for task in client.tasks(number)]
+    return {
+        "another_s": round(another_s, 1),
+        "rollback_s": round(back_s, 1),
+        "n_predictions_rolled_back": sum(predictions),
+        "rolled_back": client.project(number).model_version == first,
+    }
 
 
 def _count(served: ServedProject, client: StudioClient, number: int) -> dict[str, Any]:

@@ -79,6 +79,12 @@ class ServedProject:
         """Train a model in a minute or less, and make it the active one."""
         self.commands.run("training", "retrain", "--wait", environment=_SHORT)
 
+    def train_again(self) -> None:
+        """Train another version of the same labels and put it into use."""
+        self.commands.run(
+            "training-again", "retrain", "--wait", "--again", "--force", environment=_SHORT
+        )
+
     def serve(self) -> Caller:
         """Start the backend; return when it has loaded its model."""
         port = free_port("127.0.0.1")

@@ -47,3 +47,8 @@ def test_a_push_that_was_killed_is_taken_up_and_repeated_without_doubles(
 
 def test_the_version_that_was_pushed_is_the_one_that_is_shown(pushed: dict[str, Any]) -> None:
     assert pushed["selected"] is True
+
+
+def test_going_back_to_the_version_before_sends_nothing(pushed: dict[str, Any]) -> None:
+    assert pushed["rolled_back"] is True
+    assert pushed["n_predictions_rolled_back"] == 2 * 2300
