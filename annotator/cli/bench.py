@@ -226,8 +226,6 @@ def _engine_lines(value: dict[str, Any]) -> list[str]:
 bench.command("growth")(growth)
 bench.command("store")(store)
 bench.command("select")(select)
-bench.command("store")(store)
-bench.command("select")(select)
 
 
 def _backend_lines(value: dict[str, Any]) -> list[str]:
