@@ -47,6 +47,8 @@ def retrain(
 
     with open_project(home) as opened:
         with opened.database.write() as session:
+            # One whose process was killed waits again: it is taken up, not another one begun.
+            reap_runs(session, max_attempts=opened.settings.max_attempts)
             asked = submit_training(
                 session,
                 opened.project.id,

@@ -112,6 +112,7 @@ def test_fresh_processes_and_a_killed_one_end_with_the_same_weights(
     monkeypatch.setenv("ANNOTATOR_SAVE_EVERY_S", "0.2")
     killed = start(settings)
     kill_in_mid_run(settings, killed, 3)
+    time.sleep(3.5)  # until its lease is over
     third = finish(start(settings))  # the run that was left is taken up again
 
     names = [found["version"] for found in (first, second, third)]
