@@ -28,6 +28,7 @@ from annotator.training.on_ray import train_on_ray
 __all__ = ["RayEngine"]
 
 _ROUND = 256  # shards that are handed to the cluster at a time: some 50 MB of text
+_MAX_DEATHS = 2  # of processes that have not loaded their model yet, one after the other
 _BATCH = 1024  # sentences a call of a model; a shard that is no longer than this is one call
 
 
@@ -98,7 +99,9 @@ class RayEngine:
         from ray.exceptions import RayError
 
         logging.getLogger("ray.data").setLevel(logging.ERROR)  # set anew by its import
-        DataContext.get_current().enable_progress_bars = False
+        context = DataContext.get_current()
+        context.enable_progress_bars = False
+        context.max_consecutive_actor_init_deaths = _MAX_DEATHS
         model = {"folder": version.folder, "sha256": version.sha256, "precision": self.precision}
         tables = [pyarrow.Table.from_pylist([_to_row(text) for text in shard]) for shard in shards]
         scored = from_arrow(tables).map_batches(
