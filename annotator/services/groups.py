@@ -17,6 +17,7 @@ from annotator.store.groups import (
     add_alias,
     add_bands,
     assign_group,
+    crowded_groups,
     find_by_bands,
     have_labels,
     lock_groups,
@@ -28,11 +29,12 @@ from annotator.store.groups import (
     ungrouped_documents,
 )
 from annotator.store.projects import audit
-from annotator.text.duplicates import DuplicateIndex, Sketch, sketch_texts
+from annotator.text.duplicates import MOST_A_BAND, DuplicateIndex, Sketch, sketch_texts
 
 __all__ = ["Arrival", "Placement", "group_stored_documents", "place_documents", "remember_places"]
 
 _MOST_MEMBERS = 100
+_MOST_GROUPS = 16
 _MAX_KEY = 400
 _CHUNK = 200
 
@@ -138,7 +140,10 @@ class _Placing:
         own = {_key(arrival.group) for arrival in arrivals}
         became = resolve_aliases(session, project_id, own)
         near = find_by_bands(
-            session, project_id, (band for sketch in sketches for band in sketch.bands)
+            session,
+            project_id,
+            (band for sketch in sketches for band in sketch.bands),
+            most=MOST_A_BAND,
         )
         groups = {*(became.get(key, key) for key in own), *(text.group for text in near)}
         placing = cls(
@@ -189,15 +194,16 @@ class _Placing:
         near = {self._now(name) for name in self.index.find(sketch)}
         # Of a large group the index has few documents; the like of this one may be another.
         doubtful = {self._now(name) for name in self.index.candidates(sketch)} - near
-        for group in doubtful - self.widened:
-            self.widened.add(group)
+        unknown = doubtful - self.widened
+        self.widened |= unknown
+        for group in crowded_groups(self.session, self.project_id, unknown, most=_MOST_GROUPS):
             texts = [
                 m.text
                 for m in members_of(self.session, self.project_id, group, limit=_MOST_MEMBERS)
             ]
             for other in sketch_texts(texts):
                 self.index.add(group, other)
-        if doubtful:
+        if unknown:
             near = {self._now(name) for name in self.index.find(sketch)}
         return near
 

@@ -17,6 +17,7 @@ __all__ = [
     "add_bands",
     "assign_group",
     "count_groups",
+    "crowded_groups",
     "find_by_bands",
     "group_of",
     "have_labels",
@@ -91,19 +92,47 @@ def sides_of(session: Session, project_id: int, groups: Iterable[str]) -> dict[s
     return found
 
 
-def find_by_bands(session: Session, project_id: int, bands: Iterable[int]) -> list[GroupedText]:
-    """Return the documents that are stored under any of these bands."""
+def find_by_bands(
+    session: Session, project_id: int, bands: Iterable[int], *, most: int
+) -> list[GroupedText]:
+    """Return the documents that are under any of these bands, the ``most`` newest of each."""
     found: dict[int, GroupedText] = {}
     for part in _chunks(set(bands)):
-        rows = session.execute(
-            select(DocumentRow.id, DocumentRow.group_key, DocumentRow.text)
-            .join(DocumentBandRow, DocumentBandRow.document_id == DocumentRow.id)
+        age = func.row_number().over(
+            partition_by=DocumentBandRow.band, order_by=DocumentBandRow.document_id.desc()
+        )
+        banded = (
+            select(DocumentBandRow.document_id, age.label("age"))
             .where(DocumentBandRow.project_id == project_id, DocumentBandRow.band.in_(part))
+            .subquery()
+        )
+        newest = select(banded.c.document_id).where(banded.c.age <= most)
+        rows = session.execute(
+            select(DocumentRow.id, DocumentRow.group_key, DocumentRow.text).where(
+                DocumentRow.id.in_(newest)
+            )
         )
         found |= {
             row[0]: GroupedText(document_id=row[0], group=str(row[1]), text=row[2]) for row in rows
         }
     return [found[i] for i in sorted(found)]
+
+
+def crowded_groups(
+    session: Session, project_id: int, groups: Iterable[str], *, most: int
+) -> list[str]:
+    """Return those of these groups that hold several documents, the ``most`` largest."""
+    n = func.count(DocumentRow.id)
+    found: list[tuple[int, str]] = []
+    for part in _chunks(set(groups)):
+        rows = session.execute(
+            select(n, DocumentRow.group_key)
+            .where(DocumentRow.project_id == project_id, DocumentRow.group_key.in_(part))
+            .group_by(DocumentRow.group_key)
+            .having(n > 1)
+        )
+        found += [(row[0], str(row[1])) for row in rows]
+    return [group for _, group in sorted(found, reverse=True)[:most]]
 
 
 def members_of(session: Session, project_id: int, group: str, *, limit: int) -> list[GroupedText]:

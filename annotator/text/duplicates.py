@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "MIN_WORDS",
+    "MOST_A_BAND",
     "NEAR",
     "N_BANDS",
     "DuplicateIndex",
@@ -30,6 +32,7 @@ __all__ = [
 NEAR = 0.7
 MIN_WORDS = 5  # shorter texts ("No complaints.") recur by nature and say nothing of their source
 N_BANDS = 8
+MOST_A_BAND = 32  # texts of one band that are looked at: more share boilerplate, not their source
 _ROWS = 3  # hashes a band: P(candidate) = 1 - (1 - J^3)^8, 0.997 at J = 0.8 and 0.008 at J = 0.1
 _SHINGLE = 3
 
@@ -54,8 +57,8 @@ class Sketch:
     """What is compared of a text.
 
     Attributes:
-        shingles: Hashes of its runs of three words, in order; empty for a text too short to have
-            near-duplicates. Shape ``(shingles,)``, uint64.
+        shingles: Hashes of its different runs of three words, rising; empty for a text too short
+            to have near-duplicates. Shape ``(shingles,)``, uint64.
         bands: ``N_BANDS`` signed 64-bit numbers; none for a text that is too short.
     """
 
@@ -92,7 +95,7 @@ def sketch_texts(texts: Sequence[str]) -> list[Sketch]:
 
 
 def _sketch(shingles: _Hashes, bands: Sequence[int]) -> Sketch:
-    return Sketch(shingles=shingles, bands=tuple(bands))
+    return Sketch(shingles=np.unique(shingles), bands=tuple(bands))
 
 
 def _shingle(words: _Hashes) -> _Hashes:
@@ -123,21 +126,25 @@ def similarity(one: Sketch, other: Sketch) -> float:
     """Return the Jaccard similarity of two texts' shingles; 0 if either text is too short."""
     if not len(one.shingles) or not len(other.shingles):
         return 0.0
-    a, b = np.unique(one.shingles), np.unique(other.shingles)
-    shared = len(np.intersect1d(a, b, assume_unique=True))
-    return shared / (len(a) + len(b) - shared)
+    shared = len(np.intersect1d(one.shingles, other.shingles, assume_unique=True))
+    return shared / (len(one.shingles) + len(other.shingles) - shared)
 
 
 class DuplicateIndex:
-    """Finds the near-duplicates of a text among those that were added, by the names they bear."""
+    """Finds the near-duplicates of a text among those that were added, by the names they bear.
+
+    Of each band it knows the ``MOST_A_BAND`` newest texts, so that a search costs the same however
+    many begin with one letterhead.
+    """
 
     def __init__(self) -> None:
-        self._bands: dict[int, list[tuple[str, Sketch]]] = {}
+        self._bands: dict[int, deque[tuple[str, Sketch]]] = {}
 
     def add(self, name: str, sketch: Sketch) -> None:
         """Add a text; several may bear one name."""
         for band in sketch.bands:
-            self._bands.setdefault(band, []).append((name, sketch))
+            texts = self._bands.setdefault(band, deque(maxlen=MOST_A_BAND))
+            texts.append((name, sketch))
 
     def candidates(self, sketch: Sketch) -> set[str]:
         """Return the names of texts that share a band with this one."""

@@ -11,8 +11,9 @@ from annotator.services.ingest import IngestReport, ingest_documents, store_docu
 from annotator.store.database import Database
 from annotator.store.documents import find_document, iter_documents
 from annotator.store.gold import gold_units
-from annotator.store.groups import group_of
+from annotator.store.groups import find_by_bands, group_of
 from annotator.store.projects import Project
+from annotator.text.duplicates import sketch_texts
 
 WORDS = [f"w{i}" for i in range(60)]
 NOTE = " ".join(WORDS)
@@ -165,6 +166,22 @@ def test_a_task_of_label_studio_joins_its_near_duplicates(
         assert find_document(session, linked.id, "a") is not None
     assert set(stored.values()) == {"holdout"}
     assert any(name.startswith(f"studio-{task}-") for name in stored)
+
+
+def test_of_many_notes_with_one_letterhead_the_newest_of_a_band_are_looked_at(
+    database: Database, project: Project
+) -> None:
+    letterhead = " ".join(WORDS)
+    notes = {f"n{i}": f"{letterhead} {' '.join(f'{i}x{k}' for k in range(40))}" for i in range(60)}
+    bring(database, project, **notes)
+    (sketch,) = sketch_texts([notes["n59"]])
+
+    with database.read() as session:
+        found = find_by_bands(session, project.id, sketch.bands[:1], most=5)
+        everything = find_by_bands(session, project.id, sketch.bands, most=1_000)
+
+    assert len(found) <= 5 < len(everything)
+    assert "n59" in {text.group for text in found}
 
 
 def test_another_project_has_groups_of_its_own(database: Database, project: Project) -> None:

@@ -6,7 +6,14 @@ import sys
 import numpy as np
 import pytest
 
-from annotator.text.duplicates import NEAR, DuplicateIndex, similarity, sketch_texts
+from annotator.text.duplicates import (
+    MOST_A_BAND,
+    N_BANDS,
+    NEAR,
+    DuplicateIndex,
+    similarity,
+    sketch_texts,
+)
 
 NOTE = (
     "On arrival BP 158/94, HR 104 irregular, SpO2 89 % on air. A chest X-ray shows bilateral "
@@ -75,6 +82,19 @@ def test_texts_that_only_look_alike_are_no_near_duplicates(text: str, other: str
     index.add("first", stored)
 
     assert list(index.find(new)) == []
+
+
+def test_however_many_texts_share_a_letterhead_few_are_looked_at_and_the_like_is_found() -> None:
+    letterhead = " ".join(f"h{i}" for i in range(40))
+    texts = [f"{letterhead} {' '.join(f'n{i}x{k}' for k in range(30))}" for i in range(600)]
+    index = DuplicateIndex()
+    for i, sketch in enumerate(sketch_texts(texts)):
+        index.add(str(i), sketch)
+
+    (again,) = sketch_texts([texts[3].replace("n3x29", "changed")])
+
+    assert len(index.candidates(again)) <= N_BANDS * MOST_A_BAND
+    assert list(index.find(again)) == ["3"]
 
 
 def test_a_text_has_the_same_bands_in_any_company() -> None:
