@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from annotator.errors import ConfigError
 __all__ = ["OWN_CLUSTER", "Share", "import_ray", "joined", "plan_share"]
 
 OWN_CLUSTER = "local"  # an address at which Ray starts a cluster of this machine alone
+_KNOCK_S = 5.0
 _QUIET = ("ray", "ray.data", "ray.train")
 
 
@@ -48,6 +50,7 @@ def joined(address: str) -> Iterator[Any]:
         return
     options: dict[str, Any] = {"include_dashboard": False} if address == OWN_CLUSTER else {}
     try:
+        _knock(address)  # Ray itself waits for minutes
         ray.init(
             address=address,
             namespace="annotator",
@@ -55,7 +58,7 @@ def joined(address: str) -> Iterator[Any]:
             log_to_driver=False,
             **options,
         )
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise ConfigError(
             f"no Ray cluster that fits answers at {address} ({type(error).__name__}): this machine "
             "must be one of its nodes, with the same Python and Ray; see docs/howto/cluster.md"
@@ -87,6 +90,12 @@ def import_ray() -> Any:
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     return ray
+
+
+def _knock(address: str) -> None:
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
 
 
 def plan_share(nodes: Sequence[dict[str, float]], *, n: int, device: str) -> Share:

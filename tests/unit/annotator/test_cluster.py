@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import pytest
 
@@ -64,3 +65,12 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 
     with pytest.raises(ConfigError, match="extra ray"), joined("auto"):
         pytest.fail("there is no Ray to join")
+
+
+def test_a_cluster_that_is_not_there_is_named_at_once() -> None:
+    began = time.monotonic()
+
+    with pytest.raises(ConfigError, match=r"127\.0\.0\.1:1 .*nodes"), joined("127.0.0.1:1"):
+        pytest.fail("there is no cluster to join")
+
+    assert time.monotonic() - began < 60

@@ -19,7 +19,7 @@ from tiny_bert import EIGHT_SENTENCES, TINY_SCHEMA
 
 from annotator.bench.ray_nodes import RayNodes
 from annotator.cluster import joined
-from annotator.errors import CancelledError, ConfigError, JobError, TrainingError
+from annotator.errors import CancelledError, JobError, TrainingError
 from annotator.services.engine import PoolText, ScoredText
 from annotator.services.on_ray import RayEngine
 from annotator.services.scoring import score_pool_with
@@ -238,17 +238,4 @@ def test_weights_that_a_node_does_not_have_are_named(
     with pytest.raises(JobError, match=r"nowhere.*docs/howto/cluster\.md"):
         score_pool_with(
             engine, database, project.id, replace(version, folder="/nowhere"), strategy="mnlp"
-        )
-
-
-def test_a_cluster_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"127\.0\.0\.1:1 .*nodes"):
-        train_on_ray(
-            EIGHT_SENTENCES,
-            address="127.0.0.1:1",
-            n_processes=2,
-            schema=TINY_SCHEMA,
-            encoder="minilm",
-            settings=TrainingSettings(),
-            folder=tmp_path / "a",
         )
