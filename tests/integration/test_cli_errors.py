@@ -175,8 +175,8 @@ def test_a_database_newer_than_the_program_is_left_alone(annotator: Run, home: P
 
     outcome = annotator("db", "upgrade", "--home", home)
 
-    assert "version 9999" in outcome.error
-    assert "install the annotator that wrote it" in outcome.error
+    assert "migration 9999" in outcome.error
+    assert "install that version or a later one" in outcome.error
     assert dump(home) == before
 
 

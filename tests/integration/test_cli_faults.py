@@ -47,7 +47,7 @@ def test_without_a_model_the_command_that_trains_one_is_named(
 
 
 @pytest.mark.usefixtures("notes")
-@pytest.mark.parametrize("command", ["predict notes.jsonl", "next", "evaluate --data notes.jsonl"])
+@pytest.mark.parametrize("command", ["predict notes.jsonl", "evaluate --data notes.jsonl"])
 def test_damaged_weights_are_named_and_no_other_model_is_used_instead(
     annotator: Run, world: World, command: str
 ) -> None:

@@ -24,7 +24,7 @@ def test_a_run_in_two_processes_is_stopped_taken_up_and_ended(
     often = run_settings(settings, "cpu").training
     monkeypatch.setattr(
         "annotator.jobs.training.TrainingSettings",
-        lambda **fields: replace(often, **fields, save_every_s=0.0),
+        lambda **fields: replace(often, **{**fields, "save_every_s": 0.0}),
     )
     two = settings.model_copy(update={"processes": 2, "min_steps": 8})
     run = claim(database, gold)
