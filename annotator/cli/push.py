@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from annotator.cli.project import (
@@ -17,12 +19,22 @@ from annotator.store.versions import active_version
 __all__ = ["register"]
 
 
-def push(home: HomeOption = None, as_json: JsonOption = False) -> None:
+def push(
+    check_next: Annotated[
+        bool,
+        typer.Option(
+            "--check-next",
+            help="Ask Label Studio for its next task and compare; locks that task for a day.",
+        ),
+    ] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Upload documents as tasks and push the active model's predictions and order.
 
     A running worker does this by itself. What Label Studio has already is not sent again.
 
-    Example: annotator push
+    Example: annotator push --check-next
     """
     from annotator.jobs.tend import queue_settings, split_rule
     from annotator.services.engine import make_engine
@@ -30,6 +42,7 @@ def push(home: HomeOption = None, as_json: JsonOption = False) -> None:
     from annotator.services.reconcile import reconcile
     from annotator.services.scoring import score_pool_with
     from annotator.services.upload import upload_tasks
+    from annotator.services.verify import verify_next
 
     with open_project(home) as opened, open_studio(opened) as client:
         reconcile(opened.database, opened.project, client, split=split_rule(opened.settings))
@@ -42,7 +55,7 @@ def push(home: HomeOption = None, as_json: JsonOption = False) -> None:
             n_uploaded = upload_tasks(opened.database, project, client, on_progress=report)
             with opened.database.read() as session:
                 version = active_version(session, project.id)
-            published = None
+            published, problem = None, None
             if version is not None:
                 predictor = opened.predictor_of(version)
                 score_pool_with(
@@ -62,6 +75,8 @@ def push(home: HomeOption = None, as_json: JsonOption = False) -> None:
                     queue=queue_settings(opened.settings),
                     on_progress=report,
                 )
+                if check_next:
+                    problem = verify_next(opened.database, project, client, version)
     lines = [f"{n_uploaded} tasks uploaded"]
     if published is None:
         lines.append("no active model, so no predictions; annotator retrain --wait makes one")
@@ -69,15 +84,15 @@ def push(home: HomeOption = None, as_json: JsonOption = False) -> None:
         lines.append(f"{published.n_pushed} predictions of {published.version} pushed")
         if not published.selected:
             lines.append("the version is not selected: Label Studio has no prediction of it")
-        if published.next_problem:
-            lines.append(f"warning: {published.next_problem}")
+        if check_next:
+            lines.append(f"warning: {problem}" if problem else "Label Studio serves our first task")
     emit(
         {
             "n_uploaded": n_uploaded,
             "version": published.version if published else None,
             "n_pushed": published.n_pushed if published else 0,
             "selected": published.selected if published else False,
-            "next_problem": published.next_problem if published else None,
+            "next_problem": problem,
         },
         lines,
         as_json=as_json,

@@ -9,14 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.errors import ConfigError, StudioError
-from annotator.logs import get_logger
 from annotator.model import Predictor
 from annotator.services.anchors import labelled_embeddings
 from annotator.services.predict import labels_of_task, studio_prediction, to_text_sentences
 from annotator.services.queue import QueueSettings, TaskOrder, order_tasks
 from annotator.services.scoring import score_pool
 from annotator.services.upload import has_uploads
-from annotator.services.verify import verify_next
 from annotator.store.database import Database
 from annotator.store.documents import shown_of
 from annotator.store.projects import Project, StudioLink, current_config_xml
@@ -37,7 +35,6 @@ from annotator.studio.page import Page, PlainPage, compose_data, open_page
 
 __all__ = ["PublishReport", "is_publish_due", "publish_version"]
 
-_log = get_logger("publish")
 _PUSH_CHUNK = 2000
 
 Progress = Callable[[str, int, int], None]
@@ -45,17 +42,12 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishReport:
-    """What was done: predictions pushed, and whether the version is the selected one.
-
-    ``next_problem`` says what differs if Label Studio does not serve next what we would show;
-    it is asked when another version is selected.
-    """
+    """What was done: predictions pushed, and whether the version is the selected one."""
 
     version: str
     n_open: int
     n_pushed: int
     selected: bool
-    next_problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,32 +110,10 @@ def publish_version(
         n_open = order.n_open
         n_pushed = _push_order(database, project, client, version, config, order, on_progress)
     selected = remote.model_version == version.name
-    problem = None
     if not selected and (n_pushed or _has_pushes(database, version.id)):
         client.select_version(link.project_id, version.name)
         selected = True
-        problem = _verify(database, project, client, version)
-    return PublishReport(
-        version=version.name,
-        n_open=n_open,
-        n_pushed=n_pushed,
-        selected=selected,
-        next_problem=problem,
-    )
-
-
-def _verify(
-    database: Database, project: Project, client: StudioClient, version: ModelVersion
-) -> str | None:
-    try:
-        problem = verify_next(database, project, client, version)
-    except StudioError as error:  # what was pushed is there and selected all the same
-        problem = f"Label Studio could not be asked for its next task: {error}"
-    if problem is None:
-        _log.info("next.verified", version=version.name)
-    else:
-        _log.warning("next.differs", version=version.name, problem=problem)
-    return problem
+    return PublishReport(version=version.name, n_open=n_open, n_pushed=n_pushed, selected=selected)
 
 
 def _order(

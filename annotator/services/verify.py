@@ -20,8 +20,8 @@ def verify_next(
     """Ask Label Studio for its next task and compare it with ours; return what differs, or None.
 
     The answer stands in the audit trail, and ``annotator status`` shows the newest. Label Studio
-    locks the task that it serves for the user of our token, as it does for people; so this is for
-    once a version.
+    locks the task that it serves for the user of our token, as it does for people, and serves it to
+    nobody else for a day: ask when somebody wants to know, not by routine.
 
     Raises:
         StudioError: if Label Studio cannot be reached.

@@ -16,9 +16,10 @@ from annotator.services.prune_predictions import prune_predictions
 from annotator.services.publish import PublishReport, publish_version
 from annotator.services.queue import QueueSettings
 from annotator.services.upload import upload_tasks
+from annotator.services.verify import verify_next
 from annotator.store.database import Database
 from annotator.store.projects import Project, latest_audit
-from annotator.store.versions import ModelVersion, predictions_for, utilities
+from annotator.store.versions import ModelVersion, get_version, predictions_for, utilities
 
 QUEUE = QueueSettings(strategy="mnlp", batch=5, random_share=0.2, per_document=3, seed=1)
 TEXTS = [f"Aspirin induced severe rash in case {i}." for i in range(4)]
@@ -162,10 +163,33 @@ def test_tasks_that_are_gone_there_hold_nothing_up(
 # ------------------------------------------------------------------ what is served
 
 
-def test_label_studio_is_asked_for_its_next_task_once_a_version(
+@pytest.fixture
+def check(database: Database, linked: Project, studio: FakeStudio) -> Any:
+    """Asks Label Studio for its next task under a version that was published."""
+
+    def run(name: str) -> str | None:
+        with database.read() as session:
+            version = get_version(session, linked.id, name)
+        return verify_next(database, linked, studio, version)
+
+    return run
+
+
+def test_publishing_opens_no_task_for_it_would_be_locked(
     database: Database, linked: Project, publish: Any
 ) -> None:
-    assert publish("v1").next_problem is None
+    publish("v1")
+
+    with database.read() as session:
+        assert latest_audit(session, linked.id, "verify_next") is None
+
+
+def test_label_studio_serves_our_first_task(
+    database: Database, linked: Project, publish: Any, check: Any
+) -> None:
+    publish("v1")
+
+    assert check("v1") is None
 
     with database.read() as session:
         found = latest_audit(session, linked.id, "verify_next")
@@ -174,23 +198,25 @@ def test_label_studio_is_asked_for_its_next_task_once_a_version(
     assert found[1]["task"] == found[1]["expected"]
 
 
-def test_a_task_that_somebody_has_open_is_told_apart(studio: FakeStudio, publish: Any) -> None:
+def test_a_task_that_somebody_has_open_is_told_apart(
+    studio: FakeStudio, publish: Any, check: Any
+) -> None:
     publish("v1")
     studio.locked = max(studio.task_ids(1), key=lambda i: studio.predictions(i)[0]["score"])
 
-    problem = publish("v2").next_problem
+    problem = check("v1")
 
     assert problem is not None
     assert f"serves task {studio.locked}, " in problem
     assert "opened that one before" in problem
 
 
-def test_another_sampling_is_named(studio: FakeStudio, publish: Any) -> None:
+def test_another_sampling_is_named(studio: FakeStudio, publish: Any, check: Any) -> None:
     studio.sampling = "Sequential sampling"
     publish("v1")
     studio.locked = max(studio.task_ids(1), key=lambda i: studio.predictions(i)[0]["score"])
 
-    problem = publish("v2").next_problem
+    problem = check("v1")
 
     assert problem is not None
     assert "sampling is 'Sequential sampling'; run annotator connect again" in problem
