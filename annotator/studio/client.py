@@ -200,7 +200,12 @@ class StudioClient:
         params = {"fields": "task_only", "include": "id,updated_at", "page_size": _IDS_PER_PAGE}
         tasks = self._pages(project_id, items, params=params)
         while page := list(islice(tasks, _IDS_PER_PAGE)):
-            yield [(int(t["id"]), datetime.fromisoformat(str(t["updated_at"]))) for t in page]
+            try:
+                found = [(int(t["id"]), datetime.fromisoformat(t["updated_at"])) for t in page]
+            except (KeyError, TypeError, ValueError):
+                what = f"list what changed in project {project_id}"
+                raise self._api.error(what, "a task of the answer has no id or no time") from None
+            yield found
 
     def task_ids(self, project_id: int) -> set[int]:
         """Return the ids of all tasks of a project, without their contents."""

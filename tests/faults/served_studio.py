@@ -178,16 +178,21 @@ class ServedStudio:
 
     def _page(self, query: dict[str, str]) -> dict[str, Any]:
         items = json.loads(query["query"])["filters"]["items"] if "query" in query else []
-        wanted = {item["filter"].split(":")[-1]: item["value"] for item in items}
-        since = datetime.fromisoformat(wanted["updated_at"]) if "updated_at" in wanted else None
+        wanted = {
+            (item["filter"].split(":")[-1], item["operator"]): item["value"] for item in items
+        }
+        changed = wanted.get(("updated_at", "greater"))
+        since = None if changed is None else datetime.fromisoformat(changed)
+        first, end = wanted.get(("id", "greater"), 0), wanted.get(("id", "less"), 2**63)
         found = [
             task
             for task in self.studio.tasks(LINK.project_id, updated_after=since)
-            if task["id"] > int(wanted.get("id", 0))
+            if int(first) < task["id"] < int(end)
         ]
         page = found[: int(query.get("page_size", 100))]
         if query.get("fields") == "task_only":
-            page = [{"id": task["id"]} for task in page]
+            fields = query["include"].split(",")
+            page = [{field: task[field] for field in fields} for task in page]
         return {"tasks": page, "total": len(found)}
 
     def _delete_predictions(self, ids: set[int]) -> None:
