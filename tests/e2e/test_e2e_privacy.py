@@ -26,7 +26,8 @@ def said(loop: Loop, corpus: dict[str, Path], tmp_path_factory: pytest.TempPathF
     mismatch = broken.with_name("mismatch.jsonl")
     entity = {"id": "e1", "type": "Drug", "start": 1, "end": 9, "text": note["text"][:20]}
     mismatch.write_text(json.dumps({**note, "entities": [entity]}) + "\n", encoding="utf-8")
-    for command in ("status", "models", "next", "runs list", "runs show 1", "why 1"):
+    first = loop.command("next")["tasks"][0]["task"]
+    for command in ("status", "models", "next", "runs list", "runs show 1", f"why {first}"):
         assert loop.run(*command.split()).returncode == 0
     for refused in (broken, mismatch):
         assert loop.run("import", "jsonl", refused).returncode == 1
