@@ -20,6 +20,7 @@ from annotator.bench.machine import describe_machine
 from annotator.domain import LabelSchema
 from annotator.errors import ConfigError
 from annotator.services.anchors import labelled_embeddings
+from annotator.services.engine import LocalEngine
 from annotator.services.ingest import ingest_documents
 from annotator.services.next_batch import choose_next
 from annotator.services.queue import QueueSettings, order_tasks
@@ -32,7 +33,7 @@ from annotator.store.projects import Project, ensure_project
 from annotator.store.runs import submit_run
 from annotator.store.snapshots import take_snapshot
 from annotator.store.tasks import NewTask, add_tasks, record_pushes
-from annotator.store.versions import activate_version, add_version
+from annotator.store.versions import ModelVersion, activate_version, add_version
 
 __all__ = ["StoreBenchPlan", "bench_store"]
 
@@ -114,7 +115,7 @@ class _Bench:
             self.project = ensure_project(session, name="bench", unit="sentence")
             if count_sentences(session, self.project.id):
                 raise ConfigError("the database is in use; give an empty one")
-        self.version_id = _add_version(database, self.project)
+        self.version = _add_version(database, self.project)
         self.predictor = GeneratedPredictor()
         self.n_ingested = self.n_scored = self.n_tasks = 0
         self.ingest_s = self.score_s = 0.0
@@ -127,10 +128,10 @@ class _Bench:
         self._make_tasks()
         started = time.perf_counter()
         self.n_scored += score_pool(
+            LocalEngine(load=lambda _version: self.predictor),
             self.database,
             self.project.id,
-            self.version_id,
-            lambda: self.predictor,
+            self.version,
             strategy=_QUEUE.strategy,
             on_progress=lambda done, total: self.report("score", done, total),
         )
@@ -168,7 +169,7 @@ class _Bench:
                 ids = add_tasks(session, self.project.id, tasks)
                 draw = np.random.default_rng(after)
                 scores = dict(zip(ids, draw.random(len(ids)).tolist(), strict=True))
-                record_pushes(session, self.project.id, version_id=self.version_id, scores=scores)
+                record_pushes(session, self.project.id, version_id=self.version.id, scores=scores)
             after = rows[-1].id
             self.n_tasks += len(ids)
             self.report("tasks", self.n_tasks, self.n_ingested)
@@ -176,14 +177,14 @@ class _Bench:
     def choose(self) -> list[float]:
         """Choose the next batch with several seeds, as ``annotator next`` does."""
         anchors = labelled_embeddings(
-            self.database, self.project.id, self.version_id, lambda: self.predictor
+            self.database, self.project.id, self.version.id, lambda: self.predictor
         )
         seeds = iter(range(_TIMES))
         return _timed(
             lambda: choose_next(
                 self.database,
                 self.project.id,
-                self.version_id,
+                self.version.id,
                 n=_QUEUE.batch,
                 labelled=anchors,
                 settings=_with_seed(next(seeds)),
@@ -193,11 +194,11 @@ class _Bench:
     def order(self) -> float:
         """Order all tasks, as after a promotion; return the seconds."""
         anchors = labelled_embeddings(
-            self.database, self.project.id, self.version_id, lambda: self.predictor
+            self.database, self.project.id, self.version.id, lambda: self.predictor
         )
         started = time.perf_counter()
         order_tasks(
-            self.database, self.project.id, self.version_id, labelled=anchors, settings=_QUEUE
+            self.database, self.project.id, self.version.id, labelled=anchors, settings=_QUEUE
         )
         return time.perf_counter() - started
 
@@ -212,7 +213,7 @@ def _with_seed(seed: int) -> QueueSettings:
     )
 
 
-def _add_version(database: Database, project: Project) -> int:
+def _add_version(database: Database, project: Project) -> ModelVersion:
     schema = LabelSchema(entity_types=("Drug",), relation_types=(), pairs=frozenset())
     with database.write() as session:
         run, _ = submit_run(session, project.id, trigger="bench")
@@ -227,7 +228,7 @@ def _add_version(database: Database, project: Project) -> int:
             snapshot_id=snapshot.id,
         )
         activate_version(session, project.id, version.id, provisional=True)
-    return version.id
+    return version
 
 
 def _timed(run: Callable[[], object]) -> list[float]:

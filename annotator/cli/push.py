@@ -40,7 +40,6 @@ def push(
     from annotator.services.engine import make_engine
     from annotator.services.publish import publish_version
     from annotator.services.reconcile import reconcile
-    from annotator.services.scoring import score_pool_with
     from annotator.services.upload import upload_tasks
     from annotator.services.verify import verify_next
 
@@ -58,14 +57,6 @@ def push(
             published, problem = None, None
             if version is not None:
                 predictor = opened.predictor_of(version)
-                score_pool_with(
-                    make_engine(opened.settings, load=lambda _version: predictor()),
-                    opened.database,
-                    project.id,
-                    version,
-                    strategy=opened.settings.strategy,
-                    on_progress=lambda done, total: report("predict", done, total),
-                )
                 published = publish_version(
                     opened.database,
                     project,
@@ -73,6 +64,7 @@ def push(
                     version,
                     predictor,
                     queue=queue_settings(opened.settings),
+                    engine=make_engine(opened.settings, load=lambda _version: predictor()),
                     on_progress=report,
                 )
                 if check_next:

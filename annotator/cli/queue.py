@@ -39,7 +39,7 @@ def next_(
         order = next_tasks(
             opened.database,
             opened.project.id,
-            version.id,
+            version,
             opened.predictor_of(version),
             n=n,
             settings=queue_settings(opened.settings),

@@ -174,9 +174,7 @@ def _train_once(opened: OpenProject, run_id: int, owner: str) -> None:
             run_id,
             work=lambda: execute_run(opened.settings, opened.database, run_id, owner=owner),
         )
-    except Exception:
-        raise
-    except BaseException:  # Ctrl-C: the next one goes on where this stopped
+    except (KeyboardInterrupt, SystemExit):  # the next one goes on where this stopped
         with opened.database.write() as session:
             release_run(session, run_id, owner=owner)
         raise

@@ -27,7 +27,6 @@ from annotator.services.publish import PublishReport, is_publish_due, publish_ve
 from annotator.services.queue import QueueSettings
 from annotator.services.reconcile import PullReport, reconcile
 from annotator.services.registry import load_version
-from annotator.services.scoring import score_pool_with
 from annotator.services.triggers import TriggerDecision, is_retrain_due, last_cron_time
 from annotator.services.upload import has_uploads, upload_tasks
 from annotator.settings import Settings
@@ -245,7 +244,6 @@ class Tender:
                         upload_tasks(self.database, project, client)
                     if active is None:
                         return None
-                    self._score(project, active)
                     report = publish_version(
                         self.database,
                         project,
@@ -253,6 +251,7 @@ class Tender:
                         active,
                         lambda: self.predictor(active),
                         queue=queue_settings(self.settings),
+                        engine=make_engine(self.settings, load=self.predictor),
                     )
                     self._prune_predictions(project, client)
             except StudioError as error:
@@ -260,17 +259,6 @@ class Tender:
                 return None
         _log.info("publish.done", version=report.version, n_pushed=report.n_pushed)
         return report
-
-    def _score(self, project: Project, version: ModelVersion) -> None:
-        n_scored = score_pool_with(
-            make_engine(self.settings, load=self.predictor),
-            self.database,
-            project.id,
-            version,
-            strategy=self.settings.strategy,
-        )
-        if n_scored:
-            _log.info("pool.scored", version=version.name, n_sentences=n_scored)
 
     def predictor(self, version: ModelVersion) -> Predictor:
         """Return the model of a version, loaded once."""

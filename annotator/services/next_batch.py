@@ -26,10 +26,12 @@ from annotator.active import (
 )
 from annotator.model import Predictor
 from annotator.services.anchors import labelled_embeddings
+from annotator.services.engine import LocalEngine
 from annotator.services.queue import QueueSettings, TaskOrder, candidates_of, order_tasks
 from annotator.services.scoring import score_pool
 from annotator.store.database import Database
 from annotator.store.pool import PoolTasks, open_range, pool_tasks
+from annotator.store.versions import ModelVersion
 
 __all__ = ["choose_next", "next_tasks"]
 
@@ -41,7 +43,7 @@ _SPARSE = 8  # ids a task; where more are empty, drawing costs more than reading
 def next_tasks(
     database: Database,
     project_id: int,
-    version_id: int,
+    version: ModelVersion,
     predictor: Callable[[], Predictor],
     *,
     n: int,
@@ -51,16 +53,17 @@ def next_tasks(
 
     ``predictor`` loads the model; it is called only if there is something to predict.
     """
-    labelled = labelled_embeddings(database, project_id, version_id, predictor)
+    labelled = labelled_embeddings(database, project_id, version.id, predictor)
 
     def choose() -> TaskOrder:
         return choose_next(
-            database, project_id, version_id, n=n, labelled=labelled, settings=settings
+            database, project_id, version.id, n=n, labelled=labelled, settings=settings
         )
 
     order = choose()
     if order.n_unscored:
-        score_pool(database, project_id, version_id, predictor, strategy=settings.strategy)
+        engine = LocalEngine(load=lambda _version: predictor())
+        score_pool(engine, database, project_id, version, strategy=settings.strategy)
         order = choose()
     return order
 

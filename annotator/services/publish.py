@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from annotator.errors import ConfigError, StudioError
 from annotator.model import Predictor
 from annotator.services.anchors import labelled_embeddings
+from annotator.services.engine import Engine, LocalEngine
 from annotator.services.predict import labels_of_task, studio_prediction, to_text_sentences
 from annotator.services.queue import QueueSettings, TaskOrder, order_tasks
 from annotator.services.scoring import score_pool
@@ -77,6 +78,7 @@ def publish_version(
     predictor: Callable[[], Predictor],
     *,
     queue: QueueSettings,
+    engine: Engine | None = None,
     on_progress: Progress | None = None,
 ) -> PublishReport:
     """Push the version's predictions of open tasks with their order, then select the version.
@@ -92,9 +94,11 @@ def publish_version(
         version: The version to publish.
         predictor: Loads its model; called only if there is something to predict.
         queue: How the order is made.
+        engine: Where the pool is scored; by default here, with ``predictor``.
         on_progress: Receives what is done, how many and of how many.
 
     Raises:
+        JobError: if the engine gives up.
         StudioError: if Label Studio took fewer predictions than were sent; nothing of that
             request is noted as pushed.
     """
@@ -106,7 +110,10 @@ def publish_version(
     config = parse_config(xml or remote.config_xml)
     n_open = n_pushed = 0
     if is_missing:
-        order = _order(database, project, version, predictor, queue, on_progress)
+        engine = engine or LocalEngine(load=lambda _version: predictor())
+        _score(database, project, version, engine, queue, on_progress)
+        anchors = labelled_embeddings(database, project.id, version.id, predictor)
+        order = order_tasks(database, project.id, version.id, labelled=anchors, settings=queue)
         n_open = order.n_open
         n_pushed = _push_order(database, project, client, version, config, order, on_progress)
     selected = remote.model_version == version.name
@@ -116,23 +123,19 @@ def publish_version(
     return PublishReport(version=version.name, n_open=n_open, n_pushed=n_pushed, selected=selected)
 
 
-def _order(
+def _score(
     database: Database,
     project: Project,
     version: ModelVersion,
-    predictor: Callable[[], Predictor],
+    engine: Engine,
     queue: QueueSettings,
     on_progress: Progress | None,
-) -> TaskOrder:
+) -> None:
     def report(done: int, total: int) -> None:
         if on_progress is not None:
             on_progress("predict", done, total)
 
-    score_pool(
-        database, project.id, version.id, predictor, strategy=queue.strategy, on_progress=report
-    )
-    anchors = labelled_embeddings(database, project.id, version.id, predictor)
-    return order_tasks(database, project.id, version.id, labelled=anchors, settings=queue)
+    score_pool(engine, database, project.id, version, strategy=queue.strategy, on_progress=report)
 
 
 def _push_order(

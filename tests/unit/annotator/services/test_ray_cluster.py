@@ -22,7 +22,7 @@ from annotator.cluster import joined
 from annotator.errors import CancelledError, JobError, TrainingError
 from annotator.services.engine import PoolText, ScoredText
 from annotator.services.on_ray import RayEngine
-from annotator.services.scoring import score_pool_with
+from annotator.services.scoring import score_pool
 from annotator.settings import Settings
 from annotator.store.database import Database
 from annotator.store.projects import Project
@@ -120,7 +120,7 @@ def test_a_node_killed_in_mid_scoring_leaves_every_sentence_scored_once(
             killed_at.append(done)
             two_nodes.kill(node_with(two_nodes, "MapWorker"))
 
-    n_scored = score_pool_with(
+    n_scored = score_pool(
         engine, database, project.id, version, strategy="mnlp", size=16, on_progress=kill
     )
 
@@ -139,13 +139,13 @@ def test_scoring_that_was_stopped_goes_on_where_it_was(
         raise CancelledError(f"after {done} of {total}")
 
     with pytest.raises(CancelledError, match=f"of {N_SENTENCES}"):
-        score_pool_with(
+        score_pool(
             engine, database, project.id, version, strategy="mnlp", size=512, on_progress=stop
         )
     n_before = count(database, PredictionRow)
     rest = Recorder(RayEngine(address=two_nodes.address, processes=1))
 
-    n_scored = score_pool_with(rest, database, project.id, version, strategy="mnlp", size=512)
+    n_scored = score_pool(rest, database, project.id, version, strategy="mnlp", size=512)
 
     assert 0 < n_before < N_SENTENCES
     assert rest.answers.total() == n_scored == N_SENTENCES - n_before
@@ -236,6 +236,6 @@ def test_weights_that_a_node_does_not_have_are_named(
     engine = RayEngine(address=two_nodes.address, processes=2)
 
     with pytest.raises(JobError, match=r"nowhere.*docs/howto/cluster\.md"):
-        score_pool_with(
+        score_pool(
             engine, database, project.id, replace(version, folder="/nowhere"), strategy="mnlp"
         )

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from factories import make_document, make_task
 from run_world import register
 
 from annotator.active import get_strategy
+from annotator.errors import ConfigError
 from annotator.model import Predictor
-from annotator.services import scoring
-from annotator.services.scoring import score_pool, score_sentences, shards_to_score
+from annotator.services.engine import LocalEngine, PoolText, ScoredText, make_engine
+from annotator.services.on_ray import RayEngine
+from annotator.services.scoring import score_pool, shards_to_score
+from annotator.settings import Settings, load_settings
 from annotator.store.database import Database
 from annotator.store.documents import sentences_of
 from annotator.store.pool import sentences_by_id
@@ -18,11 +23,38 @@ from annotator.store.tasks import mark_tasks_deleted
 from annotator.store.versions import ModelVersion, predictions_for, utilities
 
 FIVE = " ".join(f"Aspirin caused rash {i}." for i in range(5))
+ALIKE = " ".join(f"Aspirin caused rash {i}." for i in (0, 1, 1, 2, 3, 1, 4))
+
+
+class Backwards:
+    """An engine that reads everything first and begins with the last."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self._engine = LocalEngine(load=lambda _version: predictor)
+        self.train = self._engine.train
+        self.asked: list[list[tuple[int, ...]]] = []
+
+    def score(
+        self, version: ModelVersion, shards: Iterable[Sequence[PoolText]]
+    ) -> Iterator[list[ScoredText]]:
+        read = list(shards)
+        self.asked = [[one.sentence_ids for one in shard] for shard in read]
+        return self._engine.score(version, reversed(read))
 
 
 @pytest.fixture(scope="module")
 def predictor(tiny_model: Path) -> Predictor:
     return Predictor.load(tiny_model, device="cpu")
+
+
+@pytest.fixture
+def here(predictor: Predictor) -> LocalEngine:
+    return LocalEngine(load=lambda _version: predictor)
+
+
+@pytest.fixture
+def backwards(predictor: Predictor) -> Backwards:
+    return Backwards(predictor)
 
 
 @pytest.fixture
@@ -44,78 +76,107 @@ def pool(database: Database, project: Project) -> list[int]:
     return [s.id for s in [*whole, parts[1], parts[3]]]
 
 
+@pytest.fixture
+def alike(database: Database, project: Project) -> list[int]:
+    """Seven sentences of one task, three of which read alike."""
+    with database.write() as session:
+        make_task(session, project.id, document=make_document("d", ALIKE), i_sentence=None)
+        return [s.id for s in sentences_of(session, 1)]
+
+
+@pytest.fixture
+def score(database: Database, project: Project, version: ModelVersion) -> Any:
+    def run(engine: Any, strategy: str = "mnlp", **options: Any) -> int:
+        return score_pool(engine, database, project.id, version, strategy=strategy, **options)
+
+    return run
+
+
+@pytest.fixture
+def expected(database: Database, version: ModelVersion) -> Any:
+    """What must stand in the table for some sentences, by what is predicted of them."""
+
+    def run(ids: Sequence[int]) -> dict[int, Any]:
+        with database.read() as session:
+            sentences = sentences_by_id(session, ids)
+            stored = predictions_for(session, version.id, [s.text_hash for s in sentences])
+        mnlp = get_strategy("mnlp")
+        return {s.id: pytest.approx(mnlp.score(stored[s.text_hash].signals)) for s in sentences}
+
+    return run
+
+
+@pytest.fixture
+def found(database: Database, version: ModelVersion) -> Any:
+    def run(strategy: str = "mnlp") -> dict[int, float]:
+        with database.read() as session:
+            return utilities(session, version.id, strategy=strategy, sentence_ids=range(100))
+
+    return run
+
+
 def test_every_sentence_of_an_open_task_is_scored_once_in_shards(
-    database: Database,
-    project: Project,
-    version: ModelVersion,
-    predictor: Predictor,
-    pool: list[int],
+    here: LocalEngine, pool: list[int], score: Any, expected: Any, found: Any
 ) -> None:
     seen: list[tuple[int, int]] = []
 
-    n_scored = score_pool(
-        database,
-        project.id,
-        version.id,
-        lambda: predictor,
-        strategy="mnlp",
-        size=3,
-        on_progress=lambda done, total: seen.append((done, total)),
-    )
+    n_scored = score(here, size=3, on_progress=lambda done, total: seen.append((done, total)))
 
     assert (n_scored, seen) == (7, [(3, 7), (6, 7), (7, 7)])
-    with database.read() as session:
-        sentences = sentences_by_id(session, pool)
-        found = utilities(session, version.id, strategy="mnlp", sentence_ids=range(100))
-        stored = predictions_for(session, version.id, [s.text_hash for s in sentences])
-    mnlp = get_strategy("mnlp")
-    assert found == {
-        s.id: pytest.approx(mnlp.score(stored[s.text_hash].signals)) for s in sentences
-    }
-    assert score_pool(database, project.id, version.id, lambda: predictor, strategy="mnlp") == 0
+    assert found() == expected(pool)
+    assert score(here) == 0
+
+
+def test_an_engine_may_read_ahead_and_answer_in_any_order(
+    backwards: Backwards, alike: list[int], score: Any, expected: Any, found: Any
+) -> None:
+    seen: list[tuple[int, int]] = []
+
+    n_scored = score(backwards, size=4, on_progress=lambda done, total: seen.append((done, total)))
+
+    a, b, c, d, e, f, g = alike
+    assert backwards.asked == [[(a,), (b, c), (d,)], [(e,), (f,), (g,)]]
+    assert (n_scored, seen) == (7, [(3, 7), (7, 7)])
+    assert found() == expected(alike)
 
 
 def test_another_strategy_reads_what_is_predicted_already(
-    database: Database,
-    project: Project,
-    version: ModelVersion,
-    predictor: Predictor,
-    pool: list[int],
+    here: LocalEngine, backwards: Backwards, pool: list[int], score: Any, found: Any
 ) -> None:
-    first = score_sentences(database, version.id, predictor, pool, strategy="mnlp")
-    second = score_sentences(database, version.id, predictor, pool, strategy="entropy")
+    score(here, "mnlp")
 
-    assert (first, second) == (7, 0)
-    with database.read() as session:
-        found = utilities(session, version.id, strategy="entropy", sentence_ids=pool)
-    assert len(found) == 7
+    n_scored = score(backwards, "entropy")
+
+    assert (n_scored, backwards.asked) == (7, [])
+    assert sorted(found("entropy")) == sorted(pool)
 
 
 def test_scoring_that_was_killed_goes_on_where_it_was(
-    database: Database,
-    project: Project,
-    version: ModelVersion,
-    predictor: Predictor,
-    pool: list[int],
-    monkeypatch: pytest.MonkeyPatch,
+    here: LocalEngine, backwards: Backwards, pool: list[int], score: Any, found: Any
 ) -> None:
-    shards: list[list[int]] = []
-
-    def die_in_the_second(*arguments: object, **options: object) -> None:
-        shards.append(arguments[3])  # type: ignore[arg-type]
-        if len(shards) == 2:
+    def die_in_the_second(done: int, _total: int) -> None:
+        if done > 3:
             raise KeyboardInterrupt
-        score_sentences(*arguments, **options)  # type: ignore[arg-type]
 
-    def run() -> None:
-        score_pool(database, project.id, version.id, lambda: predictor, strategy="mnlp", size=3)
-
-    monkeypatch.setattr(scoring, "score_sentences", die_in_the_second)
     with pytest.raises(KeyboardInterrupt):
-        run()
-    run()
+        score(here, size=3, on_progress=die_in_the_second)
+    n_scored = score(backwards, size=3)
 
-    assert shards == [pool[:3], pool[3:6], pool[3:6], pool[6:]]
+    assert n_scored == 1
+    assert backwards.asked == [[(pool[6],)]]
+    assert sorted(found()) == sorted(pool)
+
+
+@pytest.mark.usefixtures("pool")
+def test_a_model_is_loaded_only_if_there_is_something_to_predict(
+    here: LocalEngine, score: Any
+) -> None:
+    def load(_version: ModelVersion) -> Predictor:
+        raise AssertionError("there is nothing to predict")
+
+    score(here)
+
+    assert score(LocalEngine(load=load), "entropy") == 7
 
 
 def test_shards_may_be_taken_ahead_of_the_work(
@@ -126,7 +187,22 @@ def test_shards_may_be_taken_ahead_of_the_work(
     assert shards == [pool[:4], pool[4:]]
 
 
-def test_an_empty_pool_is_scored(
-    database: Database, project: Project, version: ModelVersion, predictor: Predictor
-) -> None:
-    assert score_pool(database, project.id, version.id, lambda: predictor, strategy="mnlp") == 0
+def test_an_empty_pool_is_scored(here: LocalEngine, score: Any) -> None:
+    assert score(here) == 0
+
+
+def test_the_setting_chooses_the_engine(settings: Settings) -> None:
+    on_ray = {"engine": "ray", "ray_address": "10.0.0.1:6379", "processes": 4}
+
+    local = make_engine(settings)
+    cluster = make_engine(load_settings(settings.home, **on_ray))
+
+    assert isinstance(local, LocalEngine)
+    assert cluster == RayEngine(
+        address="10.0.0.1:6379", processes=4, device="cpu", precision="fp32"
+    )
+
+
+def test_another_engine_is_refused(settings: Settings) -> None:
+    with pytest.raises(ConfigError, match="setting engine"):
+        load_settings(settings.home, engine="spark")
