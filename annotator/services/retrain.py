@@ -17,7 +17,7 @@ from annotator.errors import CheckpointError, TrainingError
 from annotator.model import Predictor, checkpoint_sha256
 from annotator.model.folder import move_whole
 from annotator.services.engine import Engine, LocalEngine
-from annotator.services.leftovers import drop_asides, folder_of_run
+from annotator.services.leftovers import ORIGIN_FILE, drop_asides, folder_of_run, was_made_by
 from annotator.services.measure import evaluate_version, measure_version
 from annotator.services.model_card import write_card
 from annotator.services.plan import RunPlan, plan_run
@@ -248,15 +248,7 @@ def _write_origin(folder: Path, plan: RunPlan, run: Run) -> None:
         "start_from": run.settings.get("start_from"),
         "finished_at": datetime.now(UTC).isoformat(),
     }
-    (folder / "run.json").write_text(json.dumps(origin, indent=1) + "\n", encoding="utf-8")
-
-
-def _was_made_by(run: Run, folder: Path) -> bool:
-    try:
-        made = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return bool(made.get("submitted_at") == run.created_at.isoformat())
+    (folder / ORIGIN_FILE).write_text(json.dumps(origin, indent=1) + "\n", encoding="utf-8")
 
 
 def _train(
@@ -267,7 +259,7 @@ def _train(
     # that was killed later than that does not train twice, even after the rename.
     renamed = settings.models_folder.glob(f"{_slug(settings.project)}-{run.id}-????????")
     for done in renamed:
-        if _was_made_by(run, done):
+        if was_made_by(run, done):
             return done
 
     def on_progress(progress: TrainingProgress) -> None:
@@ -301,7 +293,7 @@ def _train(
             on_progress=on_progress,
             start=start,
         )
-    if not _was_made_by(run, folder):
+    if not was_made_by(run, folder):
         _write_origin(folder, plan, run)
     return folder
 

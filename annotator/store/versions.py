@@ -22,6 +22,7 @@ __all__ = [
     "add_evaluation",
     "add_version",
     "get_version",
+    "has_version",
     "list_versions",
     "lock_version",
     "predictions_for",
@@ -159,6 +160,12 @@ def lock_version(session: Session, version_id: int) -> None:
     session.execute(
         select(ModelVersionRow.id).where(ModelVersionRow.id == version_id).with_for_update()
     )
+
+
+def has_version(session: Session, run_id: int) -> bool:
+    """Tell whether a run has made a version."""
+    found = select(ModelVersionRow.id).where(ModelVersionRow.run_id == run_id).limit(1)
+    return session.scalar(found) is not None
 
 
 def set_version_state(session: Session, version_id: int, state: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -163,6 +164,27 @@ def test_what_runs_left_is_cleared_away_once_they_have_ended(
 
     assert [path.exists() for path in paths] == [state is None] * 4
     assert version.exists()
+
+
+@pytest.mark.parametrize("state", [None, "failed", "cancelled"])
+def test_a_model_that_the_database_never_named_goes_with_its_run(
+    database: Database, gold: Project, settings: Settings, state: str | None
+) -> None:
+    do(database, gold, claim(database, gold), settings)
+    (named,) = settings.models_folder.iterdir()
+    run = claim(database, gold, force=True)
+    nameless = named.with_name(f"ward-{run.id}-0123abcd")
+    nameless.mkdir()
+    origin = {"run": run.id, "submitted_at": run.created_at.isoformat()}
+    (nameless / "run.json").write_text(json.dumps(origin), encoding="utf-8")
+    if state is not None:
+        with database.write() as session:
+            finish_run(session, run.id, owner=str(run.owner), state=state)
+
+    with database.read() as session:
+        sweep_leftovers(session, settings.models_folder)
+
+    assert (named.exists(), nameless.exists()) == (True, state is None)
 
 
 def test_what_a_run_of_another_database_left_is_not_touched(
