@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
 from types import TracebackType
 from typing import Any, Final
 
-from annotator.errors import InputError, StudioError
+from annotator.errors import StudioError
 from annotator.studio.connection import (
     backend_body,
     backends_at,
@@ -19,11 +18,11 @@ from annotator.studio.connection import (
     webhooks_of,
 )
 from annotator.studio.faults import WEBHOOK_REFUSED, is_private_address, without_credentials
+from annotator.studio.task_list import LONG_TIMEOUT_S, list_tasks
 from annotator.studio.transport import StudioTransport
 
 __all__ = ["StudioClient", "StudioProject"]
 
-_LONG_TIMEOUT_S: Final = 300.0
 _IDS_PER_PAGE: Final = 10_000
 _TASKS_PER_PAGE: Final = 100
 
@@ -139,7 +138,7 @@ class StudioClient:
             attempt=what,
             params={"return_task_ids": "true"},
             body=[{"data": dict(data)} for data in tasks],
-            timeout_s=_LONG_TIMEOUT_S,
+            timeout_s=LONG_TIMEOUT_S,
         )
         ids = answer.get("task_ids")
         if not isinstance(ids, list) or len(ids) != len(tasks):
@@ -162,12 +161,9 @@ class StudioClient:
                 annotations count as changes, deleted tasks do not appear: see ``task_ids``.
             page_size: Tasks a request.
         """
-        items = []
-        if updated_after is not None:
-            items.append(_filter("updated_at", "Datetime", _studio_time(updated_after)))
         # No "include" here: it would also strip the annotations of their results.
         params = {"fields": "all", "page_size": page_size}
-        yield from self._pages(project_id, items, params=params)
+        yield from list_tasks(self._api, project_id, params=params, updated_after=updated_after)
 
     def tasks_of(self, project_id: int, ids: Sequence[int]) -> Iterator[dict[str, Any]]:
         """Yield these tasks as ``tasks`` does, those that are there.
@@ -179,8 +175,8 @@ class StudioClient:
         for i in range(0, len(wanted), _TASKS_PER_PAGE):
             part = set(wanted[i : i + _TASKS_PER_PAGE])
             if max(part) - min(part) < 2 * len(part):
-                within = [_filter("id", "Number", max(part) + 1, operator="less")]
-                pages = self._pages(project_id, within, params=params, after=min(part) - 1)
+                span = range(min(part), max(part) + 1)
+                pages = list_tasks(self._api, project_id, params=params, ids=span)
                 yield from (task for task in pages if int(task["id"]) in part)
             else:
                 yield from (found for one in sorted(part) if (found := self.task(one)))
@@ -194,11 +190,8 @@ class StudioClient:
             project_id: The project.
             updated_after: As for ``tasks``.
         """
-        items = []
-        if updated_after is not None:
-            items.append(_filter("updated_at", "Datetime", _studio_time(updated_after)))
         params = {"fields": "task_only", "include": "id,updated_at", "page_size": _IDS_PER_PAGE}
-        tasks = self._pages(project_id, items, params=params)
+        tasks = list_tasks(self._api, project_id, params=params, updated_after=updated_after)
         while page := list(islice(tasks, _IDS_PER_PAGE)):
             try:
                 found = [(int(t["id"]), datetime.fromisoformat(t["updated_at"])) for t in page]
@@ -210,7 +203,7 @@ class StudioClient:
     def task_ids(self, project_id: int) -> set[int]:
         """Return the ids of all tasks of a project, without their contents."""
         params = {"fields": "task_only", "include": "id", "page_size": _IDS_PER_PAGE}
-        return {int(task["id"]) for task in self._pages(project_id, [], params=params)}
+        return {int(task["id"]) for task in list_tasks(self._api, project_id, params=params)}
 
     def task(self, task_id: int) -> dict[str, Any] | None:
         """Return one task with its annotations and predictions, None if it is not there."""
@@ -254,7 +247,7 @@ class StudioClient:
             f"api/projects/{project_id}/import/predictions",
             attempt=what,
             body=[dict(item) for item in items],
-            timeout_s=_LONG_TIMEOUT_S,
+            timeout_s=LONG_TIMEOUT_S,
         )
         created = answer.get("created")
         if not isinstance(created, int):
@@ -351,40 +344,6 @@ class StudioClient:
         """Delete something; that it is gone already is as good."""
         self._api.call("DELETE", path, attempt=attempt, repeatable=True, missing_ok=True)
 
-    def _pages(
-        self,
-        project_id: int,
-        items: Sequence[Mapping[str, Any]],
-        *,
-        params: Mapping[str, Any],
-        after: int = 0,
-    ) -> Iterator[dict[str, Any]]:
-        """Yield tasks by ascending id, each request beginning after the last id seen."""
-        what = f"list the tasks of project {project_id}"
-        last_id = after
-        while True:
-            query = {
-                "filters": {
-                    "conjunction": "and",
-                    "items": [*items, _filter("id", "Number", last_id)],
-                },
-                "ordering": ["tasks:id"],
-            }
-            answer = self._api.call_object(
-                "GET",
-                "api/tasks",
-                attempt=what,
-                params={**params, "project": project_id, "query": json.dumps(query)},
-                timeout_s=_LONG_TIMEOUT_S,
-            )
-            page, total = answer.get("tasks"), answer.get("total")
-            if not isinstance(page, list) or not isinstance(total, int):
-                raise self._api.error(what, "the answer is not a page of tasks")
-            yield from page
-            if not page or len(page) >= total:
-                return
-            last_id = max(int(task["id"]) for task in page)
-
 
 def _project(answer: Mapping[str, Any]) -> StudioProject:
     return StudioProject(
@@ -396,17 +355,3 @@ def _project(answer: Mapping[str, Any]) -> StudioProject:
         model_version=str(answer.get("model_version") or ""),
         task_number=int(answer.get("task_number") or 0),
     )
-
-
-def _filter(
-    field: str, kind: str, value: int | str, *, operator: str = "greater"
-) -> dict[str, Any]:
-    name = f"filter:tasks:{field}"
-    return {"filter": name, "operator": operator, "type": kind, "value": value}
-
-
-def _studio_time(moment: datetime) -> str:
-    """Write a time as the task filter needs it: without microseconds it answers HTTP 500."""
-    if moment.tzinfo is None:
-        raise InputError("updated_after must carry a time zone")
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -355,40 +355,6 @@ def test_a_backend_that_does_not_run_is_explained(
     assert "geheim" not in str(caught.value)
 
 
-@pytest.fixture
-def guarded(
-    request: pytest.FixtureRequest, server: StudioServer, tmp_path: Path
-) -> Iterator[StudioClient]:
-    """A client of a Label Studio with one of its two guards of private addresses on."""
-    variables = {request.param: "true"}
-    other = StudioServer(tmp_path / "studio", port=0, venv=server.venv, variables=variables)
-    studio = other.start()
-    with StudioClient(studio.url, studio.token) as client:
-        yield client
-    other.stop()
-
-
-@pytest.mark.parametrize(
-    ("guarded", "said", "n_left"),
-    [
-        ("ML_BLOCK_LOCAL_IP", "ML_BLOCK_LOCAL_IP=false \\(for backends\\)", 0),
-        ("SSRF_PROTECTION_ENABLED", "SSRF_PROTECTION_ENABLED=false is missing", 1),
-    ],
-    indirect=["guarded"],
-)
-def test_the_guard_that_is_still_on_is_named(
-    guarded: StudioClient, backend: Backend, said: str, n_left: int
-) -> None:
-    project = guarded.create_project("Guarded", build_config(SCHEMA, unit="document"))
-
-    with pytest.raises(StudioError, match=said):
-        guarded.connect_backend(
-            project.id, url=backend.url, user="ml", password="geheim", title="annotator"
-        )
-
-    assert len(guarded.backends(project.id)) == n_left  # Label Studio leaves it behind
-
-
 def test_the_client_goes_on_after_a_restart_with_the_same_address_and_tokens(
     server: StudioServer, studio: RunningStudio, personal: str
 ) -> None:
