@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,3 +62,24 @@ def dump(home: Path) -> list[str]:
         return list(connection.iterdump())
     finally:
         connection.close()
+
+
+def start_command(name: str, cwd: Path, *words: object) -> subprocess.Popen[str]:
+    """Start a command as a user does, in a folder of its own."""
+    root = str(Path(__file__).resolve().parents[1])
+    return subprocess.Popen(
+        [sys.executable, "-m", "annotator.cli.main", name, *map(str, words)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": root},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish_command(process: subprocess.Popen[str], *, timeout_s: float = 200) -> dict[str, Any]:
+    """Wait for the JSON that a started command prints."""
+    out, err = process.communicate(timeout=timeout_s)
+    assert process.returncode == 0, err
+    value: dict[str, Any] = json.loads(out)
+    return value

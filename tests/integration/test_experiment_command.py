@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import Run
+from command_line import Run, finish_command, start_command
 from small_corpora import make_record, write_ade, write_conll04, write_notes
 
 SMALL = [
@@ -40,34 +38,15 @@ def long_words(files: list[str], tiny_encoder: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory, long_words: list[str]) -> dict[str, Any]:
     """The result of the same experiment without a kill."""
-    return finish(start(tmp_path_factory.mktemp("unbroken"), *long_words))
+    return finish_command(
+        start_command("experiment", tmp_path_factory.mktemp("unbroken"), *long_words)
+    )
 
 
 @pytest.fixture
 def conll04(tmp_path: Path) -> Path:
     """CoNLL04's layout with ten sentences."""
     return write_conll04(tmp_path / "conll04")
-
-
-def start(cwd: Path, *words: object) -> subprocess.Popen[str]:
-    """Start the command as a user does."""
-    root = str(Path(__file__).resolve().parents[2])
-    return subprocess.Popen(
-        [sys.executable, "-m", "annotator.cli.main", "experiment", *map(str, words)],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": root},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
-    """Wait for its result."""
-    out, err = process.communicate(timeout=100)
-    assert process.returncode == 0, err
-    value: dict[str, Any] = json.loads(out)
-    return value
 
 
 def kill_amid_the_second_run(process: subprocess.Popen[str], out: Path) -> None:
@@ -91,11 +70,20 @@ def outcome(value: dict[str, Any]) -> list[Any]:
 def test_an_experiment_prints_one_object_and_writes_it_down(
     tmp_path: Path, conll04: Path, tiny_encoder: Path
 ) -> None:
-    process = start(
-        tmp_path, "conll04", "--data", conll04, "--encoder", tiny_encoder, "--seeds", 2, *SMALL
+    process = start_command(
+        "experiment",
+        tmp_path,
+        "conll04",
+        "--data",
+        conll04,
+        "--encoder",
+        tiny_encoder,
+        "--seeds",
+        2,
+        *SMALL,
     )
 
-    value = finish(process)
+    value = finish_command(process)
 
     assert json.loads((tmp_path / "experiments/conll04/results.json").read_text()) == value
     assert [(run["n_train"], run["n_test"]) for run in value["runs"]] == [(8, 2), (8, 2)]
@@ -109,10 +97,10 @@ def test_a_killed_experiment_goes_on_and_ends_as_an_unbroken_one(
     tmp_path: Path, long_words: list[str], unbroken: dict[str, Any], workers: int
 ) -> None:
     words = [*long_words, "--out", "o", "--workers", workers]
-    kill_amid_the_second_run(start(tmp_path, *words), tmp_path / "o")
+    kill_amid_the_second_run(start_command("experiment", tmp_path, *words), tmp_path / "o")
     n_done = len(list((tmp_path / "o").glob("runs/*.json")))
 
-    value = finish(start(tmp_path, *words))
+    value = finish_command(start_command("experiment", tmp_path, *words))
 
     assert n_done < 2
     assert outcome(value) == outcome(unbroken)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
-from command_line import Run
+from command_line import Run, finish_command, start_command
 from small_corpora import make_record, write_notes
 
 SMALL = [
@@ -32,33 +28,12 @@ def words(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> list[
     return [*files, "-s", "mnlp", "--encoder", str(tiny_encoder), *SMALL]
 
 
-def start(cwd: Path, *words: object) -> subprocess.Popen[str]:
-    """Start the command as a user does."""
-    root = str(Path(__file__).resolve().parents[2])
-    return subprocess.Popen(
-        [sys.executable, "-m", "annotator.cli.main", "simulate", *map(str, words)],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": root},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
-    """Wait for its result."""
-    out, err = process.communicate(timeout=200)
-    assert process.returncode == 0, err
-    value: dict[str, Any] = json.loads(out)
-    return value
-
-
 @pytest.mark.timeout(400)
 def test_a_killed_simulation_goes_on_and_ends_as_an_unbroken_one(
     tmp_path: Path, words: list[str]
 ) -> None:
-    unbroken = finish(start(tmp_path, *words, "--out", "unbroken"))
-    process = start(tmp_path, *words, "--out", "o")
+    unbroken = finish_command(start_command("simulate", tmp_path, *words, "--out", "unbroken"))
+    process = start_command("simulate", tmp_path, *words, "--out", "o")
     deadline = time.monotonic() + 100
     while not list(tmp_path.glob("o/records/*round1.json")) and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -66,7 +41,7 @@ def test_a_killed_simulation_goes_on_and_ends_as_an_unbroken_one(
     process.communicate(timeout=30)
     n_done = len(list(tmp_path.glob("o/records/*.json")))
 
-    value = finish(start(tmp_path, *words, "--out", "o"))
+    value = finish_command(start_command("simulate", tmp_path, *words, "--out", "o"))
 
     assert 0 < n_done < 6
     assert value["models"] == {"done": 6, "wanted": 6}
@@ -81,7 +56,7 @@ def test_it_prints_costs_and_draws_curves_and_keeps_a_summary(
 ) -> None:
     more = ["--archive", "a.json", "--plot", "curves.html", "--summary", "s.json"]
 
-    value = finish(start(tmp_path, *words, *more))
+    value = finish_command(start_command("simulate", tmp_path, *words, *more))
 
     for name in ("random", "mnlp"):
         found = value["strategies"][name]
