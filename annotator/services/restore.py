@@ -85,7 +85,7 @@ def restore(file: Path, home: Path, *, force: bool = False) -> RestoreReport:
         _check_engine(manifest, settings)
         if has_rows(settings.database):
             _check_overwriting(settings, force=force)
-        mark = datetime.now(UTC).strftime("%Y%m%d_%H%M%S")
+        mark = datetime.now(UTC).strftime("%Y%m%d_%H%M%S_%f")
         kept = _models(manifest, staged, settings.models_folder, mark)
         aside = _database(manifest, staged, settings, mark)
         if aside is not None:

@@ -100,9 +100,10 @@ def test_a_backup_made_while_others_write_is_one_moment(
     stop.set()
     [writer.join() for writer in writers]
 
-    home = elsewhere(settings, tmp_path, database)
+    home, asides = elsewhere(settings, tmp_path, database), list[str]()
     for before, report, after in backups:
-        _, copy = restored(home, Path(report.file))
+        done, copy = restored(home, Path(report.file))
+        asides += done.kept_aside
         assert before <= names(copy) <= after
         with copy.read() as session:
             n_documents = session.scalar(select(func.count(DocumentRow.id)))
@@ -115,6 +116,7 @@ def test_a_backup_made_while_others_write_is_one_moment(
         copy.check_drift()
         copy.close()
     assert backups[0][1].facts.rows["document"] < backups[-1][1].facts.rows["document"]
+    assert len(set(asides)) == len(asides) >= 3  # none took the place of the one before
 
 
 def test_labels_given_after_the_backup_come_back_with_the_next_pull(
