@@ -1,7 +1,7 @@
 # make demo      the whole loop on this machine, with sample notes and a real Label Studio
 # make test      the tests
 # make check     format, lint, types, layers
-# make slow      the tests that need the real encoder or minutes
+# make slow      the tests that need the real encoder, several processes or minutes
 # make servers   the tests of the database and the queue on PostgreSQL and Redis servers of their own
 # make ray       the tests that kill nodes of a Ray cluster of their own
 # make e2e       the tests that need a real Label Studio and a browser
@@ -31,10 +31,10 @@ test: install
 	$(PYTEST) -q -n 2
 
 slow: install
-	$(PYTEST) -q -m 'slow and not gpu and not postgres and not redis'
+	$(PYTEST) -q -n 2 -m 'slow and not gpu and not postgres and not redis'
 
 servers: install
-	$(PYTEST) -q -m '(postgres or redis) and not ray'
+	$(PYTEST) -q -n 2 -m '(postgres or redis) and not ray'
 
 ray: install
 	$(PYTEST) -q -m 'ray and not postgres'

@@ -71,6 +71,7 @@ def backend_bench(tiny_encoder: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)  # whichever comes first waits for the measurement
 def test_bench_backend_loses_no_event_and_the_worker_does_them_all(
     backend_bench: dict[str, Any],
@@ -79,6 +80,7 @@ def test_bench_backend_loses_no_event_and_the_worker_does_them_all(
     assert (backend_bench["webhook_lost"], backend_bench["webhook_worked_off"]) == (0, 40)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "which",

@@ -91,8 +91,9 @@ def test_an_experiment_prints_one_object_and_writes_it_down(
     assert value["command"].startswith("annotator experiment conll04 --data")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", [1, 2])
 def test_a_killed_experiment_goes_on_and_ends_as_an_unbroken_one(
     tmp_path: Path, long_words: list[str], unbroken: dict[str, Any], workers: int
 ) -> None:

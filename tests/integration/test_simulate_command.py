@@ -28,6 +28,7 @@ def words(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> list[
     return [*files, "-s", "mnlp", "--encoder", str(tiny_encoder), *SMALL]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_killed_simulation_goes_on_and_ends_as_an_unbroken_one(
     tmp_path: Path, words: list[str]

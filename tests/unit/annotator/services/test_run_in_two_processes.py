@@ -17,6 +17,7 @@ class StopError(Exception):
     """Interrupts a run."""
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)  # four processes that each import torch
 def test_a_run_in_two_processes_is_stopped_taken_up_and_ended(
     database: Database, gold: Project, settings: Settings, monkeypatch: pytest.MonkeyPatch

@@ -98,6 +98,7 @@ def test_a_device_that_takes_one_process_is_refused_to_several(
         )
 
 
+@pytest.mark.slow
 def test_no_process_outlives_the_one_that_started_them(tiny_encoder: Path, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(_PARENT, encoding="utf-8")
