@@ -12,12 +12,13 @@ from annotator.active.batch import (
     win_tournaments,
 )
 from annotator.active.strategies import STRATEGIES, Strategy, get_strategy
-from annotator.active.terms import ScoredPool
+from annotator.active.terms import Sample, ScoredPool, sample_of
 
 __all__ = [
     "PREFILTER",
     "STRATEGIES",
     "Candidate",
+    "Sample",
     "ScoredPool",
     "Selection",
     "Strategy",
@@ -26,6 +27,7 @@ __all__ = [
     "interleave",
     "percentile_ranks",
     "prefilter",
+    "sample_of",
     "select_batch",
     "win_tournaments",
 ]

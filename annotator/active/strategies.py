@@ -6,7 +6,7 @@ sentences, not informative ones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -39,38 +39,29 @@ class Strategy:
     summary: str
     term: Term
 
-    @property
-    def scores_alone(self) -> bool:
-        """Whether a sentence's utility follows from its stored signals, as the queue needs it."""
-        return not self.term.needs_pool and self.name != "bald"
-
     def utilities(self, pool: ScoredPool) -> NDArray[Any]:
         """Return the utility of each sentence of ``pool``, always finite. Shape ``(n,)``."""
         values = self.term.values(pool)
         return np.where(np.isfinite(values), values, 0.0)
 
-    def score(self, signals: Mapping[str, float]) -> float:
-        """Return the utility of one sentence, see ``score_each``."""
-        return float(self.score_each([signals])[0])
-
-    def score_each(self, signals: Sequence[Mapping[str, float]]) -> NDArray[Any]:
-        """Return the utility of each sentence; 0.0 where a signal is missing or not finite.
+    def check_queue(self) -> None:
+        """Make sure that what the scoring pass stores is enough.
 
         Raises:
-            ConfigError: if stored signals of one sentence are not enough; see ``scores_alone``.
+            ConfigError: if it is not.
         """
-        if not self.scores_alone:
-            others = sorted(one.name for one in STRATEGIES.values() if one.scores_alone)
+        if self.name in _SIMULATED:
+            others = sorted(STRATEGIES.keys() - _SIMULATED)
             raise ConfigError(
                 f"the strategy {self.name} needs more than the stored signals of a sentence and is "
                 f"for annotator simulate; for a queue take one of {', '.join(others)}"
             )
-        return self.utilities(ScoredPool.of(signals))
 
     def __str__(self) -> str:
         return f"{self.name} = {self.term}"
 
 
+_SIMULATED = {"bald"}  # needs ten passes of the heads, which no prediction stores
 _PAIRS = Rate("pair_entropy_sum")
 
 STRATEGIES: Mapping[str, Strategy] = MappingProxyType(

@@ -1,5 +1,8 @@
 """What utilities are built of: small objects that compute one number a sentence and print how.
 
+A simulation has the whole pool before it and compares its sentences with each other. A queue scores
+them shard by shard, each by itself: there a rank is one among the values of a sample of the pool.
+
 ``str`` of a term is its construction, as it is shown to people:
 
 >>> str(Weighted(((0.5, Rank(Signal("mnlp"))), (0.5, Rank(Rate("pair_entropy_sum"))))))
@@ -24,13 +27,18 @@ __all__ = [
     "Nothing",
     "Rank",
     "Rate",
+    "Sample",
     "ScoredPool",
     "Signal",
     "Term",
     "TopRank",
     "Weighted",
     "farthest_first",
+    "sample_of",
 ]
+
+#: Sorted values of a sample of the pool, by the name of the term that has them.
+Sample = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +50,14 @@ class ScoredPool:
         n: Number of sentences.
         embeddings: L2-normalised sentence embeddings. Shape ``(n, H)``.
         labelled: Embeddings of labelled sentences by the same model. Shape ``(labelled, H)``.
+        sample: If given, each sentence is scored by itself: ranks are those within this sample.
     """
 
     signals: Mapping[str, NDArray[Any]]
     n: int
     embeddings: NDArray[Any] | None = None
     labelled: NDArray[Any] | None = None
+    sample: Sample | None = None
 
     def __post_init__(self) -> None:
         for name, values in self.signals.items():
@@ -73,8 +83,8 @@ class Term(Protocol):
     """One number a sentence, larger for more useful ones."""
 
     @property
-    def needs_pool(self) -> bool:
-        """Whether a sentence's number depends on the others."""
+    def ranked(self) -> tuple[Term, ...]:
+        """The terms whose values in the pool at large a sentence's number depends on."""
 
     def values(self, pool: ScoredPool) -> NDArray[Any]:
         """Return shape ``(n,)``, float64."""
@@ -84,7 +94,7 @@ class Term(Protocol):
 class Nothing:
     """The same for all."""
 
-    needs_pool = False
+    ranked = ()
 
     def values(self, pool: ScoredPool) -> NDArray[Any]:
         """Return zeros."""
@@ -99,7 +109,7 @@ class Signal:
     """A stored signal as it is."""
 
     name: str
-    needs_pool = False
+    ranked = ()
 
     def values(self, pool: ScoredPool) -> NDArray[Any]:
         """Return the signal."""
@@ -114,7 +124,7 @@ class Rate:
     """A sum over a sentence, brought to one word of it."""
 
     name: str
-    needs_pool = False
+    ranked = ()
 
     def values(self, pool: ScoredPool) -> NDArray[Any]:
         """Return the signal over the number of words; 0 for a sentence without words."""
@@ -130,12 +140,20 @@ class Rank:
     """A term's mid-rank percentile over the pool; ties share one, 0 stays 0."""
 
     term: Term
-    needs_pool = True
+
+    @property
+    def ranked(self) -> tuple[Term, ...]:
+        """The term."""
+        return (self.term,)
 
     def values(self, pool: ScoredPool) -> NDArray[Any]:
-        """Return ranks in [0, 1)."""
+        """Return ranks in [0, 1]."""
         values = self.term.values(pool)
-        return np.where(values > 0, percentile_ranks(values), 0.0)
+        if pool.sample is None:
+            ranks = percentile_ranks(values)
+        else:
+            ranks = _ranks_within(values, pool.sample[str(self.term)])
+        return np.where(values > 0, ranks, 0.0)
 
     def __str__(self) -> str:
         return f"rank({self.term})"
@@ -148,9 +166,9 @@ class Weighted:
     parts: tuple[tuple[float, Term], ...]
 
     @property
-    def needs_pool(self) -> bool:
-        """Whether one of the parts does."""
-        return any(term.needs_pool for _, term in self.parts)
+    def ranked(self) -> tuple[Term, ...]:
+        """Those of the parts."""
+        return tuple(inner for _, term in self.parts for inner in term.ranked)
 
     def values(self, pool: ScoredPool) -> NDArray[Any]:
         """Return the sum."""
@@ -168,7 +186,11 @@ class TopRank:
     """The better of several ranks: what one task is unsure of is enough."""
 
     terms: tuple[Term, ...]
-    needs_pool = True
+
+    @property
+    def ranked(self) -> tuple[Term, ...]:
+        """All of them."""
+        return self.terms
 
     def values(self, pool: ScoredPool) -> NDArray[Any]:
         """Return the greatest rank."""
@@ -186,10 +208,19 @@ class Alternate:
     """The best of each term in turn, each sentence once (Reichart et al. 2008)."""
 
     terms: tuple[Term, ...]
-    needs_pool = True
+
+    @property
+    def ranked(self) -> tuple[Term, ...]:
+        """All of them."""
+        return self.terms
 
     def values(self, pool: ScoredPool) -> NDArray[Any]:
-        """Return numbers that fall with the turn in which a sentence is taken, in (0, 1]."""
+        """Return numbers that fall with the turn in which a sentence is taken, in (0, 1].
+
+        Who is scored by himself has no turn: he is taken when his better rank is due.
+        """
+        if pool.sample is not None:
+            return TopRank(self.terms).values(pool)
         orders = [np.argsort(-term.values(pool), kind="stable").tolist() for term in self.terms]
         at, taken = [0] * len(orders), dict[int, int]()
         while len(taken) < pool.n:
@@ -208,10 +239,13 @@ class Alternate:
 class Distance:
     """Far from all that is labelled or taken before: the greedy core-set (arXiv 1708.00489)."""
 
-    needs_pool = True
+    ranked = ()
 
     def values(self, pool: ScoredPool) -> NDArray[Any]:
         """Return numbers that fall with the turn in which a sentence is taken, in (0, 1].
+
+        Who is scored by himself has no turn: his number is one less the greatest cosine with a
+        label, in [0, 2], and 1 before there are any; what was taken before is for the batch.
 
         Raises:
             ConfigError: if there are no embeddings.
@@ -220,6 +254,8 @@ class Distance:
             raise ConfigError("the strategy coreset needs embeddings; this pool has none")
         if pool.n == 0 or pool.embeddings is None:
             return np.zeros(0)
+        if pool.sample is not None:
+            return _distances(pool.embeddings, pool.labelled)
         order = farthest_first(pool.embeddings, pool.labelled)
         places = np.empty(pool.n)
         places[order] = np.arange(pool.n)
@@ -227,6 +263,30 @@ class Distance:
 
     def __str__(self) -> str:
         return "farthest(embedding, labelled)"
+
+
+def sample_of(terms: Sequence[Term], pool: ScoredPool) -> Sample:
+    """Return what ``ScoredPool.sample`` needs: the sorted values that terms have in a sample.
+
+    The standard error of a rank within ``n`` sentences is at most ``0.5 / sqrt(n)``.
+    """
+    return {str(term): np.sort(term.values(pool)) for term in terms}
+
+
+def _ranks_within(values: NDArray[Any], sample: NDArray[Any]) -> NDArray[Any]:
+    """Return the mid-rank percentiles that values would have in a sorted sample."""
+    below = np.searchsorted(sample, values, side="left")
+    upto = np.searchsorted(sample, values, side="right")
+    ranks: NDArray[Any] = (below + upto) / 2.0 / max(1, len(sample))
+    return ranks
+
+
+def _distances(embeddings: NDArray[Any], labelled: NDArray[Any] | None) -> NDArray[Any]:
+    if labelled is None or not len(labelled):
+        return np.ones(len(embeddings))
+    cosines = embeddings.astype(np.float32) @ labelled.astype(np.float32).T
+    distances: NDArray[Any] = 1.0 - cosines.max(axis=1).astype(np.float64)
+    return distances
 
 
 def farthest_first(embeddings: NDArray[Any], labelled: NDArray[Any] | None) -> NDArray[Any]:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from annotator.active import (
     Candidate,
+    ScoredPool,
     compose_batch,
     get_strategy,
     percentile_ranks,
@@ -63,7 +64,7 @@ def bench_select(
     strategy = get_strategy(_STRATEGY)
 
     def score() -> object:
-        return strategy.score_each([p.signals for p in predictor.predict(words)])
+        return strategy.utilities(ScoredPool.of([p.signals for p in predictor.predict(words)]))
 
     def predict() -> object:
         with _without_signals():

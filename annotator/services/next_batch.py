@@ -63,7 +63,9 @@ def next_tasks(
     order = choose()
     if order.n_unscored:
         engine = LocalEngine(load=lambda _version: predictor())
-        score_pool(engine, database, project_id, version, strategy=settings.strategy)
+        score_pool(
+            engine, database, project_id, version, strategy=settings.strategy, labelled=labelled
+        )
         order = choose()
     return order
 

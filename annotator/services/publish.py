@@ -111,8 +111,8 @@ def publish_version(
     n_open = n_pushed = 0
     if is_missing:
         engine = engine or LocalEngine(load=lambda _version: predictor())
-        _score(database, project, version, engine, queue, on_progress)
         anchors = labelled_embeddings(database, project.id, version.id, predictor)
+        _score(database, project, version, engine, queue, anchors, on_progress)
         order = order_tasks(database, project.id, version.id, labelled=anchors, settings=queue)
         n_open = order.n_open
         n_pushed = _push_order(database, project, client, version, config, order, on_progress)
@@ -129,13 +129,22 @@ def _score(
     version: ModelVersion,
     engine: Engine,
     queue: QueueSettings,
+    anchors: NDArray[np.float32],
     on_progress: Progress | None,
 ) -> None:
     def report(done: int, total: int) -> None:
         if on_progress is not None:
             on_progress("predict", done, total)
 
-    score_pool(engine, database, project.id, version, strategy=queue.strategy, on_progress=report)
+    score_pool(
+        engine,
+        database,
+        project.id,
+        version,
+        strategy=queue.strategy,
+        labelled=anchors,
+        on_progress=report,
+    )
 
 
 def _push_order(

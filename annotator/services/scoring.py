@@ -3,17 +3,28 @@
 The pool is walked in shards of a fixed size, in order of sentence ids. A shard is computed and then
 stored in one transaction, so memory does not grow with the pool, and a run that was killed goes on
 where it was: what is scored already is not found again.
+
+A strategy that ranks sentences among all others is given a sample of the pool, predicted before the
+shards are: a sentence's utility is then a number of its own, and a shard can be stored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from annotator.active import get_strategy
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.active import ScoredPool, get_strategy, sample_of
 from annotator.services.engine import Engine, PoolText, ScoredText
 from annotator.services.predict import to_text_sentences
 from annotator.store.database import Database
-from annotator.store.pool import count_unscored, sentences_by_id, unscored_sentences
+from annotator.store.pool import (
+    count_unscored,
+    open_sentences,
+    sentences_by_id,
+    unscored_sentences,
+)
 from annotator.store.versions import (
     ModelVersion,
     StoredPrediction,
@@ -25,6 +36,7 @@ from annotator.store.versions import (
 __all__ = ["SHARD", "score_pool", "shards_to_score"]
 
 SHARD = 1024  # sentences: enough to fill batches of one length, a few MB of memory
+_SAMPLE = 2500  # sentences that ranks are taken in: a standard error of a hundredth at most
 
 
 def shards_to_score(
@@ -59,6 +71,7 @@ def score_pool(
     version: ModelVersion,
     *,
     strategy: str,
+    labelled: NDArray[np.float32] | None = None,
     size: int = SHARD,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> int:
@@ -67,13 +80,27 @@ def score_pool(
     The engine may read ahead and answer in any order. What it answers is stored at once, each
     answer in a transaction of its own; this process alone touches the database.
 
+    Args:
+        engine: Where it is computed.
+        database: The project's database.
+        project_id: The project.
+        version: The version that scores.
+        strategy: The query strategy whose utilities are stored.
+        labelled: Embeddings of labelled sentences, for strategies that keep away from them.
+        size: Sentences of a shard.
+        on_progress: Receives how many are scored, and of how many.
+
     Returns:
         How many sentences were scored.
 
     Raises:
+        ConfigError: if the strategy is one for simulations alone.
         JobError: if the engine gives up; what it has answered is stored.
     """
-    pool = _Pool(database, project_id, version.id, strategy=strategy, size=size)
+    pool = _Pool(database, project_id, version.id, strategy=strategy, size=size, labelled=labelled)
+    for answer in engine.score(version, pool.sample_shards()):
+        pool.keep(answer)
+    pool.take_sample()
     for answer in engine.score(version, pool.shards()):
         pool.store(answer)
         if on_progress is not None:
@@ -85,44 +112,85 @@ class _Pool:
     """The sentences that are to be scored, and what came of them."""
 
     def __init__(
-        self, database: Database, project_id: int, version_id: int, *, strategy: str, size: int
+        self,
+        database: Database,
+        project_id: int,
+        version_id: int,
+        *,
+        strategy: str,
+        size: int,
+        labelled: NDArray[np.float32] | None,
     ) -> None:
         self._database, self._project_id, self._version_id = database, project_id, version_id
-        self._strategy, self._size = strategy, size
+        self._strategy, self._size, self._labelled = strategy, size, labelled
         self._chosen = get_strategy(strategy)
+        self._chosen.check_queue()
+        self._sampled: list[int] = []
+        self._sample = sample_of((), ScoredPool.of([]))
         self.n_sentences = self.n_scored = 0
+
+    def sample_shards(self) -> Iterator[list[PoolText]]:
+        """Yield the texts of the sample that are not predicted yet, if there is a use for one."""
+        if not self._chosen.term.ranked or next(self._shards(size=1), None) is None:
+            return
+        with self._database.read() as session:
+            ids = open_sentences(session, self._project_id)
+        rng = np.random.default_rng(self._version_id)
+        chosen = rng.choice(ids, size=min(_SAMPLE, len(ids)), replace=False)
+        self._sampled = sorted(chosen.tolist())
+        for i in range(0, len(self._sampled), self._size):
+            unknown, _ = self._read(self._sampled[i : i + self._size])
+            if unknown:
+                yield unknown
+
+    def keep(self, answer: Sequence[ScoredText]) -> None:
+        """Store what was predicted of the sample; it is found again when its shard comes."""
+        with self._database.write() as session:
+            save_predictions(session, self._version_id, [one.prediction for one in answer])
+
+    def take_sample(self) -> None:
+        """Keep the values that the sample's sentences have."""
+        if self._sampled:
+            _, known = self._read(self._sampled)
+            pool = ScoredPool.of([p.signals for p in known.values()])
+            self._sample = sample_of(self._chosen.term.ranked, pool)
 
     def shards(self) -> Iterator[list[PoolText]]:
         """Yield the texts that are not predicted yet; score those that are."""
-        for ids in shards_to_score(
-            self._database,
-            self._project_id,
-            self._version_id,
-            strategy=self._strategy,
-            size=self._size,
-        ):
-            with self._database.read() as session:
-                if not self.n_sentences:
+        for ids in self._shards(size=self._size):
+            if not self.n_sentences:
+                with self._database.read() as session:
                     self.n_sentences = count_unscored(
                         session,
                         self._project_id,
                         version_id=self._version_id,
                         strategy=self._strategy,
                     )
-                stored = sentences_by_id(session, ids)
-                known = predictions_for(session, self._version_id, [s.text_hash for s in stored])
-            same: dict[str, list[int]] = {}
-            for s in stored:
-                same.setdefault(s.text_hash, []).append(s.id)
-            texts = {s.text_hash: s for s in to_text_sentences(stored, region_start=0)}
-            self._store((), {i: known[h] for h, found in same.items() if h in known for i in found})
-            unknown = [
-                PoolText(sentence_ids=tuple(found), sentence=texts[h])
-                for h, found in same.items()
-                if h not in known
-            ]
+            unknown, known = self._read(ids)
+            self._store((), known)
             if unknown:
                 yield unknown
+
+    def _shards(self, *, size: int) -> Iterator[list[int]]:
+        return shards_to_score(
+            self._database, self._project_id, self._version_id, strategy=self._strategy, size=size
+        )
+
+    def _read(self, ids: Sequence[int]) -> tuple[list[PoolText], dict[int, StoredPrediction]]:
+        """Return what is not predicted yet, each text once, and what is, by sentence id."""
+        with self._database.read() as session:
+            stored = sentences_by_id(session, ids)
+            known = predictions_for(session, self._version_id, [s.text_hash for s in stored])
+        same: dict[str, list[int]] = {}
+        for s in stored:
+            same.setdefault(s.text_hash, []).append(s.id)
+        texts = {s.text_hash: s for s in to_text_sentences(stored, region_start=0)}
+        unknown = [
+            PoolText(sentence_ids=tuple(found), sentence=texts[h])
+            for h, found in same.items()
+            if h not in known
+        ]
+        return unknown, {i: known[h] for h, found in same.items() if h in known for i in found}
 
     def store(self, answer: Sequence[ScoredText]) -> None:
         """Store an answer of the engine."""
@@ -136,7 +204,14 @@ class _Pool:
     ) -> None:
         if not by_sentence:
             return
-        values = self._chosen.score_each([p.signals for p in by_sentence.values()]).tolist()
+        found = by_sentence.values()
+        pool = ScoredPool.of(
+            [p.signals for p in found],
+            embeddings=np.stack([np.frombuffer(p.embedding, dtype=np.float16) for p in found]),
+            labelled=self._labelled,
+            sample=self._sample,
+        )
+        values = self._chosen.utilities(pool).tolist()
         with self._database.write() as session:
             save_predictions(session, self._version_id, fresh)
             save_acquisitions(

@@ -19,6 +19,7 @@ __all__ = [
     "PoolTasks",
     "count_unscored",
     "open_range",
+    "open_sentences",
     "pool_tasks",
     "sentences_by_id",
     "task_embeddings",
@@ -96,6 +97,13 @@ def count_unscored(session: Session, project_id: int, *, version_id: int, strate
         _unscored(query, project_id, version_id=version_id, strategy=strategy, after=0)
     )
     return int(found or 0)
+
+
+def open_sentences(session: Session, project_id: int) -> NDArray[np.int64]:
+    """Return the ids of all sentences that open tasks show, 8 bytes each, in order."""
+    query = select(SentenceRow.id).where(SentenceRow.project_id == project_id, _is_open())
+    rows = session.scalars(query.order_by(SentenceRow.id).execution_options(yield_per=_STREAM))
+    return np.fromiter(rows, dtype=np.int64)
 
 
 def sentences_by_id(session: Session, ids: Sequence[int]) -> list[StoredSentence]:

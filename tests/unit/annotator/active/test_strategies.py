@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from annotator.active import STRATEGIES, ScoredPool, get_strategy
+from annotator.active import STRATEGIES, ScoredPool, get_strategy, sample_of
 from annotator.errors import ConfigError, ShapeError
 from annotator.model.signals import word_signals
 
@@ -37,6 +37,11 @@ def signals_of(
     return {name: float(value[0]) for name, value in found.items()}
 
 
+def score(strategy: str, signals: dict[str, float]) -> float:
+    """The utility of one sentence."""
+    return float(get_strategy(strategy).utilities(ScoredPool.of([signals]))[0])
+
+
 def order(strategy: str, *sentences: dict[str, float], **more: Any) -> list[int]:
     """The numbers of the sentences, most useful first."""
     utilities = get_strategy(strategy).utilities(ScoredPool.of(sentences, **more))
@@ -54,9 +59,8 @@ def test_twice_the_same_words_are_worth_no_more(name: str) -> None:
     twice = signals_of(SURE, EVEN, SURE, EVEN, pair_entropy=0.8)
 
     once["hidden_pairs"] = twice["hidden_pairs"] = 0.0
-    score = get_strategy(name).score
-    shorter = score({**once, "joint_rate": once["token_entropy"] + 0.4 / 2})
-    longer = score({**twice, "joint_rate": twice["token_entropy"] + 0.8 / 4})
+    shorter = score(name, {**once, "joint_rate": once["token_entropy"] + 0.4 / 2})
+    longer = score(name, {**twice, "joint_rate": twice["token_entropy"] + 0.8 / 4})
 
     assert shorter == pytest.approx(longer)
 
@@ -90,8 +94,8 @@ def test_re_entropy_sees_pairs_alone_and_joint_rate_both() -> None:
 
     assert order("re_entropy", only_tags, only_pairs) == [1, 0]
     assert order("mnlp", only_tags, only_pairs) == [0, 1]
-    assert get_strategy("joint_rate").score(only_tags) > 0
-    assert get_strategy("joint_rate").score(only_pairs) > 0.25
+    assert score("joint_rate", only_tags) > 0
+    assert score("joint_rate", only_pairs) > 0.25
 
 
 def test_missed_entities_are_not_taken_for_certainty() -> None:
@@ -196,10 +200,74 @@ def test_the_construction_of_joint_rank_names_its_parts() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["joint_rank", "max_rank", "round_robin", "coreset", "bald"])
-def test_what_needs_more_than_stored_signals_refuses_one_sentence(name: str) -> None:
-    with pytest.raises(ConfigError, match=rf"{name} needs more .* mnlp"):
-        get_strategy(name).score(signals_of(SURE))
+def random_pool(n: int, seed: int) -> list[dict[str, float]]:
+    """Sentences with signals of all sizes, many of them without pairs."""
+    rng = np.random.default_rng(seed)
+    return [
+        {
+            "n_words": float(rng.integers(1, 40)),
+            "mnlp": float(rng.gamma(2.0)),
+            "pair_entropy_sum": float(rng.gamma(2.0) * rng.integers(0, 2)),
+            "hidden_pairs": float(rng.gamma(1.0) * rng.integers(0, 2)),
+        }
+        for _ in range(n)
+    ]
+
+
+@pytest.mark.parametrize("name", ["joint_rank", "max_rank"])
+def test_within_a_sample_that_is_the_pool_each_sentence_has_the_rank_it_has_in_the_pool(
+    name: str,
+) -> None:
+    strategy, sentences = get_strategy(name), random_pool(300, seed=3)
+    together = strategy.utilities(ScoredPool.of(sentences))
+    sample = sample_of(strategy.term.ranked, ScoredPool.of(sentences))
+
+    alone = [strategy.utilities(ScoredPool.of([one], sample=sample))[0] for one in sentences]
+
+    assert alone == pytest.approx(together)
+
+
+@pytest.mark.parametrize("name", ["joint_rank", "max_rank", "round_robin"])
+def test_a_sample_is_enough_to_find_nearly_the_same_sentences(name: str) -> None:
+    strategy, sentences = get_strategy(name), random_pool(4000, seed=4)
+    sample = sample_of(strategy.term.ranked, ScoredPool.of(sentences[:2500]))
+
+    alone = strategy.utilities(ScoredPool.of(sentences, sample=sample))
+    together = strategy.utilities(ScoredPool.of(sentences))
+
+    best = [set(np.argsort(-found, kind="stable")[:400].tolist()) for found in (alone, together)]
+    assert len(best[0] & best[1]) > 380
+
+
+def test_what_is_greater_than_all_of_a_sample_is_the_first_and_what_is_less_the_last() -> None:
+    strategy = get_strategy("max_rank")
+    sample = sample_of(strategy.term.ranked, ScoredPool.of(random_pool(50, seed=5)))
+    most = {"n_words": 1.0, "mnlp": 1e9, "pair_entropy_sum": 0.0}
+    least = {"n_words": 1.0, "mnlp": 1e-9, "pair_entropy_sum": 0.0}
+
+    found = strategy.utilities(ScoredPool.of([most, least], sample=sample))
+
+    assert found.tolist() == [1.0, 0.0]
+
+
+def test_coreset_by_itself_is_the_distance_to_the_nearest_label() -> None:
+    angles = np.deg2rad([0, 60, 180])
+    rows = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    coreset = get_strategy("coreset")
+
+    def found(labelled: NDArray[Any] | None) -> list[float]:
+        pool = ScoredPool.of([{}] * 3, embeddings=rows, labelled=labelled, sample={})
+        return coreset.utilities(pool).tolist()
+
+    assert found(rows[:1]) == pytest.approx([0.0, 0.5, 2.0], abs=1e-6)
+    assert found(None) == found(rows[:0]) == [1.0, 1.0, 1.0]
+
+
+def test_what_no_prediction_stores_is_refused_to_a_queue() -> None:
+    with pytest.raises(ConfigError, match=r"bald needs more .* take one of coreset, .* mnlp"):
+        get_strategy("bald").check_queue()
+    for name in STRATEGIES.keys() - {"bald"}:
+        get_strategy(name).check_queue()
 
 
 def test_signals_of_another_length_are_refused() -> None:
@@ -213,7 +281,7 @@ def test_signals_of_another_length_are_refused() -> None:
 def test_a_signal_that_says_nothing_is_worth_nothing(value: float | None) -> None:
     signals = {key: v for key, v in {"mnlp": value}.items() if v is not None}
 
-    assert get_strategy("mnlp").score(signals) == 0.0
+    assert score("mnlp", signals) == 0.0
 
 
 def test_an_unknown_strategy_is_answered_with_those_there_are() -> None:

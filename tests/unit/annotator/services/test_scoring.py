@@ -4,11 +4,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from factories import make_document, make_task
 from run_world import register
 
-from annotator.active import get_strategy
+from annotator.active import ScoredPool, get_strategy
 from annotator.errors import ConfigError
 from annotator.model import Predictor
 from annotator.services.engine import LocalEngine, PoolText, ScoredText, make_engine
@@ -96,12 +97,13 @@ def score(database: Database, project: Project, version: ModelVersion) -> Any:
 def expected(database: Database, version: ModelVersion) -> Any:
     """What must stand in the table for some sentences, by what is predicted of them."""
 
-    def run(ids: Sequence[int]) -> dict[int, Any]:
+    def run(ids: Sequence[int], strategy: str = "mnlp") -> dict[int, Any]:
         with database.read() as session:
             sentences = sentences_by_id(session, ids)
             stored = predictions_for(session, version.id, [s.text_hash for s in sentences])
-        mnlp = get_strategy("mnlp")
-        return {s.id: pytest.approx(mnlp.score(stored[s.text_hash].signals)) for s in sentences}
+        signals = ScoredPool.of([stored[s.text_hash].signals for s in sentences])
+        values = get_strategy(strategy).utilities(signals)
+        return {s.id: pytest.approx(v) for s, v in zip(sentences, values, strict=True)}
 
     return run
 
@@ -149,6 +151,68 @@ def test_another_strategy_reads_what_is_predicted_already(
 
     assert (n_scored, backwards.asked) == (7, [])
     assert sorted(found("entropy")) == sorted(pool)
+
+
+@pytest.mark.parametrize("strategy", ["joint_rank", "max_rank"])
+def test_a_strategy_that_ranks_finds_in_shards_what_it_finds_in_the_whole_pool(
+    here: LocalEngine, alike: list[int], score: Any, expected: Any, found: Any, strategy: str
+) -> None:
+    assert score(here, strategy, size=2) == 7
+
+    assert found(strategy) == expected(alike, strategy)
+    assert score(here, strategy) == 0
+
+
+def test_a_sample_is_predicted_once_and_not_where_nothing_is_to_be_scored(
+    database: Database,
+    project: Project,
+    backwards: Backwards,
+    pool: list[int],
+    score: Any,
+    found: Any,
+) -> None:
+    score(backwards, "joint_rank", size=3)
+    before = found("joint_rank")
+    assert backwards.asked == []  # all was in the sample
+
+    with database.write() as session:
+        make_task(session, project.id, studio_id=9, document=make_document("new", "A new rash."))
+    n_scored = score(backwards, "joint_rank", size=3)
+
+    assert (n_scored, len(found("joint_rank"))) == (1, len(pool) + 1)
+    assert {i: found("joint_rank")[i] for i in pool} == before
+
+
+def test_coreset_keeps_away_from_what_is_labelled(
+    here: LocalEngine,
+    version: ModelVersion,
+    database: Database,
+    pool: list[int],
+    score: Any,
+    found: Any,
+) -> None:
+    score(here, "mnlp")
+    with database.read() as session:
+        known = sentences_by_id(session, pool)
+        stored = predictions_for(session, version.id, [s.text_hash for s in known])
+    rows = np.stack([np.frombuffer(stored[s.text_hash].embedding, np.float16) for s in known])
+
+    score(here, "coreset", labelled=rows[2:3].astype(np.float32))
+
+    distances = found("coreset")
+    assert min(distances, key=lambda i: distances[i]) == pool[2]
+    assert distances[pool[2]] == pytest.approx(0.0, abs=2e-3)
+    assert max(distances.values()) > 2e-3
+
+
+@pytest.mark.usefixtures("pool")
+def test_what_is_for_simulations_alone_is_refused_before_anything_is_predicted(
+    backwards: Backwards, score: Any
+) -> None:
+    with pytest.raises(ConfigError, match="bald needs more"):
+        score(backwards, "bald")
+
+    assert backwards.asked == []
 
 
 def test_scoring_that_was_killed_goes_on_where_it_was(
