@@ -134,6 +134,14 @@ class FakeStudio(StudioClient):
         for task in self._tasks.values():
             task["predictions"] = [p for p in task["predictions"] if p["id"] != prediction_id]
 
+    def rescore_prediction(self, prediction_id: int, score: float) -> None:
+        """Change a prediction's score."""
+        self._check()
+        for task in self._tasks.values():
+            for prediction in task["predictions"]:
+                if prediction["id"] == prediction_id:
+                    prediction["score"] = score
+
     def next_task(self, project_id: int) -> dict[str, Any] | None:
         """Serve what somebody opened before, or the lowest score of the selected version."""
         self._check()

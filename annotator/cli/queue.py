@@ -6,12 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from annotator.cli.project import HomeOption, JsonOption, emit, open_project
+from annotator.cli.project import (
+    HomeOption,
+    JsonOption,
+    OpenProject,
+    emit,
+    open_project,
+    open_studio,
+    progress_bar,
+)
 from annotator.errors import NotFoundError
 from annotator.store.database import Database
 from annotator.store.queries import latest_choice
 from annotator.store.tasks import find_task, open_tasks
-from annotator.store.versions import predictions_for
+from annotator.store.versions import ModelVersion, predictions_for
 
 if TYPE_CHECKING:  # the command loads no numpy before it is needed
     from annotator.services.queue import TaskOrder
@@ -24,12 +32,15 @@ def next_(
     strategy: Annotated[
         str | None, typer.Option("--strategy", help="Another query strategy, for a look.")
     ] = None,
+    push: Annotated[
+        bool, typer.Option("--push", help="Have Label Studio serve these tasks before all others.")
+    ] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show which tasks the active model would have labelled next.
 
-    Example: annotator next -n 20
+    Example: annotator next -n 50 --strategy joint_rank --push
     """
     from annotator.jobs.tend import queue_settings
     from annotator.services.next_batch import next_tasks
@@ -45,16 +56,35 @@ def next_(
             settings=queue_settings(opened.settings),
         )
         rows = _described(opened.database, opened.project.id, version.id, order)
+        moved = _put_first(opened, version, order) if push else None
     lines = [
         f"{r['rank'] + 1:>4}. task {r['task']:<6} {r['document']}@{r['start']:<6} {r['reason']:<9}"
         f" utility {r['utility']:.3f}  confidence {r['confidence']:.2f}"
         for r in rows
     ]
+    lines = lines or ["no task is open; import documents and let annotator push upload them"]
+    if moved is not None:
+        lines.append(f"Label Studio serves {len(moved)} of {len(rows)} of them before all others")
+        if len(moved) < len(rows):
+            lines.append("it has no prediction of the others yet: run annotator push, then again")
     emit(
-        {"version": version.name, "n_open": order.n_open, "tasks": rows},
-        lines or ["no task is open; import documents and let annotator push upload them"],
+        {"version": version.name, "n_open": order.n_open, "tasks": rows, "moved": moved},
+        lines,
         as_json=as_json,
     )
+
+
+def _put_first(opened: OpenProject, version: ModelVersion, order: TaskOrder) -> list[int]:
+    from annotator.services.put_first import put_first
+
+    with open_studio(opened) as client, progress_bar("push") as advance:
+
+        def report(done: int, total: int) -> None:
+            advance(done, total, "")
+
+        return put_first(
+            opened.database, opened.project, client, version, order, on_progress=report
+        )
 
 
 def _described(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from db.inserts import insert_new
@@ -26,6 +26,8 @@ __all__ = [
     "add_choices",
     "latest_choice",
     "log_selection",
+    "lowest_score",
+    "move_pushes",
     "queue_head",
 ]
 
@@ -153,3 +155,32 @@ def queue_head(
         {"task": row[0], "id": row[1], "document": row[2], "score": row[3], "reason": row[4]}
         for row in rows
     ]
+
+
+def lowest_score(session: Session, version_id: int, *, without: Sequence[int]) -> float:
+    """Return the least score that Label Studio has of an open task; 1.0 if there is none.
+
+    Args:
+        session: An open session.
+        version_id: The version whose predictions have the scores.
+        without: Tasks that do not count.
+    """
+    rows = session.execute(
+        select(PushRow.score, PushRow.task_id)
+        .join(TaskRow, TaskRow.id == PushRow.task_id)
+        .where(PushRow.version_id == version_id, TaskRow.state == "open")
+        .order_by(PushRow.score)
+        .limit(len(without) + 1)
+    )
+    left_out = set(without)
+    return next((score for score, task_id in rows if task_id not in left_out), 1.0)
+
+
+def move_pushes(session: Session, version_id: int, scores: Mapping[int, float]) -> None:
+    """Note new scores of predictions that Label Studio has, by task."""
+    for task_id, score in scores.items():
+        session.execute(
+            update(PushRow)
+            .where(PushRow.version_id == version_id, PushRow.task_id == task_id)
+            .values(score=score)
+        )

@@ -232,6 +232,17 @@ class StudioClient:
         what = f"delete prediction {prediction_id}"
         self._delete(f"api/predictions/{prediction_id}/", attempt=what)
 
+    def rescore_prediction(self, prediction_id: int, score: float) -> None:
+        """Give a stored prediction another place in the order; one that is gone has none."""
+        self._api.call(
+            "PATCH",
+            f"api/predictions/{prediction_id}/",
+            attempt=f"rescore prediction {prediction_id}",
+            body={"score": score},
+            repeatable=True,
+            missing_ok=True,
+        )
+
     def push_predictions(self, project_id: int, items: Sequence[Mapping[str, Any]]) -> int:
         """Store predictions (``task``, ``score``, ``model_version``, ``result``) in one request.
 

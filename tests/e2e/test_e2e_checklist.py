@@ -23,7 +23,9 @@ from annotator.domain import Document
 from annotator.formats import read_corpus
 from annotator.services.export import export_gold
 from annotator.services.ingest import ingest_documents
+from annotator.services.next_batch import next_tasks
 from annotator.services.publish import publish_version
+from annotator.services.put_first import put_first
 from annotator.services.queue import QueueSettings
 from annotator.services.upload import upload_tasks
 from annotator.store.versions import ModelVersion
@@ -258,6 +260,41 @@ def test_9_a_new_version_is_pushed_and_selected_and_its_lowest_scores_are_served
         assert (before, client.project(ward.number).model_version) == ("tiny-1", "tiny-2")
         assert served == second[:4]
         assert first[:4] != second[:4]
+
+
+def test_tasks_that_somebody_wants_first_are_served_first_by_any_strategy(
+    client: StudioClient, tmp_path: Path
+) -> None:
+    with open_ward(tmp_path, client, "Wanted first") as ward:
+        documents = [make_document(f"n{i}", f"Aspirin caused rash number {i}.") for i in range(8)]
+        world = ward.world
+        ingest_documents(
+            world.database, world.project_id, documents, role="pool", holdout_share=0.0, seed=1
+        )
+        upload_tasks(world.database, ward.project, client)
+        loaded = world.models.current()
+        assert loaded is not None
+        publish(ward, loaded.version, seed=1)
+        before = in_order(ward, "tiny-1")
+        settings = QueueSettings(
+            strategy="joint_rank", batch=3, random_share=0.0, per_document=8, seed=3
+        )
+        order = next_tasks(
+            world.database,
+            world.project_id,
+            loaded.version,
+            lambda: loaded.predictor,
+            n=3,
+            settings=settings,
+        )
+
+        moved = put_first(world.database, ward.project, client, loaded.version, order)
+        served = [serve_next(ward) for _ in range(5)]
+
+        rest = [task for task in before if task not in moved]
+        assert len(moved) == 3
+        assert served == moved + rest[:2]
+        assert moved != before[:3]
 
 
 # ---------------------------------------------------------------- 11: tokens
