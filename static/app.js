@@ -6,6 +6,7 @@ const REASONS = {
   strategy: ["most useful", "chosen by the query strategy"],
   random: ["random", "drawn at random, so that the pool stays honestly sampled"],
   holdout: ["hold-out", "part of the hold-out, on which models are judged"],
+  repeat: ["repeat", "much like something labelled, or shown before it"],
   rest: ["rest", "not in the current batch; in order of usefulness"],
 };
 const TRIGGERS = {

@@ -144,6 +144,7 @@ def why(
         "random": "drawn at random, to keep the sample honest",
         "holdout": "part of the hold-out, interleaved at random",
         "rest": f"behind the batch, in order of {logged.strategy}",
+        "repeat": "at the end: much like something that is labelled or comes before it",
     }
     emit(
         {

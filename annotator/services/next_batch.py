@@ -27,7 +27,13 @@ from annotator.active import (
 from annotator.model import Predictor
 from annotator.services.anchors import labelled_embeddings
 from annotator.services.engine import LocalEngine
-from annotator.services.queue import QueueSettings, TaskOrder, candidates_of, order_tasks
+from annotator.services.queue import (
+    QueueSettings,
+    TaskOrder,
+    candidates_of,
+    order_tasks,
+    repeats_among,
+)
 from annotator.services.scoring import score_pool
 from annotator.store.database import Database
 from annotator.store.pool import PoolTasks, open_range, pool_tasks
@@ -105,7 +111,8 @@ def choose_next(
             strategy=get_strategy(settings.strategy).name,
             ids=np.unique(drawn_ids).tolist(),
         )
-    batch = _compose(database, version_id, _Draws(tasks, drawn_ids), n, labelled, settings, rng)
+    draws = _Draws(tasks, drawn_ids)
+    batch = _compose(database, project_id, version_id, draws, n, labelled, settings, rng)
     rows = np.searchsorted(tasks.ids, np.array([i for i, _ in batch], dtype=np.int64))
     return TaskOrder(
         task_ids=tasks.ids[rows],
@@ -135,6 +142,7 @@ class _Draws:
 
 def _compose(
     database: Database,
+    project_id: int,
     version_id: int,
     draws: _Draws,
     n: int,
@@ -155,6 +163,8 @@ def _compose(
     won = win_tournaments(utilities[:half])
     _, first = np.unique(train[won], return_index=True)
     kept = won[np.sort(first)[: PREFILTER * n_train]]
+    kept = kept[np.argsort(-utilities[kept], kind="stable")]
+    kept = kept[~repeats_among(database, project_id, ids[train[kept]])]
     batch = compose_batch(
         candidates_of(
             database,

@@ -16,9 +16,14 @@ from annotator.active import (
     prefilter,
 )
 from annotator.store.database import Database
-from annotator.store.pool import PoolTasks, pool_tasks, task_embeddings
+from annotator.store.gold import newest_gold_texts
+from annotator.store.pool import PoolTasks, pool_tasks, task_embeddings, task_texts
+from annotator.text.duplicates import find_repeats
 
-__all__ = ["QueueSettings", "TaskOrder", "candidates_of", "order_tasks"]
+__all__ = ["QueueSettings", "TaskOrder", "candidates_of", "order_tasks", "repeats_among"]
+
+_LOOKED_AT = 2000  # places in which no text is read twice; more than are labelled under one model
+_LABELLED = 2000  # texts, the newest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +41,9 @@ class QueueSettings:
 class TaskOrder:
     """Tasks in the order in which they are to be shown, and what it takes to log it.
 
-    A place is a row; ``reasons`` are strategy, random, holdout or rest. ``n_pool`` counts the
-    strategy's candidates, ``n_open`` all tasks that wait, ``n_unscored`` those of them that were
-    looked at and have no utility yet.
+    A place is a row; ``reasons`` are strategy, random, holdout, rest or repeat. ``n_pool`` counts
+    the strategy's candidates, ``n_open`` all tasks that wait, ``n_unscored`` those of them that
+    were looked at and have no utility yet.
     """
 
     task_ids: NDArray[np.int64]
@@ -74,6 +79,8 @@ def order_tasks(
         tasks = pool_tasks(session, project_id, version_id=version_id, strategy=strategy.name)
     train = np.flatnonzero(~tasks.holdout)
     rows, reasons = _train_order(database, version_id, tasks, train, labelled, settings, rng)
+    if settings.strategy != "random":
+        rows, reasons = _repeats_last(database, project_id, tasks.ids[train], rows, reasons)
     mixed, is_holdout = _spread(train[rows], rng.permutation(np.flatnonzero(tasks.holdout)))
     told = iter(reasons)
     return TaskOrder(
@@ -121,6 +128,28 @@ def _train_order(
     order = np.argsort(-scores, kind="stable")
     rest = order[~np.isin(order, head)]
     return np.concatenate([head, rest]), [s.reason for s in batch] + ["rest"] * len(rest)
+
+
+def _repeats_last(
+    database: Database,
+    project_id: int,
+    ids: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    reasons: list[str],
+) -> tuple[NDArray[np.int64], list[str]]:
+    """Move what repeats a label, or what comes before it, from the first places to the last."""
+    again = np.zeros(len(rows), dtype=np.bool_)
+    again[:_LOOKED_AT] = repeats_among(database, project_id, ids[rows[:_LOOKED_AT]])
+    told = [reason for reason, repeats in zip(reasons, again, strict=True) if not repeats]
+    return np.concatenate([rows[~again], rows[again]]), told + ["repeat"] * int(again.sum())
+
+
+def repeats_among(database: Database, project_id: int, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell which tasks show again what is labelled, or what a task before them shows."""
+    with database.read() as session:
+        known = newest_gold_texts(session, project_id, limit=_LABELLED)
+        texts = task_texts(session, ids.tolist())
+    return find_repeats([texts.get(task_id, "") for task_id in ids.tolist()], known[::-1])
 
 
 def candidates_of(

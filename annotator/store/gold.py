@@ -19,6 +19,7 @@ __all__ = [
     "counts_in_its_region",
     "gold_units",
     "newest_gold_sentences",
+    "newest_gold_texts",
 ]
 
 
@@ -216,3 +217,20 @@ def newest_gold_sentences(session: Session, project_id: int, *, limit: int) -> l
         .limit(limit)
     )
     return list(dict.fromkeys(rows))
+
+
+def newest_gold_texts(session: Session, project_id: int, *, limit: int) -> list[str]:
+    """Return the texts of regions with gold, those labelled last first; at most ``limit``."""
+    length = AnnotationRow.region_end - AnnotationRow.region_start
+    query = (
+        select(func.substr(DocumentRow.text, AnnotationRow.region_start + 1, length))
+        .select_from(AnnotationRow)
+        .join(DocumentRow, DocumentRow.id == AnnotationRow.document_id)
+        .where(
+            AnnotationRow.project_id == project_id,
+            AnnotationRow.is_current,
+            AnnotationRow.state == "submitted",
+        )
+        .order_by(AnnotationRow.created_at.desc(), AnnotationRow.id.desc())
+    )
+    return list(session.scalars(query.limit(limit)))

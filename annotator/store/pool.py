@@ -23,6 +23,7 @@ __all__ = [
     "pool_tasks",
     "sentences_by_id",
     "task_embeddings",
+    "task_texts",
     "unscored_sentences",
 ]
 
@@ -253,3 +254,20 @@ def task_embeddings(
     return {
         task_id: total / max(float(np.linalg.norm(total)), 1e-12) for task_id, total in sums.items()
     }
+
+
+def task_texts(session: Session, task_ids: Sequence[int]) -> dict[int, str]:
+    """Return what each task shows: its sentence, or its document."""
+    start = func.coalesce(SentenceRow.start, 0)
+    end = func.coalesce(SentenceRow.end, func.length(DocumentRow.text))
+    texts: dict[int, str] = {}
+    for i in range(0, len(task_ids), _CHUNK):
+        rows = session.execute(
+            select(TaskRow.id, func.substr(DocumentRow.text, start + 1, end - start))
+            .select_from(TaskRow)
+            .join(DocumentRow, DocumentRow.id == TaskRow.document_id)
+            .outerjoin(SentenceRow, SentenceRow.id == TaskRow.sentence_id)
+            .where(TaskRow.id.in_(list(task_ids[i : i + _CHUNK])))
+        )
+        texts.update((task_id, text) for task_id, text in rows)
+    return texts

@@ -34,7 +34,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """A task's place: ``rank`` from 0; ``reason`` is strategy, random, holdout or rest."""
+    """A task's place: ``rank`` from 0; ``reason`` is as in ``TaskOrder``."""
 
     task_id: int
     rank: int

@@ -25,6 +25,7 @@ __all__ = [
     "N_BANDS",
     "DuplicateIndex",
     "Sketch",
+    "find_repeats",
     "similarity",
     "sketch_texts",
 ]
@@ -162,3 +163,30 @@ class DuplicateIndex:
                 if similarity(sketch, other) >= NEAR:
                     found.add(name)
                     yield name
+
+
+def find_repeats(texts: Sequence[str], known: Sequence[str]) -> NDArray[np.bool_]:
+    """Tell which texts say again what is known or what a text before them says.
+
+    Texts that are too short for near-duplicates repeat another if they are the same but for case
+    and spaces.
+
+    Args:
+        texts: In the order in which they would be read.
+        known: What was read before all of them.
+
+    Returns:
+        Shape ``(texts,)``.
+    """
+    index, seen = DuplicateIndex(), set[str]()
+    repeats = np.zeros(len(texts), dtype=np.bool_)
+    every = [*known, *texts]
+    for i, (text, sketch) in enumerate(zip(every, sketch_texts(every), strict=True)):
+        same = " ".join(text.lower().split())
+        is_repeat = same in seen or next(index.find(sketch), None) is not None
+        if i >= len(known):
+            repeats[i - len(known)] = is_repeat
+        if not is_repeat:
+            seen.add(same)
+            index.add("", sketch)
+    return repeats

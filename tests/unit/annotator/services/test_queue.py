@@ -5,13 +5,15 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from factories import make_document, make_task
+from factories import make_annotation, make_document, make_task
 from tiny_bert import TINY_SCHEMA
 
 from annotator.errors import ConfigError
 from annotator.services import next_batch
+from annotator.services.ingest import store_document
 from annotator.services.next_batch import choose_next
 from annotator.services.queue import QueueSettings, TaskOrder, order_tasks
+from annotator.store.annotations import record_annotation
 from annotator.store.database import Database
 from annotator.store.projects import Project
 from annotator.store.runs import submit_run
@@ -51,7 +53,7 @@ def tasks(database: Database, project: Project, version_id: int) -> dict[int, Op
     rng = np.random.default_rng(1)
     with database.write() as session:
         for i in range(N_TRAIN):
-            text = " ".join(f"Patient {d} has a rash." for d in range(10))
+            text = " ".join(f"Patient {d} of ward {i // 10} has a rash." for d in range(10))
             document = make_document(f"d{i // 10}", text)
             make_task(session, project.id, studio_id=i + 1, document=document, i_sentence=i % 10)
         for i in range(N_HOLDOUT):
@@ -124,6 +126,66 @@ def test_behind_the_batch_the_rest_follows_by_utility(order: Order) -> None:
     rest = [u for u, r in zip(found.utilities, found.reasons, strict=True) if r == "rest"]
     assert len(rest) > 10
     assert rest == sorted(rest, reverse=True)
+
+
+def repeat_tasks(database: Database, project: Project, version_id: int) -> list[int]:
+    """Three tasks: one repeats a label, the useful one of the others repeats the less useful."""
+    said = "The patient was given aspirin for a headache that began in {}"
+    rng = np.random.default_rng(3)
+    with database.write() as session:
+        known = make_document("known", said.format("Monday"))
+        document_id, _, _ = store_document(session, project.id, known, split="train")
+        record_annotation(
+            session, make_annotation(project.id, document_id, region=(0, len(known.text)))
+        )
+        for i, text in enumerate(
+            (said.format("Tuesday"), "No fever at all .", "no  fever at all .", "Quite well .")
+        ):
+            make_task(session, project.id, studio_id=i + 1, document=make_document(f"n{i}", text))
+        found = open_tasks(session, project.id)
+        shown = [task.sentences[0] for task in found]
+        save_predictions(session, version_id, [make_prediction(s.text_hash, rng) for s in shown])
+        values = {s.id: value for s, value in zip(shown, (0.9, 0.5, 0.6, 0.1), strict=True)}
+        save_acquisitions(session, version_id, strategy="mnlp", utilities=values)
+    return [task.id for task in found]
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+def test_what_repeats_a_label_or_a_task_before_it_comes_last(
+    database: Database,
+    project: Project,
+    version_id: int,
+    monkeypatch: pytest.MonkeyPatch,
+    is_large: bool,
+) -> None:
+    like_a_label, again, first, other = repeat_tasks(database, project, version_id)
+    if is_large:
+        monkeypatch.setattr(next_batch, "_WHOLE", 0)
+        monkeypatch.setattr(next_batch, "PREFILTER", 1)
+    settings = QueueSettings(strategy="mnlp", batch=2, random_share=0.0, per_document=9, seed=7)
+    labelled = np.ones((1, 4), dtype=np.float32)
+
+    found = choose_next(database, project.id, version_id, n=2, labelled=labelled, settings=settings)
+    whole = order_tasks(database, project.id, version_id, labelled=labelled, settings=settings)
+
+    places = dict(zip(whole.task_ids.tolist(), whole.reasons, strict=True))
+    assert places[like_a_label] == "repeat"
+    assert sorted(places[i] == "repeat" for i in (again, first)) == [False, True]
+    assert [reason == "repeat" for reason in whole.reasons] == [False, False, True, True]
+    assert set(found.task_ids.tolist()) in ({first, other}, {again, other})
+
+
+def test_random_order_keeps_what_repeats(
+    database: Database, project: Project, version_id: int
+) -> None:
+    repeat_tasks(database, project, version_id)
+    settings = QueueSettings(strategy="random", batch=2, random_share=0.0, per_document=9, seed=7)
+
+    found = order_tasks(
+        database, project.id, version_id, labelled=np.zeros((0, 0)), settings=settings
+    )
+
+    assert found.reasons == ["random"] * 4
 
 
 def test_the_hold_out_is_spread_over_the_whole_queue(

@@ -11,6 +11,7 @@ from annotator.text.duplicates import (
     N_BANDS,
     NEAR,
     DuplicateIndex,
+    find_repeats,
     similarity,
     sketch_texts,
 )
@@ -143,3 +144,20 @@ def test_unrelated_texts_are_hardly_ever_candidates() -> None:
         index.add(str(i), sketch)
 
     assert n_candidates <= 8  # of 79,800 pairs
+
+
+def test_a_text_repeats_what_is_known_or_stands_before_it() -> None:
+    said = "The patient was given aspirin for a headache that began in {}"
+    texts = [
+        said.format("Tuesday"),
+        "No fever .",
+        "Fever .",
+        "  no FEVER .",
+        "New words only here .",
+    ]
+
+    found = find_repeats(texts, [said.format("Monday"), "Fever ."])
+
+    assert found.tolist() == [True, False, True, True, False]
+    assert find_repeats([], ["Fever ."]).tolist() == []
+    assert find_repeats(["", ""], []).tolist() == [False, True]
