@@ -13,7 +13,7 @@ from annotator.errors import InputError
 from annotator.formats.corpus import Corpus, ReadLog
 from annotator.formats.source import find_file, read_text
 
-__all__ = ["read"]
+__all__ = ["cut_rows", "read"]
 
 _COLUMNS = ("id", "text")
 _BYTE_ORDER_MARK = "\ufeff"
@@ -37,7 +37,7 @@ def read(path: Path) -> Corpus:
     if text != content:
         log.repair(source.name, "the byte order mark was taken off")
     documents: dict[str, Document] = {}
-    rows = _rows(text, source.name)
+    rows = cut_rows(text, source.name)
     header = rows[0][1] if rows else []
     i_id, i_text = _find_columns(header, source.name)
     for place, row in rows[1:]:
@@ -65,8 +65,14 @@ def _find_columns(header: list[str], name: str) -> tuple[int, int]:
     return names.index("id"), names.index("text")
 
 
-def _rows(text: str, name: str) -> list[tuple[str, list[str]]]:
-    """Return each row that is not empty, with the line it begins in."""
+def cut_rows(text: str, name: str) -> list[tuple[str, list[str]]]:
+    """Return each row that is not empty, with the line it begins in.
+
+    A tab in the first line makes it a table with tabs, else it is one with commas.
+
+    Raises:
+        InputError: naming ``file:line``, if a quote does not close.
+    """
     delimiter = "\t" if "\t" in text.split("\n", 1)[0] else ","
     rows: list[tuple[str, list[str]]] = []
     with _long_cells(len(text)):
