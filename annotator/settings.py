@@ -115,6 +115,9 @@ class Settings(BaseSettings):
         0.15, ge=0, le=1, description="Share of randomly chosen tasks in the queue."
     )
     batch: int = Field(50, ge=1, description="Tasks a selection.")
+    warmup: int = Field(
+        100, ge=0, description="Sentences labelled first: at random, spread over the text."
+    )
     per_document: int = Field(3, ge=1, description="Most tasks of one document in a selection.")
 
     keep_predictions: int = Field(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ __all__ = [
     "select_batch",
     "win_tournaments",
 ]
+
+_Item = TypeVar("_Item")
 
 PREFILTER = 10
 _SPARE = 10  # places of a ranking beyond what is needed, where the cap leaves some out
@@ -227,9 +229,7 @@ def _capped(
     return chosen, so_far
 
 
-def interleave(
-    first: Sequence[tuple[int, str]], second: Sequence[tuple[int, str]]
-) -> list[tuple[int, str]]:
+def interleave(first: Sequence[_Item], second: Sequence[_Item]) -> list[_Item]:
     """Spread ``second`` evenly over ``first``; both keep their order."""
     keyed = [((i + 0.5) / len(first), 0, item) for i, item in enumerate(first)]
     keyed += [((i + 0.5) / len(second), 1, item) for i, item in enumerate(second)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from annotator.cli.lexicon import LexiconOption, take_lexicon
 from annotator.cli.project import (
     READABLE_FORMATS,
     HomeOption,
@@ -45,6 +46,7 @@ def import_(
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Take only so many documents.")
     ] = None,
+    lexicon: LexiconOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -69,6 +71,7 @@ def import_(
                 seed=opened.settings.seed,
                 on_progress=lambda done: advance(done, len(documents), ""),
             )
+        take_lexicon(opened, lexicon)  # gold may have brought the types that it names
     value: dict[str, Any] = {name: getattr(report, name) for name in report.__slots__}
     value["skipped"] = [
         {"place": item.place, "reason": item.reason} for item in corpus.report.skipped

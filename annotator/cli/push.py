@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from annotator.cli.lexicon import LexiconOption, take_lexicon
 from annotator.cli.project import (
     HomeOption,
     JsonOption,
@@ -15,6 +16,9 @@ from annotator.cli.project import (
     progress_bar,
 )
 from annotator.store.versions import active_version
+
+if TYPE_CHECKING:
+    from annotator.services.warmup import WarmupReport
 
 __all__ = ["register"]
 
@@ -27,23 +31,27 @@ def push(
             help="Ask Label Studio for its next task and compare; locks that task for a day.",
         ),
     ] = False,
+    lexicon: LexiconOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Upload documents as tasks and push the active model's predictions and order.
 
-    A running worker does this by itself. What Label Studio has already is not sent again.
+    A running worker does this by itself. What Label Studio has already is not sent again. While
+    there is no model, the first tasks are spread over the text, with a lexicon's terms drawn.
 
     Example: annotator push --check-next
     """
-    from annotator.jobs.tend import queue_settings, split_rule
+    from annotator.jobs.tend import queue_settings, split_rule, warmup_of
     from annotator.services.engine import make_engine
     from annotator.services.publish import publish_version
     from annotator.services.reconcile import reconcile
     from annotator.services.upload import upload_tasks
     from annotator.services.verify import verify_next
+    from annotator.services.warmup import publish_warmup
 
     with open_project(home) as opened, open_studio(opened) as client:
+        take_lexicon(opened, lexicon)
         reconcile(opened.database, opened.project, client, split=split_rule(opened.settings))
         project = opened.reload()
         with progress_bar("push") as advance:
@@ -54,7 +62,15 @@ def push(
             n_uploaded = upload_tasks(opened.database, project, client, on_progress=report)
             with opened.database.read() as session:
                 version = active_version(session, project.id)
-            published, problem = None, None
+            published, problem, warmed = None, None, None
+            if version is None:
+                warmed = publish_warmup(
+                    opened.database,
+                    project,
+                    client,
+                    warmup_of(opened.settings),
+                    on_progress=report,
+                )
             if version is not None:
                 predictor = opened.predictor_of(version)
                 published = publish_version(
@@ -72,6 +88,8 @@ def push(
     lines = [f"{n_uploaded} tasks uploaded"]
     if published is None:
         lines.append("no active model, so no predictions; annotator retrain --wait makes one")
+        if warmed is not None and warmed.n_placed:
+            lines += _told(warmed)
     else:
         lines.append(f"{published.n_pushed} predictions of {published.version} pushed")
         if not published.selected:
@@ -85,10 +103,21 @@ def push(
             "n_pushed": published.n_pushed if published else 0,
             "selected": published.selected if published else False,
             "next_problem": problem,
+            "warmup": warmed and {name: getattr(warmed, name) for name in warmed.__slots__},
         },
         lines,
         as_json=as_json,
     )
+
+
+def _told(warmed: WarmupReport) -> list[str]:
+    lines = [f"{warmed.n_placed} tasks put in the order of the warm-up ({warmed.name})"]
+    if warmed.n_regions:
+        lines.append(
+            f"the lexicon draws {warmed.n_regions} regions in them; {warmed.n_seeds} tasks are "
+            "there for types with few labels"
+        )
+    return lines
 
 
 def register(app: typer.Typer) -> None:

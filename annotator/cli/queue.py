@@ -17,7 +17,7 @@ from annotator.cli.project import (
 )
 from annotator.errors import NotFoundError
 from annotator.store.database import Database
-from annotator.store.queries import latest_choice
+from annotator.store.queries import Choice, LoggedChoice, latest_choice
 from annotator.store.tasks import find_task, open_tasks
 from annotator.store.versions import ModelVersion, predictions_for
 
@@ -144,6 +144,8 @@ def why(
         "random": "drawn at random, to keep the sample honest",
         "holdout": "part of the hold-out, interleaved at random",
         "rest": f"behind the batch, in order of {logged.strategy}",
+        "warmup": "drawn at random before there was a model, spread over what the text is about",
+        "seed": f"the lexicon finds a type with few labels in it: {_types_of(choice)}",
         "repeat": "at the end: much like something that is labelled or comes before it",
     }
     emit(
@@ -161,11 +163,21 @@ def why(
         },
         [
             f"task {task} ({ours.state}) was number {choice.rank + 1}: {reasons[choice.reason]}",
-            f"utility {choice.utility:.4f} by {logged.version} among {logged.n_pool} candidates, "
+            f"{_utility_of(logged)} among {logged.n_pool} candidates, "
             f"seed {logged.seed}, {logged.created_at:%Y-%m-%d %H:%M} UTC",
         ],
         as_json=as_json,
     )
+
+
+def _types_of(choice: Choice) -> str:
+    return ", ".join(choice.parts.get("types", ()))
+
+
+def _utility_of(logged: LoggedChoice) -> str:
+    if logged.version is None or logged.choice.utility is None:
+        return f"without a model ({logged.strategy})"
+    return f"utility {logged.choice.utility:.4f} by {logged.version}"
 
 
 def register(app: typer.Typer) -> None:

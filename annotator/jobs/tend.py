@@ -12,15 +12,18 @@ from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
 
-from annotator.errors import ConfigError, StudioError
+from annotator.errors import ConfigError, ModelError, StudioError
 from annotator.jobs.leases import hold_lease
 from annotator.jobs.queue import JobQueue
 from annotator.logs import get_logger
 from annotator.model import Predictor
+from annotator.model.device import pick_device
+from annotator.model.untrained import load_untrained
 from annotator.services.engine import make_engine
 from annotator.services.inbox import process_inbox
 from annotator.services.labels import SplitRule
 from annotator.services.leftovers import sweep_leftovers
+from annotator.services.lexicon import load_lexicon, warmup_name
 from annotator.services.prune import prune_versions
 from annotator.services.prune_predictions import prune_predictions
 from annotator.services.publish import PublishReport, is_publish_due, publish_version
@@ -29,6 +32,7 @@ from annotator.services.reconcile import PullReport, reconcile
 from annotator.services.registry import load_version
 from annotator.services.triggers import TriggerDecision, is_retrain_due, last_cron_time
 from annotator.services.upload import has_uploads, upload_tasks
+from annotator.services.warmup import Warmup, is_warmup_due, publish_warmup
 from annotator.settings import Settings
 from annotator.store.database import Database
 from annotator.store.projects import Project, get_project
@@ -38,7 +42,7 @@ from annotator.store.snapshots import n_new_sentences, oldest_new_label
 from annotator.store.versions import ModelVersion, active_version
 from annotator.studio.client import StudioClient
 
-__all__ = ["Tender", "queue_settings", "split_rule"]
+__all__ = ["Tender", "queue_settings", "split_rule", "warmup_of"]
 
 _log = get_logger("jobs")
 _AGAIN_S = 2.0
@@ -52,6 +56,17 @@ def queue_settings(settings: Settings) -> QueueSettings:
         random_share=settings.random_share,
         per_document=settings.per_document,
         seed=settings.seed,
+    )
+
+
+def warmup_of(settings: Settings) -> Warmup:
+    """Return how the first tasks are chosen while there is no model."""
+    return Warmup(
+        n=settings.warmup,
+        name=warmup_name(settings.home),
+        seed=settings.seed,
+        encoder=lambda: load_untrained(settings.encoder, device=pick_device(settings.device)),
+        lexicon=lambda: load_lexicon(settings.home),
     )
 
 
@@ -226,7 +241,10 @@ class Tender:
     def _is_publish_due(self, project: Project) -> bool:
         with self.database.read() as session:
             active = active_version(session, project.id)
-        return is_publish_due(self.database, project, active)
+        if is_publish_due(self.database, project, active):
+            return True
+        name, n = warmup_name(self.settings.home), self.settings.warmup
+        return active is None and is_warmup_due(self.database, project.id, name=name, n=n)
 
     def publish(self) -> PublishReport | None:
         """Upload new documents and push the active version's predictions and order."""
@@ -243,6 +261,7 @@ class Tender:
                         reconcile(self.database, project, client, split=split_rule(self.settings))
                         upload_tasks(self.database, project, client)
                     if active is None:
+                        self._warm_up(project, client)
                         return None
                     report = publish_version(
                         self.database,
@@ -259,6 +278,21 @@ class Tender:
                 return None
         _log.info("publish.done", version=report.version, n_pushed=report.n_pushed)
         return report
+
+    def _warm_up(self, project: Project, client: StudioClient) -> None:
+        try:
+            report = publish_warmup(self.database, project, client, warmup_of(self.settings))
+        except ModelError as error:  # people can label all the same, in no order
+            _log.warning("warmup.failed", error=str(error))
+            return
+        if report.n_placed:
+            _log.info(
+                "warmup.done",
+                version=report.name,
+                n_placed=report.n_placed,
+                n_seeds=report.n_seeds,
+                n_regions=report.n_regions,
+            )
 
     def predictor(self, version: ModelVersion) -> Predictor:
         """Return the model of a version, loaded once."""

@@ -18,6 +18,7 @@ from annotator.store.annotations import NewAnnotation, record_annotation
 from annotator.store.documents import find_document, find_sentence, hash_text, keep_shown
 from annotator.store.groups import group_of
 from annotator.store.tasks import Task, add_task, find_task, move_task, refresh_state
+from annotator.store.warmup import is_warmup_name
 from annotator.studio.codec import result_to_labels
 from annotator.studio.config import LabelConfig
 from annotator.studio.page import Page, open_page
@@ -221,6 +222,8 @@ def _corrections(
     config: LabelConfig,
 ) -> dict[str, Any] | None:
     if not prediction or not isinstance(prediction.get("result"), list):
+        return None
+    if is_warmup_name(_version_of(prediction)):  # no model proposed it
         return None
     before = result_to_labels(prediction["result"], text=page, config=config)
     return compare_labels((before.entities, before.relations), labels).to_json()

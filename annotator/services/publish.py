@@ -8,17 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.errors import ConfigError, StudioError
+from annotator.errors import ConfigError
 from annotator.model import Predictor
 from annotator.services.anchors import labelled_embeddings
 from annotator.services.engine import Engine, LocalEngine
-from annotator.services.learning import note_learning
-from annotator.services.predict import labels_of_task, studio_prediction, to_text_sentences
+from annotator.services.handover import Handed, hand_over
+from annotator.services.predict import labels_of_task, to_text_sentences
 from annotator.services.queue import QueueSettings, TaskOrder, order_tasks
 from annotator.services.scoring import score_pool
 from annotator.services.upload import has_uploads
 from annotator.store.database import Database
-from annotator.store.documents import shown_of
 from annotator.store.projects import Project, StudioLink, current_config_xml
 from annotator.store.queries import Choice, add_choices, log_selection
 from annotator.store.tasks import (
@@ -27,13 +26,11 @@ from annotator.store.tasks import (
     has_unpushed,
     open_tasks,
     record_pushes,
-    task_by_id,
     unpushed_task_ids,
 )
 from annotator.store.versions import ModelVersion, predictions_for
 from annotator.studio.client import StudioClient
 from annotator.studio.config import LabelConfig, parse_config
-from annotator.studio.page import Page, PlainPage, compose_data, open_page
 
 __all__ = ["PublishReport", "is_publish_due", "publish_version"]
 
@@ -114,7 +111,6 @@ def publish_version(
         engine = engine or LocalEngine(load=lambda _version: predictor())
         anchors = labelled_embeddings(database, project.id, version.id, predictor)
         _score(database, project, version, engine, queue, anchors, on_progress)
-        note_learning(database, project.id, version, seed=queue.seed)
         order = order_tasks(database, project.id, version.id, labelled=anchors, settings=queue)
         n_open = order.n_open
         n_pushed = _push_order(database, project, client, version, config, order, on_progress)
@@ -221,43 +217,21 @@ def _push(
     link = _link(project)
     if not part:
         return
-    there = _pushed_before(client, version, part)
-    _note_pushes(database, project, version, [one for one in part if one.task.id in there])
-    part = [one for one in part if one.task.id not in there]
     hashes = {s.text_hash for o in part for s in o.task.sentences}
     with database.read() as session:
         predictions = predictions_for(session, version.id, hashes)
-    items = []
-    for one in part:
-        sentences = to_text_sentences(one.task.sentences, region_start=one.task.region[0])
-        prediction = studio_prediction(
-            text=_page_of(database, one, config),
-            config=config,
-            version=version.name,
+    handed = [
+        Handed(
+            task=one.task,
             score=one.score,
-            labels=labels_of_task(sentences, predictions),
+            labels=labels_of_task(
+                to_text_sentences(one.task.sentences, region_start=one.task.region[0]), predictions
+            ),
         )
-        items.append({"task": one.task.studio_id, **prediction})
-    created = client.push_predictions(link.project_id, items)
-    if created != len(items):
-        raise StudioError(
-            f"sent {len(items)} predictions of {version.name} to project {link.project_id}, "
-            f"Label Studio took {created}: its labels differ from ours; run annotator connect again"
-        )
+        for one in part
+    ]
+    hand_over(database, client, link.project_id, version=version.name, config=config, part=handed)
     _note_pushes(database, project, version, part)
-
-
-def _pushed_before(
-    client: StudioClient, version: ModelVersion, part: Sequence[_Placed]
-) -> set[int]:
-    # Label Studio stores doubles. A push that was killed before it was noted shows in a probe.
-    def is_there(one: _Placed) -> bool:
-        stored = client.predictions(one.task.studio_id)
-        return any(p.get("model_version") == version.name for p in stored)
-
-    if not any(is_there(one) for one in (part[0], part[len(part) // 2], part[-1])):
-        return set()
-    return {one.task.id for one in part if is_there(one)}
 
 
 def _note_pushes(
@@ -266,29 +240,6 @@ def _note_pushes(
     scores = {one.task.id: one.score for one in part}
     with database.write() as session:
         record_pushes(session, project.id, version_id=version.id, scores=scores)
-
-
-def _page_of(database: Database, one: _Placed, config: LabelConfig) -> Page:
-    """Open what the task shows; one that we made shows its text in the plainest way."""
-    text = _text_of(database, one)
-    if config.layout == "text":
-        return PlainPage(text)
-    with database.read() as session:
-        shown = shown_of(session, one.task.document_id)
-    is_whole = one.task.region == (0, len(text))
-    if shown is None or not is_whole:
-        shown = compose_data(text, config)
-    return open_page({config.text_field: shown}, config)
-
-
-def _text_of(database: Database, one: _Placed) -> str:
-    if len(one.task.sentences) == 1 and one.task.region == (
-        one.task.sentences[0].start,
-        one.task.sentences[0].end,
-    ):
-        return one.task.sentences[0].text
-    with database.read() as session:
-        return task_by_id(session, one.task.id).text
 
 
 def _has_pushes(database: Database, version_id: int) -> bool:

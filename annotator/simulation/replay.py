@@ -16,10 +16,11 @@ import numpy as np
 
 from annotator.active.warmup import spread_order
 from annotator.model import Predictor
+from annotator.model.untrained import embed_sentences, load_untrained
 from annotator.simulation.ledger import Ledger
 from annotator.simulation.picks import pick_next, take_words
 from annotator.simulation.plan import FULL, START, Arm, Replay, SimulatedCorpus
-from annotator.simulation.rounds import count_labels, do_round, embed_untrained
+from annotator.simulation.rounds import count_labels, do_round
 from annotator.simulation.scores import PoolScores
 from annotator.training import TrainingProgress
 
@@ -148,7 +149,10 @@ class Simulation:
         if self.replay.start == "random":
             return [int(i) for i in rng.permutation(n)]
         n_start = max(1, round(self.replay.shares[0] * n))
-        order = spread_order(embed_untrained(self.corpus, self.replay), n_start, rng=rng)
+        untrained = load_untrained(
+            self.replay.encoder, device=self.replay.device, options=self.replay.options.model
+        )
+        order = spread_order(embed_sentences(untrained, self.corpus.pool), n_start, rng=rng)
         return [int(i) for i in order]
 
     def _scores_of_start(self, seed: int, labelled: list[int]) -> PoolScores:

@@ -9,17 +9,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from annotator.domain import TaggedSentence
 from annotator.experiments.run import versions
-from annotator.model import JointModel, ModelConfig, Predictor, load_encoder
+from annotator.model import Predictor
 from annotator.simulation.plan import Replay, SimulatedCorpus
 from annotator.training import TrainingProgress, evaluate, train
 
-__all__ = ["count_labels", "do_round", "embed_untrained"]
+__all__ = ["count_labels", "do_round"]
 
 
 def do_round(
@@ -75,15 +73,6 @@ def do_round(
     }
     shutil.rmtree(folder)
     return record, predictor
-
-
-def embed_untrained(corpus: SimulatedCorpus, replay: Replay) -> NDArray[Any]:
-    """Return what the pre-trained encoder makes of the pool: mean word states, L2-normalised."""
-    config = ModelConfig(schema=corpus.schema, encoder=replay.encoder, **replay.options.model)
-    with torch.random.fork_rng(devices=[]):
-        model = JointModel(load_encoder(replay.encoder), config)
-    predicted = Predictor(model, device=replay.device).predict(corpus.pool)
-    return np.stack([one.embedding for one in predicted])
 
 
 def count_labels(sentences: Sequence[TaggedSentence]) -> dict[str, int]:

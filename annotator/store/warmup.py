@@ -1,0 +1,128 @@
+"""The warm-up: which tasks were put in front before there was a model, and which may be.
+
+What Label Studio holds of it goes by the names below. They stand where a model's version stands,
+so that its order is served, and are none: nothing is learnt or reckoned from them.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from db.tables import (
+    AnnotationRow,
+    DocumentRow,
+    EntityRow,
+    QueryChoiceRow,
+    QueryLogRow,
+    TaskRow,
+)
+
+__all__ = [
+    "NO_MODEL",
+    "WaitingTasks",
+    "count_gold_types",
+    "count_placed",
+    "has_waiting",
+    "is_warmup_name",
+    "lexicon_name",
+    "waiting_tasks",
+]
+
+NO_MODEL: Final = "no-model-yet"
+_LEXICON: Final = "lexicon-"
+_STREAM = 10_000
+
+
+def lexicon_name(digest: str) -> str:
+    """Return the name of a lexicon's pre-annotations; another lexicon has another one."""
+    return _LEXICON + digest[:8]
+
+
+def is_warmup_name(name: str | None) -> bool:
+    """Tell whether a prediction in Label Studio is none of a model."""
+    return name is not None and (name == NO_MODEL or name.startswith(_LEXICON))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingTasks:
+    """Open tasks that have no place yet, by id: those to learn from, and those of the hold-out."""
+
+    train: NDArray[np.int64]
+    holdout: NDArray[np.int64]
+
+
+def _placed(name: str) -> Select[int]:
+    return (
+        select(QueryChoiceRow.task_id)
+        .join(QueryLogRow, QueryLogRow.id == QueryChoiceRow.query_id)
+        .where(
+            QueryChoiceRow.task_id == TaskRow.id,
+            QueryLogRow.version_id.is_(None),
+            QueryLogRow.strategy == name,
+        )
+    )
+
+
+def _waiting(project_id: int, *, name: str) -> Select[*tuple[Any, ...]]:
+    return (
+        select(TaskRow.id, DocumentRow.split)
+        .join(DocumentRow, DocumentRow.id == TaskRow.document_id)
+        .where(TaskRow.project_id == project_id, TaskRow.state == "open", ~_placed(name).exists())
+    )
+
+
+def has_waiting(session: Session, project_id: int, *, name: str) -> bool:
+    """Tell whether there is an open task that a warm-up of this name has not placed."""
+    return session.execute(_waiting(project_id, name=name).limit(1)).first() is not None
+
+
+def waiting_tasks(session: Session, project_id: int, *, name: str) -> WaitingTasks:
+    """Return the open tasks that a warm-up of this name has not placed: 8 bytes a task."""
+    query = _waiting(project_id, name=name).order_by(TaskRow.id)
+    train, holdout = array("q"), array("q")
+    for part in session.execute(query.execution_options(yield_per=_STREAM)).partitions():
+        train.extend(row[0] for row in part if row[1] != "holdout")
+        holdout.extend(row[0] for row in part if row[1] == "holdout")
+    return WaitingTasks(
+        train=np.array(train, dtype=np.int64), holdout=np.array(holdout, dtype=np.int64)
+    )
+
+
+def count_placed(session: Session, project_id: int, *, name: str) -> tuple[int, int]:
+    """Count the tasks that a warm-up of this name has placed: those still open, and all."""
+    log = select(QueryLogRow.id).where(
+        QueryLogRow.project_id == project_id,
+        QueryLogRow.version_id.is_(None),
+        QueryLogRow.strategy == name,
+    )
+    counts = session.execute(
+        select(TaskRow.state == "open", func.count())
+        .join(QueryChoiceRow, QueryChoiceRow.task_id == TaskRow.id)
+        .where(QueryChoiceRow.query_id.in_(log))
+        .group_by(TaskRow.state == "open")
+    )
+    by_state = {bool(is_open): n for is_open, n in counts}
+    return by_state.get(True, 0), sum(by_state.values())
+
+
+def count_gold_types(session: Session, project_id: int, types: Collection[str]) -> dict[str, int]:
+    """Count the entities of these types that people have labelled; 0 where there is none."""
+    rows = session.execute(
+        select(EntityRow.type, func.count())
+        .join(AnnotationRow, AnnotationRow.id == EntityRow.annotation_id)
+        .where(
+            AnnotationRow.project_id == project_id,
+            AnnotationRow.is_current,
+            AnnotationRow.state == "submitted",
+        )
+        .group_by(EntityRow.type)
+    )
+    return dict.fromkeys(types, 0) | {type_: n for type_, n in rows if type_ in types}
