@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from annotator.cli.project import HomeOption, JsonOption, OpenProject, emit, open_project
+from annotator.services.progress import agreement_lines
 from annotator.services.status import version_to_json
 from annotator.store.versions import ModelVersion, active_version, list_versions
 
@@ -195,6 +196,7 @@ def _describe(found: dict[str, Any]) -> list[str]:
         f"files     {files['size_bytes'] / 1e6:.1f} MB in {files['folder']}"
         if files
         else "files     deleted, see the setting keep_versions",
+        *agreement_lines(found["metrics"]),
     ]
     lines += [
         f"{line['at'][:16].replace('T', ' ')}  {line['action']} by {line['actor']}"

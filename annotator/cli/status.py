@@ -7,6 +7,7 @@ from typing import Any
 import typer
 
 from annotator.cli.project import HomeOption, JsonOption, emit, open_project
+from annotator.services.progress import learning_lines
 from annotator.services.status import accepted_shares, project_status
 
 __all__ = ["register"]
@@ -49,6 +50,7 @@ def _lines(value: dict[str, Any]) -> list[str]:
     ]
     if shares:
         lines.append(f"people keep    {', '.join(shares)}")
+    lines += learning_lines(value["learning"])
     if studio["next"] and not studio["next"]["verified"]:
         lines.append(f"warning        {studio['next']['problem']}")
     if value["label_issues"]:

@@ -13,6 +13,7 @@ from annotator.model import Predictor
 from annotator.services.anchors import labelled_embeddings
 from annotator.services.engine import Engine, LocalEngine
 from annotator.services.handover import Handed, hand_over
+from annotator.services.learning import note_learning
 from annotator.services.predict import labels_of_task, to_text_sentences
 from annotator.services.queue import QueueSettings, TaskOrder, order_tasks
 from annotator.services.scoring import score_pool
@@ -111,6 +112,7 @@ def publish_version(
         engine = engine or LocalEngine(load=lambda _version: predictor())
         anchors = labelled_embeddings(database, project.id, version.id, predictor)
         _score(database, project, version, engine, queue, anchors, on_progress)
+        note_learning(database, project.id, version, seed=queue.seed)
         order = order_tasks(database, project.id, version.id, labelled=anchors, settings=queue)
         n_open = order.n_open
         n_pushed = _push_order(database, project, client, version, config, order, on_progress)

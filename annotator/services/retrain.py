@@ -17,6 +17,7 @@ from annotator.errors import CheckpointError, TrainingError
 from annotator.model import Predictor, checkpoint_sha256
 from annotator.model.folder import move_whole
 from annotator.services.engine import Engine, LocalEngine
+from annotator.services.learning import describe_point
 from annotator.services.leftovers import ORIGIN_FILE, drop_asides, folder_of_run, was_made_by
 from annotator.services.measure import evaluate_version, measure_version
 from annotator.services.model_card import write_card
@@ -110,6 +111,7 @@ def run_training(
     candidate, metrics = measure_version(
         Predictor.load(folder, device=settings.device), plan.test, n_dev=len(plan.dev)
     )
+    metrics = {**metrics, **describe_point(candidate, plan.train, seed=settings.training.seed)}
     before = _evaluate_incumbent(database, project_id, run, plan, settings)
     decision = decide(candidate, before, rng=np.random.default_rng(settings.training.seed))
     sha256 = checkpoint_sha256(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from annotator.services.progress import learning_status
 from annotator.settings import Settings
 from annotator.store.annotations import correction_totals, count_issues
 from annotator.store.database import Database
@@ -137,6 +138,7 @@ def project_status(
             "active_version": version_to_json(active) if active else None,
             "last_run": run_to_json(runs[0]) if runs else None,
             "queue": head,
+            "learning": learning_status(session, project.id),
             "inbox": count_events(session),
             "label_issues": count_issues(session, project.id),
             "worker": {"alive": bool(workers), "owners": workers},

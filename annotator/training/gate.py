@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from annotator.errors import ShapeError
 from annotator.training.evaluation import Evaluation, LayerEvaluation
 
-__all__ = ["Decision", "decide", "joint_f1"]
+__all__ = ["Decision", "JointScore", "decide", "joint_f1", "measure_joint"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +47,36 @@ def joint_f1(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     hits = np.stack([values[..., 0], values[..., 3]])
     f1 = 200.0 * hits / np.maximum(totals, 1.0)
     return np.asarray(np.where(values[..., 5] > 0, f1.mean(axis=0), f1[0]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JointScore:
+    """The joint F1 in per cent, with its 95 % interval and standard error."""
+
+    f1: float
+    low: float
+    high: float
+    error: float
+
+    def to_json(self) -> dict[str, float]:
+        """Return plain JSON values."""
+        return {name: round(value, 4) for name, value in asdict(self).items()}
+
+
+def measure_joint(
+    scores: Evaluation, *, rng: np.random.Generator, n_resamples: int = 1_000
+) -> JointScore | None:
+    """Return the joint F1 with its error over sentences drawn again and again (bootstrap).
+
+    None without sentences.
+    """
+    if scores.n_sentences == 0:
+        return None
+    drawn = joint_f1(_draw(scores.n_sentences, n_resamples, rng) @ scores.sentence_counts)
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return JointScore(
+        f1=_total_f1(scores), low=float(low), high=float(high), error=float(drawn.std())
+    )
 
 
 def decide(
@@ -107,11 +137,15 @@ def _total_f1(evaluation: Evaluation) -> float:
 def _bootstrap(
     candidate: Evaluation, incumbent: Evaluation, *, rng: np.random.Generator, n_resamples: int
 ) -> NDArray[np.float64]:
-    n = candidate.n_sentences
-    weights = rng.multinomial(n, np.full(n, 1.0 / n), size=n_resamples)  # (resamples, sentences)
+    weights = _draw(candidate.n_sentences, n_resamples, rng)
     new = joint_f1(weights @ candidate.sentence_counts)
     old = joint_f1(weights @ incumbent.sentence_counts)
     return new - old
+
+
+def _draw(n: int, n_resamples: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw sentences with replacement, as counts. Shape ``(resamples, sentences)``."""
+    return rng.multinomial(n, np.full(n, 1.0 / n), size=n_resamples)
 
 
 def _type_drops(

@@ -24,7 +24,7 @@ from annotator.store.gold import count_gold
 from annotator.store.projects import Project
 from annotator.store.queries import latest_choice
 from annotator.store.tasks import count_tasks, find_task, mark_tasks_deleted
-from annotator.store.versions import ModelVersion, predictions_for
+from annotator.store.versions import ModelVersion, get_version, predictions_for
 from annotator.studio.config import parse_config
 from annotator.studio.validation import validate_prediction
 
@@ -277,6 +277,27 @@ def test_a_push_says_why_each_task_stands_where_it_stands(
     by_rank = [i + 1 for i in sorted(range(4), key=lambda i: logged[i].choice.rank)]
     assert by_rank == by_score
     assert {(one.version, one.strategy, one.n_pool) for one in logged} == {("ward-1", "mnlp", 4)}
+
+
+def test_a_version_is_compared_with_the_one_before_once_the_pool_is_scored(
+    database: Database,
+    pool: Project,
+    studio: FakeStudio,
+    push: Any,
+    predictor: Predictor,
+    tiny_model: Path,
+) -> None:
+    upload_tasks(database, pool, studio)
+    push()
+    second = register(database, pool, tiny_model, name="ward-2")
+
+    publish_version(database, pool, studio, second, lambda: predictor, queue=QUEUE)
+
+    with database.read() as session:
+        found = get_version(session, pool.id, "ward-2").metrics
+    assert (found["unlabelled"]["against"], found["unlabelled"]["n_sentences"]) == ("ward-1", 4)
+    assert found["unlabelled"]["tags"] == 1.0  # the weights are the same
+    assert found["queue"]["advice"]["state"] == "unknown"
 
 
 def test_a_project_that_is_not_connected_cannot_publish(

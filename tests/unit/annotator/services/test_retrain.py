@@ -90,7 +90,9 @@ def test_a_run_ends_with_a_version_in_use(
     assert (version.state, decision.promote, decision.provisional) == ("active", True, False)
     assert version.sha256 == checkpoint_sha256(folder)
     assert version.name == f"ward-{run.id}-{version.sha256[:8]}" == folder.name
-    assert version.metrics["holdout"]["n_sentences"] == 8
+    scores = version.metrics["holdout"]
+    assert (scores["n_sentences"], scores["learnt_from"]["sentences"]) == (8, 24)
+    assert scores["joint"]["low"] <= scores["joint"]["f1"] <= scores["joint"]["high"]
     ended = read(database, run)
     assert (ended.state, ended.reasons) == ("succeeded", decision.reasons)
     assert [p["phase"] for p in progress] == ["prepare", *["train"] * 4, "evaluate"]
