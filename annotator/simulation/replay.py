@@ -14,14 +14,16 @@ from typing import Any
 
 import numpy as np
 
+from annotator.active.agreement import SeenSentence, compare_models
 from annotator.active.warmup import spread_order
-from annotator.model import Predictor
+from annotator.model import Predictor, SentencePrediction
 from annotator.model.untrained import embed_sentences, load_untrained
 from annotator.simulation.ledger import Ledger
 from annotator.simulation.picks import pick_next, take_words
 from annotator.simulation.plan import FULL, START, Arm, Replay, SimulatedCorpus
 from annotator.simulation.rounds import count_labels, do_round
 from annotator.simulation.scores import PoolScores
+from annotator.simulation.seen import load_seen, save_seen, to_seen
 from annotator.training import TrainingProgress
 
 __all__ = ["Report", "Simulation"]
@@ -128,8 +130,10 @@ class Simulation:
         record, model = self._round(arm.name, seed, i_round, known)
         record["picked"] = picked
         record["profile"] = count_labels([self.corpus.pool[i] for i in picked])
+        predicted = model.predict(self.corpus.pool)
+        record["agreement"] = self._compare(arm, seed, i_round, known, predicted)
         if i_round + 1 < len(self.replay.shares):
-            scores = self._look(model)
+            scores = PoolScores.of(predicted)
             record["next"] = self._pick(arm, seed, i_round + 1, known, scores)
         return self._keep(record)
 
@@ -140,7 +144,7 @@ class Simulation:
                 return found
             picked = take_words(self._start_order(seed), self.corpus.pool, self._n_words(0))
             record, model = self._round(START, seed, 0, picked)
-            self._look(model).save(self._scores_path(seed))
+            self._look(model, seed).save(self._scores_path(seed))
             return self._keep({**record, "picked": picked})
 
     def _start_order(self, seed: int) -> list[int]:
@@ -162,7 +166,7 @@ class Simulation:
                 scores = PoolScores.load(self._scores_path(seed))
                 if scores is None:
                     _, model = self._round(START, seed, 0, labelled)
-                    scores = self._look(model)
+                    scores = self._look(model, seed)
                     scores.save(self._scores_path(seed))
             self._started = {seed: scores}
         return self._started[seed]
@@ -191,8 +195,40 @@ class Simulation:
         counts = count_labels([self.corpus.pool[i] for i in labelled])
         return {"arm": name, "seed": seed, "round": i_round, "labelled": counts, **record}, model
 
-    def _look(self, model: Predictor) -> PoolScores:
-        return PoolScores.of(model.predict(self.corpus.pool))
+    def _look(self, model: Predictor, seed: int) -> PoolScores:
+        """Return what the model of the start says of the pool; keep what it predicted."""
+        predicted = model.predict(self.corpus.pool)
+        save_seen(self._seen_path(START, seed, 0), self._to_seen(predicted))
+        return PoolScores.of(predicted)
+
+    def _compare(
+        self,
+        arm: Arm,
+        seed: int,
+        i_round: int,
+        labelled: list[int],
+        predicted: Sequence[SentencePrediction],
+    ) -> dict[str, Any] | None:
+        """Return how the model agrees with that of the round before on what has no labels.
+
+        None if what the other one predicted is not here: its round was done elsewhere.
+        """
+        name = START if i_round == 1 else arm.name
+        seen = self._to_seen(predicted)
+        before = load_seen(self._seen_path(name, seed, i_round - 1))
+        save_seen(self._seen_path(arm.name, seed, i_round), seen)
+        if before is None or len(before) != len(seen):
+            return None
+        known = set(labelled)
+        left = [i for i in range(len(seen)) if i not in known]
+        return compare_models(
+            [before[i] for i in left],
+            [seen[i] for i in left],
+            n_relation_types=len(self.corpus.schema.relation_types),
+        ).to_json()
+
+    def _to_seen(self, predicted: Sequence[SentencePrediction]) -> list[SeenSentence]:
+        return to_seen(predicted, [len(sentence.words) for sentence in self.corpus.pool])
 
     def _keep(self, record: dict[str, Any]) -> dict[str, Any]:
         self.ledger.keep(record)
@@ -220,3 +256,7 @@ class Simulation:
     def _scores_path(self, seed: int) -> Path:
         name = f"{self.ledger.digest[:12]}-seed{seed}-bald{self._bald_passes}.npz"
         return self._out / "scores" / name
+
+    def _seen_path(self, name: str, seed: int, i_round: int) -> Path:
+        key = f"{self.ledger.digest[:12]}-{name}-seed{seed}-round{i_round}"
+        return self._out / "seen" / f"{key}.json"

@@ -19,6 +19,7 @@ from annotator.simulation.curves import COSTS, SCORES, Curve, mean_curve, read_c
 from annotator.simulation.plan import FULL, START, Arm, SimulatedCorpus
 from annotator.simulation.replay import Simulation
 from annotator.simulation.rounds import count_labels
+from annotator.simulation.stopping import describe_stopping, stopping_lines
 from annotator.views.curves import Line, LineChart
 
 __all__ = ["TARGETS", "describe_arms", "describe_simulation", "draw_chart", "put_summary", "table"]
@@ -39,6 +40,9 @@ def describe_simulation(
         "corpus": simulation.corpus.name,
         "strategies": describe_arms(
             records, arms=simulation.arms, n_rounds=len(replay.shares), cost=cost
+        ),
+        "stopping": describe_stopping(
+            records, has_relations=bool(simulation.corpus.schema.relation_types)
         ),
         "pool": describe_pool(simulation.corpus),
         "n_test": len(simulation.corpus.test),
@@ -227,7 +231,7 @@ def table(value: Mapping[str, Any]) -> list[str]:
             f"{one['ratio_to_random']['0.99']['words']:>8.2f}{one['worst_joint_gap']:>11.2f}"
             f"{one['picked']['words_per_sentence']:>16.1f}{one['picked']['empty_share']:>7.0%}"
         )
-    return lines
+    return lines + (stopping_lines(value["stopping"]) if "stopping" in value else [])
 
 
 def draw_chart(value: Mapping[str, Any]) -> LineChart:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from annotator.domain import TaggedSentence
@@ -16,6 +17,7 @@ from annotator.experiments.run import versions
 from annotator.model import Predictor
 from annotator.simulation.plan import Replay, SimulatedCorpus
 from annotator.training import TrainingProgress, evaluate, train
+from annotator.training.gate import measure_joint
 
 __all__ = ["count_labels", "do_round"]
 
@@ -59,11 +61,13 @@ def do_round(
     started = time.monotonic()
     predictor = Predictor.load(folder, device=replay.device, bald_passes=bald_passes)
     found = evaluate(corpus.test, predictor.predict(corpus.test))
+    joint = measure_joint(found, rng=np.random.default_rng(seed))
     ner, re = found.ner.micro.f1, found.re.micro.f1
     record = {
         "ner_f1": round(ner, 4),
         "re_f1": round(re, 4),
         "joint_f1": round((ner + re) / 2, 4),
+        "joint_f1_error": round(joint.error, 4) if joint else None,
         "n_steps": trained.n_steps,
         "train_s": round(trained.train_s, 1),
         "predict_s": round(time.monotonic() - started, 1),

@@ -254,3 +254,32 @@ def test_random_is_always_among_the_arms_and_none_is_there_twice() -> None:
 def test_an_arm_that_cannot_be_is_refused(name: str) -> None:
     with pytest.raises(ConfigError):
         read_arms([name])
+
+
+def test_each_round_is_compared_with_the_one_before_on_what_has_no_labels(
+    simulate: Callable[..., list[dict[str, Any]]], corpus: SimulatedCorpus
+) -> None:
+    records = simulate(arms=read_arms(["mnlp"]))
+
+    rounds = [r for r in records if r["round"]]
+    assert [r["agreement"]["n_sentences"] for r in rounds] == [
+        len(corpus.pool) - r["labelled"]["sentences"] for r in rounds
+    ]
+    assert all(r["joint_f1_error"] >= 0 for r in records)
+
+
+def test_a_round_whose_predecessor_was_done_elsewhere_is_not_compared(
+    simulate: Callable[..., list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    def stop(record: dict[str, Any]) -> None:
+        if record["round"] == 1:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        simulate(arms=[Arm("random")], archive=tmp_path / "records.json", on_record=stop)
+    records = simulate(
+        arms=[Arm("random")], archive=tmp_path / "records.json", out=tmp_path / "elsewhere"
+    )
+
+    compared = {r["round"]: r["agreement"] is not None for r in records if r["round"]}
+    assert compared == {1: True, 2: False}

@@ -1,0 +1,140 @@
+"""Where a project would have been advised to stop, and how much F1 was left there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any, Final
+
+from annotator.active.agreement import Agreement
+from annotator.active.stopping import CurvePoint, StopRule, advise, fit_trend
+from annotator.simulation.plan import FULL, START
+
+__all__ = ["describe_stopping", "stopping_lines"]
+
+#: The product's rule, and looser ones beside it: what would they have cost?
+RULES: Final = {
+    "as advised": StopRule(),
+    "looser": StopRule(tags=0.98, pairs=0.94, delta_f=2.0, gain=1.0),
+    "loose": StopRule(tags=0.95, pairs=0.9, delta_f=5.0, gain=1.5),
+    "very loose": StopRule(tags=0.9, pairs=0.8, delta_f=10.0, gain=2.0),
+}
+
+
+def describe_stopping(
+    records: Sequence[Mapping[str, Any]], *, has_relations: bool
+) -> dict[str, Any]:
+    """Return, by rule, what was advised in each arm and seed whose rounds were compared.
+
+    ``stopped`` has a row an arm and seed: the first round after which the advice was to stop
+    (None if it never was), the words and joint F1 there, and ``left``: the full-data F1 less that.
+    ``rounds`` has what was measured in each round.
+    """
+    found = {(str(r["arm"]), int(r["seed"]), int(r["round"])): r for r in records}
+    trails = {}
+    for arm, seed in sorted({place[:2] for place in found if place[0] not in (START, FULL)}):
+        last = max(i for a, s, i in found if (a, s) == (arm, seed))
+        trail = [
+            found.get((START, seed, 0)),
+            *(found.get((arm, seed, i)) for i in range(1, last + 1)),
+        ]
+        full = found.get((FULL, seed, 0))
+        known = [one for one in trail if one is not None]
+        if full is not None and len(known) == len(trail) and any(r.get("agreement") for r in known):
+            trails[arm, seed] = (known, full)
+    return {
+        "rounds": [
+            {"arm": arm, "seed": seed, **_measured(one)}
+            for (arm, seed), (trail, _) in trails.items()
+            for one in trail[1:]
+        ],
+        "stopped": {
+            name: [
+                {"arm": arm, "seed": seed, **_stop(trail, full, rule, has_relations=has_relations)}
+                for (arm, seed), (trail, full) in trails.items()
+            ]
+            for name, rule in RULES.items()
+        },
+    }
+
+
+def _measured(record: Mapping[str, Any]) -> dict[str, Any]:
+    compared = record.get("agreement")
+    return {
+        "round": record["round"],
+        "words": record["labelled"]["words"],
+        "joint_f1": record["joint_f1"],
+        **{key: compared[key] if compared else None for key in ("tags", "pairs", "delta_f")},
+    }
+
+
+def _stop(
+    trail: Sequence[Mapping[str, Any]],
+    full: Mapping[str, Any],
+    rule: StopRule,
+    *,
+    has_relations: bool,
+) -> dict[str, Any]:
+    """Walk the rounds as a project would, and return the first one that it was advised at."""
+    for i, record in enumerate(trail):
+        done = trail[: i + 1]
+        advice = advise(
+            _compared(done),
+            fit_trend(
+                [
+                    CurvePoint(
+                        words=one["labelled"]["words"],
+                        joint_f1=one["joint_f1"],
+                        error=one.get("joint_f1_error"),
+                    )
+                    for one in done
+                ]
+            ),
+            has_relations=has_relations,
+            rule=rule,
+        )
+        if advice.state == "stop":
+            words = record["labelled"]["words"]
+            return {
+                "round": record["round"],
+                "words": words,
+                "share_of_words": round(words / full["labelled"]["words"], 4),
+                "joint_f1": record["joint_f1"],
+                "left": round(full["joint_f1"] - record["joint_f1"], 4),
+            }
+    return {"round": None}
+
+
+def _compared(done: Sequence[Mapping[str, Any]]) -> list[Agreement]:
+    """Return the comparisons since the last one that is lacking."""
+    found: list[Agreement] = []
+    for record in done[1:]:
+        value = record.get("agreement")
+        found = [] if value is None else [*found, Agreement.from_json(value)]
+    return found
+
+
+def stopping_lines(value: Mapping[str, Any]) -> list[str]:
+    """Return the lines that people read; none where no round was compared."""
+    if not value["rounds"]:
+        return []
+    lines = [
+        "",
+        f"{'advice to stop':<22}{'advised':>12}{'mean words':>12}{'mean F1 left':>14}{'worst':>8}",
+    ]
+    for name, rows in value["stopped"].items():
+        hits = [row for row in rows if row["round"] is not None]
+        told = f"{len(hits)} of {len(rows)}"
+        if not hits:
+            lines.append(f"{name:<22}{told:>12}")
+            continue
+        left = [row["left"] for row in hits]
+        words = fmean(row["share_of_words"] for row in hits)
+        lines.append(f"{name:<22}{told:>12}{words:>12.0%}{fmean(left):>14.2f}{max(left):>8.2f}")
+    for row in value["stopped"]["as advised"]:
+        if row["round"] is not None:
+            lines.append(
+                f"{row['arm']} seed {row['seed']}: advised after round {row['round']}, at "
+                f"{row['share_of_words']:.0%} of the words; {row['left']:.2f} points of F1 left"
+            )
+    return lines
