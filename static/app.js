@@ -1,6 +1,8 @@
 // The dashboard: asks the API every few seconds and shows what it says. No build step, no
 // dependency; everything from the API goes through textContent.
 
+import { learning } from "./learning.js";
+
 const POLL_MS = 5000;
 const REASONS = {
   strategy: ["most useful", "chosen by the query strategy"],
@@ -296,6 +298,7 @@ function show(status, list) {
   }, nextRun);
   render("model", version, model);
   render("queue", { head: status.queue, studio, version: version?.name }, queue);
+  render("learning", status.learning, (data) => learning(data, { el, fact, badge, quiet, number, percent }));
   render("runs", list, runs);
   render("traffic", { studio, worker, inbox }, traffic);
   for (const time of document.querySelectorAll("time")) {

@@ -21,7 +21,7 @@ from annotator.store.projects import StudioLink, link_studio
 from annotator.store.queries import Choice, log_selection
 from annotator.store.runs import cancel_run, claim_run, finish_run, heartbeat, submit_run
 from annotator.store.tasks import add_task, record_pushes
-from annotator.store.versions import active_version
+from annotator.store.versions import active_version, add_evaluation
 from ml_backend.server import BackendServer
 
 pytestmark = pytest.mark.slow
@@ -179,6 +179,47 @@ def test_the_page_shows_labels_model_queue_runs_and_worker(watched: Watched) -> 
     expect(runs.get_by_role("progressbar")).to_have_attribute("value", "70")
     expect(page.locator("#signs")).to_contain_text("Worker: running")
     assert (watched.problems, watched.foreign) == ([], [])
+
+
+def test_the_page_tells_the_curve_and_whether_labels_and_queue_pay(
+    browser: Browser, filled: World
+) -> None:
+    with filled.database.write() as session:
+        version = active_version(session, filled.project_id)
+        assert version is not None
+        note_measurements(session, version.id, version.metrics["holdout"])
+
+    with serve(filled) as server:
+        watched = Watched(browser, server)
+        region = watched.page.get_by_role("region", name="Learning")
+
+        expect(region.get_by_role("row", name=version.name)).to_contain_text("6,405")
+        expect(region.get_by_role("row", name=version.name)).to_contain_text("67.1")
+        expect(region.get_by_role("row", name=version.name)).to_contain_text("9,605 (8,005")
+        expect(region).to_contain_text("go on")
+        expect(region).to_contain_text("kappa 0.912, 0.97 needed")
+        expect(region).to_contain_text("it does not pay; random order is as good")
+        assert (watched.problems, watched.foreign) == ([], [])
+        watched.context.close()
+
+
+def note_measurements(session: Any, version_id: int, holdout: Any) -> None:
+    """Store what a worker measures when a version goes into use."""
+    joint = {"f1": 70.9, "low": 67.1, "high": 74.3, "error": 1.8}
+    learnt_from = {"sentences": 300, "words": 6_405, "entities": 400, "relations": 200}
+    worth = {
+        "state": "no_gain",
+        "reason": "the strategy's tasks hold fewer",
+        **{"ratio": 2.0, "low": 1.5, "high": 3.0},
+        "tasks": {"strategy": {"words": 3_200}, "random": {"words": 600}},
+    }
+    advice = {"state": "continue", "reasons": ["they differ: kappa 0.912, 0.97 needed"]}
+    measured = {
+        "holdout": {**holdout, "joint": joint, "learnt_from": learnt_from},
+        "queue": {"worth": worth, "advice": advice, "trend": None},
+    }
+    for split, metrics in measured.items():
+        add_evaluation(session, version_id, split=split, metrics=metrics, n_sentences=100)
 
 
 def test_the_page_works_under_a_path_of_a_proxy(browser: Browser, filled: World) -> None:
