@@ -148,6 +148,8 @@ function nextRun({ fresh, needed, busy }) {
   ];
 }
 
+const cost = (summary) => [summary && el("p", { class: "quiet small", text: `A task takes ${summary}.` })];
+
 function typeTable(title, layer) {
   const types = Object.entries(layer?.types ?? {});
   if (types.length === 0) return null;
@@ -296,6 +298,7 @@ function show(status, list) {
     needed: status.retrain_at,
     busy: status.last_run?.state === "running",
   }, nextRun);
+  render("cost", status.cost?.summary ?? null, cost);
   render("model", version, model);
   render("queue", { head: status.queue, studio, version: version?.name }, queue);
   render("learning", status.learning, (data) => learning(data, { el, fact, badge, quiet, number, percent }));

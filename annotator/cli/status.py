@@ -51,6 +51,8 @@ def _lines(value: dict[str, Any]) -> list[str]:
     if shares:
         lines.append(f"people keep    {', '.join(shares)}")
     lines += learning_lines(value["learning"])
+    if value["cost"]:
+        lines.append(f"a task takes   {value['cost']['summary']}")
     if studio["next"] and not studio["next"]["verified"]:
         lines.append(f"warning        {studio['next']['problem']}")
     if value["label_issues"]:

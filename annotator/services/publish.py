@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from annotator.errors import ConfigError
 from annotator.model import Predictor
 from annotator.services.anchors import labelled_embeddings
+from annotator.services.costs import refresh_costs
 from annotator.services.engine import Engine, LocalEngine
 from annotator.services.handover import Handed, hand_over
 from annotator.services.learning import note_learning
@@ -110,6 +111,7 @@ def publish_version(
     n_open = n_pushed = 0
     if is_missing:
         engine = engine or LocalEngine(load=lambda _version: predictor())
+        refresh_costs(database, project.id)
         anchors = labelled_embeddings(database, project.id, version.id, predictor)
         _score(database, project, version, engine, queue, anchors, on_progress)
         note_learning(database, project.id, version, seed=queue.seed)

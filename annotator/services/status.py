@@ -12,6 +12,7 @@ from annotator.store.database import Database
 from annotator.store.documents import count_documents, count_sentences
 from annotator.store.gold import count_gold
 from annotator.store.inbox import count_events
+from annotator.store.lead_times import fitted_costs
 from annotator.store.leases import holders
 from annotator.store.projects import Project, latest_audit
 from annotator.store.queries import queue_head
@@ -65,6 +66,25 @@ def _next_to_json(found: tuple[datetime, Any] | None) -> dict[str, Any] | None:
         return None
     at, detail = found
     return {"at": at.isoformat(), "verified": detail["problem"] is None, **detail}
+
+
+def _cost_to_json(value: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Add what was fitted to people's times as a sentence with its error."""
+    if value is None:
+        return None
+    names = {"word_s": "a word", "entity_s": "an entity", "relation_s": "a relation"}
+    names["edit_s"] = "a change"
+    parts = value["parts"]
+    summands = [f"{parts['task_s']:.1f} s"] + [
+        f"{parts[key]:.2g} s {name}" for key, name in names.items() if parts[key] > 0
+    ]
+    people = f"{value['n_people']} {'person' if value['n_people'] == 1 else 'people'}"
+    summary = (
+        f"about {value['median_s']:.0f} s ({' + '.join(summands)}), off by "
+        f"{value['error_s']:.0f} s at the median ({value['constant_error_s']:.0f} s if all took "
+        f"the same), from {value['n_timed']} timed annotations of {people}"
+    )
+    return {**value, "summary": summary}
 
 
 def run_to_json(run: Run) -> dict[str, Any]:
@@ -139,6 +159,7 @@ def project_status(
             "last_run": run_to_json(runs[0]) if runs else None,
             "queue": head,
             "learning": learning_status(session, project.id),
+            "cost": _cost_to_json(fitted_costs(session, project.id)),
             "inbox": count_events(session),
             "label_issues": count_issues(session, project.id),
             "worker": {"alive": bool(workers), "owners": workers},

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from factories import RASH, make_document, make_task
+from factories import RASH, make_annotation, make_document, make_task
 from fake_studio import FakeStudio, make_region
 from run_world import register
 from tiny_bert import TINY_SCHEMA
@@ -14,13 +14,15 @@ from annotator.errors import ConfigError, StudioError
 from annotator.model import Predictor
 from annotator.services import publish, upload
 from annotator.services.anchors import labelled_embeddings
-from annotator.services.ingest import ingest_documents
+from annotator.services.ingest import ingest_documents, store_document
 from annotator.services.publish import PublishReport, publish_version
 from annotator.services.queue import QueueSettings
 from annotator.services.upload import has_uploads, upload_tasks
+from annotator.store.annotations import record_annotation
 from annotator.store.database import Database
 from annotator.store.documents import hash_text
 from annotator.store.gold import count_gold
+from annotator.store.lead_times import fitted_costs
 from annotator.store.projects import Project
 from annotator.store.queries import latest_choice
 from annotator.store.tasks import count_tasks, find_task, mark_tasks_deleted
@@ -305,3 +307,24 @@ def test_a_project_that_is_not_connected_cannot_publish(
 ) -> None:
     with pytest.raises(ConfigError, match="annotator connect"):
         upload_tasks(database, project, studio)
+
+
+def test_figures_of_what_a_label_costs_are_fitted_where_an_order_is_made(
+    database: Database, pool: Project, studio: FakeStudio, push: Any
+) -> None:
+    upload_tasks(database, pool, studio)
+    with database.write() as session:
+        document = make_document("timed")
+        timed, _, _ = store_document(session, pool.id, document, split="train")
+        for i in range(200):
+            record_annotation(
+                session,
+                make_annotation(pool.id, timed, external_id=f"{1000 + i}", lead_time_s=3.0 + i % 2),
+            )
+
+    push()
+
+    with database.read() as session:
+        fitted = fitted_costs(session, pool.id)
+    assert fitted is not None
+    assert (fitted["n_timed"], fitted["median_s"]) == (200, 3.5)
