@@ -77,19 +77,31 @@ def order(database: Database, linked: Project) -> Any:
     return run
 
 
+@pytest.fixture
+def put(
+    database: Database, linked: Project, studio: FakeStudio, version: ModelVersion, order: Any
+) -> Any:
+    """Puts tasks first, by their numbers in Label Studio."""
+
+    def run(*studio_ids: int, **options: Any) -> list[int]:
+        return put_first(database, linked, studio, version, order(*studio_ids), **options)
+
+    return run
+
+
 def test_the_tasks_come_before_all_others_in_their_order_and_keep_what_they_show(
     database: Database,
     linked: Project,
     studio: FakeStudio,
     version: ModelVersion,
     served: Any,
-    order: Any,
+    put: Any,
 ) -> None:
     before = served()
     shown = [studio.predictions(task)[0]["result"] for task in before]
     wanted = [before[5], before[3], before[0]]
 
-    moved = put_first(database, linked, studio, version, order(*wanted))
+    moved = put(*wanted)
 
     expected = wanted + [task for task in before if task not in wanted]
     assert (moved, served()) == (wanted, expected)
@@ -97,55 +109,37 @@ def test_the_tasks_come_before_all_others_in_their_order_and_keep_what_they_show
     assert all(len(studio.predictions(task)) == 1 for task in before)
     with database.read() as session:
         head = queue_head(session, linked.id, version_id=version.id, limit=6)
-        logged = latest_choice(session, find_task(session, linked.id, studio_id=wanted[1]).id)
+        second = find_task(session, linked.id, studio_id=wanted[1])
+        logged = latest_choice(session, second.id) if second else None
     assert [row["task"] for row in head] == expected
     assert logged is not None
     assert (logged.strategy, logged.choice.rank, logged.seed) == ("joint_rank", 1, 7)
 
 
-def test_who_comes_last_comes_first_and_again_is_the_same(
-    database: Database,
-    linked: Project,
-    studio: FakeStudio,
-    version: ModelVersion,
-    served: Any,
-    order: Any,
-) -> None:
+def test_who_comes_last_comes_first_and_again_is_the_same(served: Any, put: Any) -> None:
     before = served()
-    put_first(database, linked, studio, version, order(before[2]))
+    put(before[2])
     for _ in range(2):
-        put_first(database, linked, studio, version, order(before[4], before[5]))
+        put(before[4], before[5])
 
     assert served()[:4] == [before[4], before[5], before[2], before[0]]
 
 
-def test_all_tasks_at_once_stay_between_nothing_and_one(
-    database: Database,
-    linked: Project,
-    studio: FakeStudio,
-    version: ModelVersion,
-    served: Any,
-    order: Any,
-) -> None:
+def test_all_tasks_at_once_stay_between_nothing_and_one(served: Any, put: Any) -> None:
     wanted = served()[::-1]
 
-    put_first(database, linked, studio, version, order(*wanted))
+    put(*wanted)
 
     assert served() == wanted
 
 
 def test_a_task_without_a_prediction_there_is_left_out(
-    database: Database,
-    linked: Project,
-    studio: FakeStudio,
-    version: ModelVersion,
-    served: Any,
-    order: Any,
+    studio: FakeStudio, served: Any, put: Any
 ) -> None:
     first, second, *_ = served()
     studio.delete_prediction(studio.predictions(second)[0]["id"])
 
-    assert put_first(database, linked, studio, version, order(second, first)) == [first]
+    assert put(second, first) == [first]
 
 
 def test_a_project_that_is_not_connected_is_told_what_to_do(
@@ -156,12 +150,7 @@ def test_a_project_that_is_not_connected_is_told_what_to_do(
 
 
 def test_what_was_moved_before_label_studio_went_away_can_be_moved_again(
-    database: Database,
-    linked: Project,
-    studio: FakeStudio,
-    version: ModelVersion,
-    served: Any,
-    order: Any,
+    served: Any, put: Any
 ) -> None:
     wanted = served()[:2:-1]
 
@@ -170,7 +159,7 @@ def test_what_was_moved_before_label_studio_went_away_can_be_moved_again(
             raise StudioError("it is gone")
 
     with pytest.raises(StudioError):
-        put_first(database, linked, studio, version, order(*wanted), on_progress=go_away)
-    put_first(database, linked, studio, version, order(*wanted))
+        put(*wanted, on_progress=go_away)
+    put(*wanted)
 
     assert served()[:3] == wanted
