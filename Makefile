@@ -31,10 +31,10 @@ test: install
 	$(PYTEST) -q -n 2
 
 slow: install
-	$(PYTEST) -q -n 2 -m 'slow and not gpu and not postgres and not redis'
+	$(PYTEST) -q -n 2 --timeout 600 -m 'slow and not gpu and not postgres and not redis'
 
 servers: install
-	$(PYTEST) -q -n 2 -m '(postgres or redis) and not ray'
+	$(PYTEST) -q -n 2 --timeout 600 -m '(postgres or redis) and not ray'
 
 ray: install
 	$(PYTEST) -q -m 'ray and not postgres'
