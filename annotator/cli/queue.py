@@ -144,7 +144,7 @@ def why(
         "random": "drawn at random, to keep the sample honest",
         "holdout": "part of the hold-out, interleaved at random",
         "rest": f"behind the batch, in order of {logged.strategy}",
-        "warmup": "drawn at random before there was a model, spread over what the text is about",
+        "warmup": "drawn at random while few were labelled, spread over what the text is about",
         "seed": f"the lexicon finds a type with few labels in it: {_types_of(choice)}",
         "repeat": "at the end: much like something that is labelled or comes before it",
     }

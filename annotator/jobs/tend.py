@@ -56,6 +56,7 @@ def queue_settings(settings: Settings) -> QueueSettings:
         random_share=settings.random_share,
         per_document=settings.per_document,
         seed=settings.seed,
+        warmup=settings.warmup,
     )
 
 

@@ -33,6 +33,7 @@ from annotator.services.queue import (
     candidates_of,
     order_tasks,
     repeats_among,
+    warmup_left,
 )
 from annotator.services.scoring import score_pool
 from annotator.store.database import Database
@@ -91,7 +92,8 @@ def choose_next(
     """
     with database.read() as session:
         n_open, least, greatest = open_range(session, project_id)
-    if n_open <= max(_WHOLE, 8 * PREFILTER * n) or greatest - least > _SPARSE * n_open:
+    is_small = n_open <= max(_WHOLE, 8 * PREFILTER * n) or greatest - least > _SPARSE * n_open
+    if is_small or warmup_left(database, project_id, settings.warmup):
         order = order_tasks(database, project_id, version_id, labelled=labelled, settings=settings)
         return replace(
             order,

@@ -15,14 +15,23 @@ from annotator.active import (
     percentile_ranks,
     prefilter,
 )
+from annotator.active.warmup import spread_order
 from annotator.store.database import Database
-from annotator.store.gold import newest_gold_texts
+from annotator.store.gold import newest_gold_sentences, newest_gold_texts
 from annotator.store.pool import PoolTasks, pool_tasks, task_embeddings, task_texts
 from annotator.text.duplicates import find_repeats
 
-__all__ = ["QueueSettings", "TaskOrder", "candidates_of", "order_tasks", "repeats_among"]
+__all__ = [
+    "QueueSettings",
+    "TaskOrder",
+    "candidates_of",
+    "order_tasks",
+    "repeats_among",
+    "warmup_left",
+]
 
 _LOOKED_AT = 2000  # places in which no text is read twice; more than are labelled under one model
+_SPREAD = 2000  # tasks that are put into clusters while few are labelled
 _LABELLED = 2000  # texts, the newest
 
 
@@ -35,15 +44,16 @@ class QueueSettings:
     random_share: float
     per_document: int
     seed: int
+    warmup: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskOrder:
     """Tasks in the order in which they are to be shown, and what it takes to log it.
 
-    A place is a row; ``reasons`` are strategy, random, holdout, rest or repeat. ``n_pool`` counts
-    the strategy's candidates, ``n_open`` all tasks that wait, ``n_unscored`` those of them that
-    were looked at and have no utility yet.
+    A place is a row; ``reasons`` are warmup, strategy, random, holdout, rest or repeat. ``n_pool``
+    counts the strategy's candidates, ``n_open`` all tasks that wait, ``n_unscored`` those of them
+    that were looked at and have no utility yet.
     """
 
     task_ids: NDArray[np.int64]
@@ -79,6 +89,10 @@ def order_tasks(
         tasks = pool_tasks(session, project_id, version_id=version_id, strategy=strategy.name)
     train = np.flatnonzero(~tasks.holdout)
     rows, reasons = _train_order(database, version_id, tasks, train, labelled, settings, rng)
+    first = _warmup_rows(database, project_id, version_id, tasks.ids[train], settings, rng)
+    later = ~np.isin(rows, first)
+    rows = np.concatenate([first, rows[later]])
+    reasons = ["warmup"] * len(first) + [reasons[i] for i in np.flatnonzero(later)]
     if settings.strategy != "random":
         rows, reasons = _repeats_last(database, project_id, tasks.ids[train], rows, reasons)
     mixed, is_holdout = _spread(train[rows], rng.permutation(np.flatnonzero(tasks.holdout)))
@@ -93,6 +107,39 @@ def order_tasks(
         n_open=len(tasks.ids),
         n_unscored=int(np.isnan(tasks.utilities).sum()),
     )
+
+
+def warmup_left(database: Database, project_id: int, n: int) -> int:
+    """Return how many of the first ``n`` sentences have yet to be labelled."""
+    if n == 0:
+        return 0
+    with database.read() as session:  # twice as many: several people may label one
+        return max(0, n - len(newest_gold_sentences(session, project_id, limit=2 * n)))
+
+
+def _warmup_rows(
+    database: Database,
+    project_id: int,
+    version_id: int,
+    ids: NDArray[np.int64],
+    settings: QueueSettings,
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """Return rows of ``ids`` that come first whatever the strategy, while few are labelled.
+
+    They are spread over clusters of a sample, as before the first model.
+    """
+    left = warmup_left(database, project_id, settings.warmup)
+    if left == 0:
+        return np.zeros(0, dtype=np.int64)
+    sample = rng.permutation(len(ids))[:_SPREAD]
+    with database.read() as session:
+        found = task_embeddings(session, version_id, ids[sample].tolist())
+    known = np.array([row for row in sample if int(ids[row]) in found], dtype=np.int64)
+    if not len(known):
+        return known
+    embeddings = np.stack([found[int(ids[row])] for row in known])
+    return known[spread_order(embeddings, left, rng=rng)[:left]]
 
 
 def _train_order(

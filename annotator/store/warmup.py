@@ -43,7 +43,7 @@ _STREAM = 10_000
 
 def lexicon_name(digest: str) -> str:
     """Return the name of a lexicon's pre-annotations; another lexicon has another one."""
-    return _LEXICON + digest[:8]
+    return _LEXICON + digest[:6]  # Label Studio shortens longer names on its tabs
 
 
 def is_warmup_name(name: str | None) -> bool:

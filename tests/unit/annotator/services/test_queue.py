@@ -12,7 +12,7 @@ from annotator.errors import ConfigError
 from annotator.services import next_batch
 from annotator.services.ingest import store_document
 from annotator.services.next_batch import choose_next
-from annotator.services.queue import QueueSettings, TaskOrder, order_tasks
+from annotator.services.queue import QueueSettings, TaskOrder, order_tasks, warmup_left
 from annotator.store.annotations import record_annotation
 from annotator.store.database import Database
 from annotator.store.projects import Project
@@ -337,3 +337,45 @@ def test_tasks_that_are_not_scored_are_noticed(
         make_task(session, project.id, studio_id=300, document=make_document("x", "New here."))
 
     assert order(5).n_unscored == 1
+
+
+# ------------------------------------------------------------------ while few are labelled
+
+
+@pytest.mark.parametrize("strategy", ["mnlp", "random"])
+def test_the_warm_up_comes_first_whatever_the_strategy(order: Order, strategy: str) -> None:
+    ordered = order(strategy=strategy, warmup=6)
+
+    train = [reason for reason in ordered.reasons if reason != "holdout"]
+    assert train[:6] == ["warmup"] * 6
+    assert "warmup" not in train[6:]
+    assert len(set(ordered.task_ids.tolist())) == N_TRAIN + N_HOLDOUT
+
+
+def test_what_is_labelled_shortens_the_warm_up(
+    database: Database, project: Project, tasks: dict[int, OpenTask], order: Order
+) -> None:
+    labelled = [task for task in tasks.values() if task.split == "train"][:4]
+    with database.write() as session:
+        for i, task in enumerate(labelled):
+            decided = make_annotation(
+                project.id,
+                task.document_id,
+                task_id=task.id,
+                external_id=str(i),
+                region=task.region,
+                entities=(),
+                relations=(),
+            )
+            record_annotation(session, decided)
+
+    assert [warmup_left(database, project.id, n) for n in (6, 4, 0)] == [2, 0, 0]
+    assert "warmup" in order(warmup=6).reasons
+    assert "warmup" not in order(warmup=4).reasons
+
+
+@pytest.mark.usefixtures("large")
+def test_the_next_tasks_of_a_large_pool_are_of_the_warm_up_too(order: Order) -> None:
+    reasons = [reason for reason in order(5, warmup=8).reasons if reason != "holdout"]
+
+    assert set(reasons) == {"warmup"}
