@@ -106,10 +106,10 @@ class Loop:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    def start_backend(self) -> None:
-        """Start the backend and wait until it has its model."""
+    def start_backend(self, *, with_model: bool = True) -> None:
+        """Start the backend and wait until it answers, by default until it has its model."""
         self._background.start("serve", "serve", "--port", str(self.port))
-        self._background.wait_for_backend("serve", self.url, with_model=True)
+        self._background.wait_for_backend("serve", self.url, with_model=with_model)
 
     def start_worker(self) -> None:
         """Start the worker and wait until it has given a sign of life."""
