@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
-__all__ = ["AnnotationCost"]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["AnnotationCost", "per_second"]
+
+_LEAST_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,3 +40,37 @@ class AnnotationCost:
     def to_json(self) -> dict[str, float]:
         """Return plain JSON values."""
         return asdict(self)
+
+
+def per_second(
+    rates: NDArray[Any],
+    *,
+    words: NDArray[Any],
+    entities: NDArray[Any],
+    relations: NDArray[Any],
+    cost: AnnotationCost,
+) -> NDArray[Any]:
+    """Return what a second of labelling is worth, where a rate is what one word is worth.
+
+    A sentence is worth ``rate * words`` and takes as long as its words, its labels and its being
+    opened do. If only words took time, the order would be that of the rates, whatever the length;
+    the time to open a task counts against short sentences, that of labels against dense ones.
+
+    Args:
+        rates: Utilities that are means over words. Shape ``(n,)``.
+        words: Words of each sentence. Shape ``(n,)``.
+        entities: Entities that are expected on it. Shape ``(n,)``.
+        relations: Relations that are expected on it. Shape ``(n,)``.
+        cost: Seconds of each.
+
+    Returns:
+        Shape ``(n,)``, finite.
+    """
+    seconds = (
+        cost.sentence_s
+        + cost.word_s * words
+        + cost.entity_s * entities
+        + cost.relation_s * relations
+    )
+    worth: NDArray[Any] = rates * words / np.maximum(seconds, _LEAST_S)
+    return worth

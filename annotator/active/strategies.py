@@ -44,6 +44,11 @@ class Strategy:
         values = self.term.values(pool)
         return np.where(np.isfinite(values), values, 0.0)
 
+    @property
+    def is_rate(self) -> bool:
+        """Whether a utility is what one word of a sentence is worth, so that seconds weigh it."""
+        return self.name not in _OF_SENTENCES
+
     def check_queue(self) -> None:
         """Make sure that what the scoring pass stores is enough.
 
@@ -62,6 +67,7 @@ class Strategy:
 
 
 _SIMULATED = {"bald"}  # needs ten passes of the heads, which no prediction stores
+_OF_SENTENCES = {"random", "least_confidence", "ltp", "coreset"}
 _PAIRS = Rate("pair_entropy_sum")
 
 STRATEGIES: Mapping[str, Strategy] = MappingProxyType(

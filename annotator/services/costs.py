@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from annotator.active.cost import AnnotationCost
 from annotator.active.lead_time import LEAST_TIMED, CostFit, TimedLabels, fit_cost
 from annotator.store.database import Database
@@ -14,10 +16,13 @@ from annotator.store.lead_times import (
     keep_costs,
     lead_times,
 )
+from annotator.store.projects import project_unit
+from annotator.store.versions import ModelVersion
 
-__all__ = ["refresh_costs"]
+__all__ = ["ranking_cost", "refresh_costs"]
 
 _NEWEST = 2000  # people get faster, and models need fewer corrections
+_LEAST_EXPLAINED = 0.1
 _EDITS = ("relabelled", "rebounded", "removed", "added")
 
 
@@ -45,6 +50,21 @@ def refresh_costs(database: Database, project_id: int) -> bool:
 
 def _option(cost: AnnotationCost) -> str:
     return ",".join(f"{figure:.3g}" for figure in cost.to_json().values())
+
+
+def ranking_cost(session: Session, project_id: int, version: ModelVersion) -> AnnotationCost | None:
+    """Return the seconds that weigh a version's utilities; None to leave them as they are.
+
+    They are those that were known when the version was made, and stay so: utilities of one
+    version are compared with each other, whenever they were stored. None where they explain
+    next to nothing, and where a task is a document, which is opened once for many sentences.
+    """
+    known = fitted_costs(session, project_id, before=version.created_at)
+    is_of_use = known is not None and known["explained"] >= _LEAST_EXPLAINED
+    if known is None or not is_of_use or project_unit(session, project_id) != "sentence":
+        return None
+    figures = map(float, known["option"].split(","))
+    return AnnotationCost(**dict(zip(AnnotationCost.__slots__, figures, strict=True)))
 
 
 def _timed(one: LeadTime) -> TimedLabels:

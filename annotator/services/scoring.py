@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.active import ScoredPool, get_strategy, sample_of
+from annotator.active.cost import per_second
+from annotator.services.costs import ranking_cost
 from annotator.services.engine import Engine, PoolText, ScoredText
 from annotator.services.predict import to_text_sentences
 from annotator.store.database import Database
@@ -97,7 +99,7 @@ def score_pool(
         ConfigError: if the strategy is one for simulations alone.
         JobError: if the engine gives up; what it has answered is stored.
     """
-    pool = _Pool(database, project_id, version.id, strategy=strategy, size=size, labelled=labelled)
+    pool = _Pool(database, project_id, version, strategy=strategy, size=size, labelled=labelled)
     for answer in engine.score(version, pool.sample_shards()):
         pool.keep(answer)
     pool.take_sample()
@@ -115,18 +117,20 @@ class _Pool:
         self,
         database: Database,
         project_id: int,
-        version_id: int,
+        version: ModelVersion,
         *,
         strategy: str,
         size: int,
         labelled: NDArray[np.float32] | None,
     ) -> None:
-        self._database, self._project_id, self._version_id = database, project_id, version_id
+        self._database, self._project_id, self._version_id = database, project_id, version.id
         self._strategy, self._size, self._labelled = strategy, size, labelled
         self._chosen = get_strategy(strategy)
         self._chosen.check_queue()
         self._sampled: list[int] = []
         self._sample = sample_of((), ScoredPool.of([]))
+        with database.read() as session:
+            self._cost = ranking_cost(session, project_id, version)
         self.n_sentences = self.n_scored = 0
 
     def sample_shards(self) -> Iterator[list[PoolText]]:
@@ -211,13 +215,21 @@ class _Pool:
             labelled=self._labelled,
             sample=self._sample,
         )
-        values = self._chosen.utilities(pool).tolist()
+        values = self._chosen.utilities(pool)
+        if self._cost is not None and self._chosen.is_rate:
+            values = per_second(
+                values,
+                words=pool.column("n_words"),
+                entities=np.array([len(p.entities) for p in found]),
+                relations=np.array([len(p.relations) for p in found]),
+                cost=self._cost,
+            )
         with self._database.write() as session:
             save_predictions(session, self._version_id, fresh)
             save_acquisitions(
                 session,
                 self._version_id,
                 strategy=self._strategy,
-                utilities=dict(zip(by_sentence, values, strict=True)),
+                utilities=dict(zip(by_sentence, values.tolist(), strict=True)),
             )
         self.n_scored += len(by_sentence)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
@@ -77,9 +78,11 @@ def keep_costs(session: Session, project_id: int, figures: Mapping[str, Any]) ->
     audit(session, project_id, actor="costs", action=_ACTION, **figures)
 
 
-def fitted_costs(session: Session, project_id: int) -> dict[str, Any] | None:
-    """Return what was fitted last, and when; None where nothing was. Cheap."""
-    found = latest_audit(session, project_id, _ACTION)
+def fitted_costs(
+    session: Session, project_id: int, *, before: datetime | None = None
+) -> dict[str, Any] | None:
+    """Return what was fitted last (before some time), and when; None if nothing was. Cheap."""
+    found = latest_audit(session, project_id, _ACTION, before=before)
     return None if found is None else {"at": found[0].isoformat(), **found[1]}
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "get_project",
     "latest_audit",
     "link_studio",
+    "project_unit",
     "save_schema",
     "set_pulled",
     "unlink_studio",
@@ -92,6 +93,11 @@ def get_project(session: Session, name: str) -> Project:
     if row is None:
         raise NotFoundError(f"project {name!r} is not in the database; run annotator init")
     return _project(row)
+
+
+def project_unit(session: Session, project_id: int) -> str:
+    """Return what a task of the project holds: sentence or document."""
+    return session.get_one(ProjectRow, project_id).unit
 
 
 def link_studio(session: Session, project_id: int, link: StudioLink) -> None:
@@ -192,14 +198,14 @@ def save_schema(
     return True
 
 
-def latest_audit(session: Session, project_id: int, action: str) -> tuple[datetime, Any] | None:
-    """Return when something was last done, and its detail; None if it never was."""
-    row = session.scalar(
-        select(AuditRow)
-        .where(AuditRow.project_id == project_id, AuditRow.action == action)
-        .order_by(AuditRow.id.desc())
-        .limit(1)
-    )
+def latest_audit(
+    session: Session, project_id: int, action: str, *, before: datetime | None = None
+) -> tuple[datetime, Any] | None:
+    """Return when something was last done (before some time), and its detail; None if never."""
+    query = select(AuditRow).where(AuditRow.project_id == project_id, AuditRow.action == action)
+    if before is not None:
+        query = query.where(AuditRow.at < before)
+    row = session.scalar(query.order_by(AuditRow.id.desc()).limit(1))
     return None if row is None else (row.at, row.detail)
 
 

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from factories import at, make_annotation, make_document
+from run_world import register
 
 from annotator.domain import Entity
-from annotator.services.costs import refresh_costs
+from annotator.services.costs import ranking_cost, refresh_costs
 from annotator.services.ingest import store_document
 from annotator.services.status import project_status
 from annotator.settings import Settings
@@ -247,3 +249,18 @@ def test_without_a_prediction_every_label_is_an_edit(
     parts = fitted["parts"]
     assert parts["entity_s"] + parts["edit_s"] == pytest.approx(8.0, rel=0.05)
     assert float(fitted["option"].split(",")[2]) == pytest.approx(8.0, rel=0.05)
+
+
+@pytest.mark.parametrize(("n", "weighed"), [(199, False), (200, True)])
+def test_an_order_is_weighed_by_seconds_from_two_hundred_timed_annotations_on(
+    database: Database, project: Project, tiny_model: Path, label: Label, n: int, weighed: bool
+) -> None:
+    label_many(label, n)
+    refresh_costs(database, project.id)
+    version = register(database, project, tiny_model)
+
+    with database.read() as session:
+        cost = ranking_cost(session, project.id, version)
+
+    assert (cost is not None) == weighed
+    assert cost is None or cost.word_s == pytest.approx(0.5, rel=0.02)

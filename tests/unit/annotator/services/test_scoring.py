@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from factories import make_document, make_task
 from run_world import register
+from sqlalchemy import update
 
 from annotator.active import ScoredPool, get_strategy
 from annotator.errors import ConfigError
@@ -18,10 +20,12 @@ from annotator.services.scoring import score_pool, shards_to_score
 from annotator.settings import Settings, load_settings
 from annotator.store.database import Database
 from annotator.store.documents import sentences_of
+from annotator.store.lead_times import keep_costs
 from annotator.store.pool import sentences_by_id
 from annotator.store.projects import Project
 from annotator.store.tasks import mark_tasks_deleted
 from annotator.store.versions import ModelVersion, predictions_for, utilities
+from db.tables import AuditRow, ProjectRow
 
 FIVE = " ".join(f"Aspirin caused rash {i}." for i in range(5))
 ALIKE = " ".join(f"Aspirin caused rash {i}." for i in (0, 1, 1, 2, 3, 1, 4))
@@ -270,3 +274,67 @@ def test_the_setting_chooses_the_engine(settings: Settings) -> None:
 def test_another_engine_is_refused(settings: Settings) -> None:
     with pytest.raises(ConfigError, match="setting engine"):
         load_settings(settings.home, engine="spark")
+
+
+@pytest.fixture
+def know_costs(database: Database, project: Project, version: ModelVersion) -> Any:
+    """Keeps figures of what a label costs as if they had been fitted so long after the version."""
+
+    def run(*, seconds: float, explained: float = 0.5) -> None:
+        figures = {"option": "2,0.3,3,4", "explained": explained}
+        with database.write() as session:
+            keep_costs(session, project.id, figures)
+            at = version.created_at + timedelta(seconds=seconds)
+            session.execute(update(AuditRow).values(at=at))
+
+    return run
+
+
+def test_utilities_are_weighed_by_the_seconds_known_when_the_version_was_made(
+    database: Database, version: ModelVersion, pool: list[int], here: LocalEngine, score: Any,
+    expected: Any, found: Any, know_costs: Any,
+) -> None:  # fmt: skip
+    know_costs(seconds=-1)
+
+    score(here)
+
+    with database.read() as session:
+        sentences = sentences_by_id(session, pool)
+        stored = predictions_for(session, version.id, [s.text_hash for s in sentences])
+    weighed = {}
+    for s in sentences:
+        p = stored[s.text_hash]
+        n_words = p.signals["n_words"]
+        takes = 2 + 0.3 * n_words + 3 * len(p.entities) + 4 * len(p.relations)
+        weighed[s.id] = pytest.approx(p.signals["mnlp"] * n_words / takes)
+    assert found() == weighed
+    assert found() != expected(pool)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "explained", "strategy"),
+    [(1, 0.5, "mnlp"), (-1, 0.05, "mnlp"), (-1, 0.5, "ltp")],
+    ids=["fitted later", "explaining nothing", "no rate"],
+)
+def test_other_utilities_are_as_without_figures(
+    pool: list[int], here: LocalEngine, score: Any, expected: Any, found: Any, know_costs: Any,
+    seconds: float, explained: float, strategy: str,
+) -> None:  # fmt: skip
+    know_costs(seconds=seconds, explained=explained)
+
+    score(here, strategy)
+
+    assert found(strategy) == expected(pool, strategy)
+
+
+def test_tasks_that_are_documents_are_not_weighed_by_sentence(
+    database: Database, pool: list[int], here: LocalEngine, score: Any, expected: Any, found: Any,
+    know_costs: Any,
+) -> None:  # fmt: skip
+    know_costs(seconds=-1)
+    with database.write() as session:
+        session.execute(update(ProjectRow).values(unit="document"))
+
+    score(here)
+
+    assert found() == expected(pool)
