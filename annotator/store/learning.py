@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session, aliased
 
 from annotator.store.gold import counts_in_its_region
@@ -18,6 +18,7 @@ from db.tables import (
     ModelVersionRow,
     PredictionRow,
     QueryChoiceRow,
+    QueryLogRow,
     SentenceRow,
     TaskRow,
 )
@@ -143,11 +144,13 @@ def shared_predictions(
 def corrected_tasks(session: Session, project_id: int) -> Iterator[ChosenTask]:
     """Yield the tasks of training documents that were labelled over a prediction.
 
-    With the reason of the place that each had in the queue last. What was accepted in bulk is
-    left out: nobody looked whether it is right.
+    With the reason of the place that each had in the queue last; ``rest`` where all of that queue
+    was in random order, and so no share of a strategy's batch. What was accepted in bulk is left
+    out: nobody looked whether it is right.
     """
     reason = (
-        select(QueryChoiceRow.reason)
+        select(case((QueryLogRow.strategy == "random", "rest"), else_=QueryChoiceRow.reason))
+        .join(QueryLogRow, QueryLogRow.id == QueryChoiceRow.query_id)
         .where(QueryChoiceRow.task_id == AnnotationRow.task_id)
         .order_by(QueryChoiceRow.query_id.desc())
         .limit(1)

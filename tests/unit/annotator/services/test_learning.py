@@ -212,13 +212,15 @@ def test_the_advice_looks_at_the_versions_up_to_its_own(
     assert "still rises" in found["advice"]["reasons"][0]
 
 
-def choose(database: Database, project: Project, places: dict[int, str]) -> None:
+def choose(
+    database: Database, project: Project, places: dict[int, str], strategy: str = "mnlp"
+) -> None:
     with database.write() as session:
         log_selection(
             session,
             project.id,
             version_id=None,
-            strategy="mnlp",
+            strategy=strategy,
             seed=1,
             n_pool=6,
             choices=[
@@ -249,6 +251,16 @@ def test_what_was_corrected_is_counted_by_the_last_place_of_a_task(
         ("rest", 7, 3),
         ("strategy", 7, 2),
     ]
+
+
+def test_a_queue_that_was_all_random_is_no_random_share(
+    database: Database, project: Project, tasks: list[int]
+) -> None:
+    choose(database, project, {tasks[0]: "random"}, strategy="random")
+    label(database, project, tasks[0], diff={"entities_added": 2})
+
+    with database.read() as session:
+        assert [one.reason for one in corrected_tasks(session, project.id)] == ["rest"]
 
 
 def test_tasks_of_the_hold_out_are_no_part_of_the_comparison(
