@@ -27,6 +27,7 @@ from pydantic import SecretStr
 
 from annotator import __version__
 from annotator.errors import InputError
+from annotator.services.lexicon import LEXICON_FILE
 from annotator.settings import CONFIG_FILE, SECRETS_FILE, Settings
 from annotator.store.copies import DatabaseFacts, copy_database
 
@@ -223,6 +224,8 @@ def _add_settings(archive: _Archive, settings: Settings, *, with_secrets: bool) 
         content, hidden = _without_secrets(content)
         archive.left_out += [f"setting {key}: it holds a secret" for key in hidden]
     archive.add_text(CONFIG_FILE, content)
+    if (settings.home / LEXICON_FILE).is_file():
+        archive.add_path(LEXICON_FILE, settings.home / LEXICON_FILE)
     secret_file = settings.home / SECRETS_FILE
     if not secret_file.is_file():
         return

@@ -169,13 +169,16 @@ def record_studio_annotation(
         raise TaskFormatError(f"task {task.studio_id}: an annotation without an integer id")
     labels = result_to_labels(annotation.get("result"), text=page, config=config)
     offset = task.region[0]
+    in_bulk = _is_accepted_in_bulk(annotation)
+    # What no model proposed and nobody looked at is no label.
+    is_unseen = in_bulk and is_warmup_name(_version_of(prediction))
     new = NewAnnotation(
         project_id=project_id,
         document_id=task.document_id,
         task_id=task.id,
         source="studio",
         external_id=str(annotation_id),
-        state="skipped" if annotation.get("was_cancelled") else "submitted",
+        state="skipped" if annotation.get("was_cancelled") or is_unseen else "submitted",
         region=task.region,
         entities=tuple(_shift(e, offset) for e in labels.entities),
         relations=labels.relations,
@@ -183,7 +186,7 @@ def record_studio_annotation(
         raw=annotation.get("result"),
         annotator=_person(annotation.get("completed_by")),
         ground_truth=bool(annotation.get("ground_truth")),
-        bulk_created=_is_accepted_in_bulk(annotation),
+        bulk_created=in_bulk,
         lead_time_s=_number(annotation.get("lead_time")),
         parent_prediction=_integer(annotation.get("parent_prediction")),
         parent_version=_version_of(prediction),

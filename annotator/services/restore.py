@@ -18,6 +18,7 @@ from sqlalchemy.exc import DatabaseError
 
 from annotator.errors import ConflictError, InputError, StoreError
 from annotator.services.backup import DATABASE_FILES, FORMAT, MANIFEST
+from annotator.services.lexicon import LEXICON_FILE
 from annotator.services.status import WORKER_LEASE
 from annotator.settings import CONFIG_FILE, SECRETS_FILE, Settings, init_home, load_settings
 from annotator.store.copies import adopt, has_rows, put_copy, read_facts, sqlite_url
@@ -27,7 +28,8 @@ from annotator.store.leases import holders
 __all__ = ["RestoreReport", "read_manifest", "restore"]
 
 _PLACES = re.compile(
-    r"database\.(sqlite|dump)|annotator\.toml|secrets\.toml|models/(?!\.)[^/]+(/(?!\.\.?/)[^/]+)+"
+    r"database\.(sqlite|dump)|(annotator|secrets)\.toml|lexicon\.tsv"
+    r"|models/(?!\.)[^/]+(/(?!\.\.?/)[^/]+)+"
 )
 
 
@@ -149,7 +151,7 @@ def _settings(manifest: dict[str, Any], staged: Path, home: Path) -> list[str]:
     """Put the settings into a new folder; those of a project that is there stay."""
     if (home / CONFIG_FILE).is_file():
         return [f"the settings in {home} were left as they are"]
-    for name in (SECRETS_FILE, CONFIG_FILE):
+    for name in (SECRETS_FILE, CONFIG_FILE, LEXICON_FILE):
         if (staged / name).is_file():
             (staged / name).replace(home / name)
     (home / CONFIG_FILE).chmod(0o644)

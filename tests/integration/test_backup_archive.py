@@ -82,6 +82,15 @@ def test_no_secret_is_in_it_unless_asked_for(world: World, tmp_path: Path) -> No
     assert stat.S_IMODE((tmp_path / "new" / "secrets.toml").stat().st_mode) == 0o600
 
 
+def test_the_lexicon_goes_along(world: World, tmp_path: Path) -> None:
+    (world.settings.home / "lexicon.tsv").write_text("term\ttype\nrash\tEffect\n", encoding="utf-8")
+
+    file, _ = take(world, tmp_path)
+    restore(file, tmp_path / "new")
+
+    assert (tmp_path / "new" / "lexicon.tsv").read_text(encoding="utf-8").endswith("rash\tEffect\n")
+
+
 def test_a_file_that_is_there_is_replaced_only_on_demand_and_only_by_a_whole_one(
     world: World, tmp_path: Path
 ) -> None:

@@ -286,6 +286,24 @@ def test_a_lexicon_is_no_gold_and_counts_in_no_share(
     assert not any(totals.values())
 
 
+@pytest.mark.usefixtures("lexicon")
+def test_what_is_accepted_in_bulk_of_a_lexicon_or_of_nothing_is_no_label(
+    database: Database, pool: Project, studio: FakeStudio, warm: Warm, pull: Any
+) -> None:
+    warm()
+    (items,) = studio.pushes
+    for item in items:
+        (stored,) = studio.predictions(item["task"])
+        studio.annotate(
+            item["task"], item["result"], lead_time=None, parent_prediction=stored["id"]
+        )
+    pull()
+
+    assert any(item["result"] for item in items)
+    assert not all(item["result"] for item in items)
+    assert count_gold_of(database, pool) == 0
+
+
 def count_gold_of(database: Database, project: Project) -> int:
     with database.read() as session:
         counts = count_gold(session, project.id)
