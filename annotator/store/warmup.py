@@ -104,13 +104,13 @@ def count_placed(session: Session, project_id: int, *, name: str) -> tuple[int, 
         QueryLogRow.strategy == name,
     )
     counts = session.execute(
-        select(TaskRow.state == "open", func.count())
+        select(TaskRow.state, func.count())
         .join(QueryChoiceRow, QueryChoiceRow.task_id == TaskRow.id)
         .where(QueryChoiceRow.query_id.in_(log))
-        .group_by(TaskRow.state == "open")
+        .group_by(TaskRow.state)
     )
-    by_state = {bool(is_open): n for is_open, n in counts}
-    return by_state.get(True, 0), sum(by_state.values())
+    by_state = dict(counts.tuples().all())
+    return by_state.get("open", 0), sum(by_state.values())
 
 
 def count_gold_types(session: Session, project_id: int, types: Collection[str]) -> dict[str, int]:

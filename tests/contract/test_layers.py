@@ -55,3 +55,15 @@ def test_a_room_loads_only_what_it_needs(module: str, unwanted: set[str], reposi
     loaded = _modules_after(module, repository)
 
     assert not loaded & unwanted
+
+
+def test_no_two_test_files_of_folders_without_a_package_have_one_name(repository: Path) -> None:
+    files = [
+        file
+        for file in (repository / "tests").rglob("test_*.py")
+        if not (file.parent / "__init__.py").exists()
+    ]
+    names = [file.name for file in files]
+
+    assert len(names) > 100
+    assert sorted(names) == sorted(set(names))
