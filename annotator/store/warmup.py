@@ -109,7 +109,7 @@ def count_placed(session: Session, project_id: int, *, name: str) -> tuple[int, 
         .where(QueryChoiceRow.query_id.in_(log))
         .group_by(TaskRow.state)
     )
-    by_state = dict(counts.tuples().all())
+    by_state = {row[0]: row[1] for row in counts}
     return by_state.get("open", 0), sum(by_state.values())
 
 
