@@ -77,6 +77,7 @@ class DocumentRow(Base):
         CheckConstraint("split IN ('train', 'holdout')", name="split"),
         Index("ix_document_split", "project_id", "split"),
         Index("ix_document_group", "project_id", "group_key", "split"),
+        Index("ix_document_shards", "project_id", "id"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -121,6 +122,7 @@ class SentenceRow(Base):
     __table_args__ = (
         UniqueConstraint("document_id", "ordinal"),
         Index(None, "project_id", "text_hash"),
+        Index("ix_sentence_shards", "project_id", "id"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
