@@ -15,7 +15,7 @@ from annotator.store.pool import sentences_by_id
 
 __all__ = ["labelled_embeddings"]
 
-_MOST = 1000  # the newest; the time that a ranked batch takes grows with them
+_MOST = 500  # the newest; the time that a ranked batch takes grows with them
 
 
 def labelled_embeddings(

@@ -32,7 +32,7 @@ __all__ = [
 
 _LOOKED_AT = 2000  # places in which no text is read twice; more than are labelled under one model
 _SPREAD = 2000  # tasks that are put into clusters while few are labelled
-_LABELLED = 2000  # texts, the newest
+_LABELLED = 1000  # texts, the newest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -178,15 +178,20 @@ def find_repeats(texts: Sequence[str], known: Sequence[str]) -> NDArray[np.bool_
     Returns:
         Shape ``(texts,)``.
     """
-    index, seen = DuplicateIndex(), set[str]()
-    repeats = np.zeros(len(texts), dtype=np.bool_)
+    near: dict[int, deque[frozenset[int]]] = {}  # sentences are short: sets beat arrays by far
+    seen, repeats = set[str](), np.zeros(len(texts), dtype=np.bool_)
     every = [*known, *texts]
     for i, (text, sketch) in enumerate(zip(every, sketch_texts(every), strict=True)):
-        same = " ".join(text.lower().split())
-        is_repeat = same in seen or next(index.find(sketch), None) is not None
+        same, shingles = " ".join(text.lower().split()), frozenset(sketch.shingles.tolist())
+        others = {other for band in sketch.bands for other in near.get(band, ())}
+        is_repeat = same in seen or any(
+            (shared := len(shingles & other)) >= NEAR * (len(shingles) + len(other) - shared)
+            for other in others
+        )
         if i >= len(known):
             repeats[i - len(known)] = is_repeat
         if not is_repeat:
             seen.add(same)
-            index.add("", sketch)
+            for band in sketch.bands:
+                near.setdefault(band, deque(maxlen=MOST_A_BAND)).append(shingles)
     return repeats
