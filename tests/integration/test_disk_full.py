@@ -26,13 +26,13 @@ N_DOCUMENTS = 1200
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder on a disk of 2 MB."""
+    """A folder on a disk of 4 MB."""
     if os.geteuid() != 0:
         missing("mounting a small disk needs root")
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)],
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)],
         capture_output=True,
         check=False,
     )
@@ -55,7 +55,7 @@ def test_an_import_onto_a_full_disk_fails_in_one_line_and_loses_nothing(
     notes = [make_document(f"n{i}", entities=()) for i in range(N_DOCUMENTS)]
     write_corpus("jsonl", notes, tmp_path / "corpus")
     ballast = small_disk / "ballast"
-    ballast.write_bytes(b"\0" * 1_200_000)
+    ballast.write_bytes(b"\0" * 3_200_000)
 
     failed = import_gold(home, tmp_path / "corpus" / "gold.jsonl")
 
