@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ from annotator.studio.config import LabelConfig
 from annotator.studio.page import Page, PlainPage, compose_data, open_page
 
 __all__ = ["Handed", "hand_over"]
+
+_FEW = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +54,7 @@ def hand_over(
     """
     if not part:
         return
-    there = _handed_before(client, version, part)
+    there = _handed_before(client, studio_project, version, part)
     items = [
         _item(database, one, version=version, config=config)
         for one in part
@@ -80,15 +82,26 @@ def _item(database: Database, one: Handed, *, version: str, config: LabelConfig)
     return {"task": one.task.studio_id, **prediction}
 
 
-def _handed_before(client: StudioClient, version: str, part: Sequence[Handed]) -> set[int]:
-    # Label Studio stores doubles. A push that was killed before it was noted shows in a probe.
-    def is_there(one: Handed) -> bool:
-        stored = client.predictions(one.task.studio_id)
-        return any(p.get("model_version") == version for p in stored)
+def _handed_before(
+    client: StudioClient, studio_project: int, version: str, part: Sequence[Handed]
+) -> set[int]:
+    """Return which tasks have a prediction: of a push that was killed before it was noted.
 
-    if not any(is_there(one) for one in (part[0], part[len(part) // 2], part[-1])):
-        return set()
-    return {one.task.id for one in part if is_there(one)}
+    Label Studio stores doubles. To look at all tasks of a large part costs as much as to push it,
+    so three are looked at first.
+    """
+
+    def has_one(task: Mapping[str, Any]) -> bool:
+        return any(p.get("model_version") == version for p in task.get("predictions") or ())
+
+    ours = {one.task.studio_id: one.task.id for one in part}
+    if len(part) > _FEW:
+        probes = [part[i].task.studio_id for i in (0, len(part) // 2, -1)]
+        if not any(has_one({"predictions": client.predictions(one)}) for one in probes):
+            return set()
+    return {
+        ours[task["id"]] for task in client.tasks_of(studio_project, list(ours)) if has_one(task)
+    }
 
 
 def _page_of(database: Database, task: OpenTask, config: LabelConfig) -> Page:

@@ -195,6 +195,19 @@ def test_a_push_that_was_killed_is_not_repeated(
     assert studio.model_version == "no-model-yet"
 
 
+def test_what_a_killed_push_left_is_found_wherever_it_stands_in_the_next_one(
+    pool: Project, studio: FakeStudio, warm: Warm
+) -> None:
+    left = [task["id"] for task in studio.tasks(1)][3:40:4]
+    studio.push_predictions(
+        1, [{"task": i, "score": 0.5, "model_version": "no-model-yet", "result": []} for i in left]
+    )
+
+    warm()
+
+    assert all(len(task["predictions"]) <= 1 for task in studio.tasks(1))
+
+
 def test_predictions_that_label_studio_refuses_are_told(
     warm: Warm, studio: FakeStudio, pool: Project
 ) -> None:
