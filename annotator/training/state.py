@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -111,25 +112,28 @@ def save_state(folder: Path, state: RunState, *, position: Position, digest: str
     device = next(state.model.parameters()).device
     tensors = {**weights, **moments, **means, **rng_states(device)}
     path = state_path(folder)
+    # A folder, since safetensors has a file of its own beside the one that it writes: who clears up
+    # after a kill removes both.
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    written = aside / path.name
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.mkdir(parents=True)
         metadata = {
             "digest": digest,
             "position": json.dumps(asdict(position)),
             "scaler": json.dumps(state.scaler.state_dict() if state.scaler else {}),
         }
-        save_file({k: v.contiguous() for k, v in tensors.items()}, aside, metadata=metadata)
-        with aside.open("rb") as file:
+        save_file({k: v.contiguous() for k, v in tensors.items()}, written, metadata=metadata)
+        with written.open("rb") as file:
             os.fsync(file.fileno())
-        aside.replace(path)
+        written.replace(path)
     except (OSError, SafetensorError) as error:
         raise TrainingError(
             f"the state of the run cannot be written to {path.name} ({type(error).__name__}): "
             "check that the disk has room and the folder may be written"
         ) from error
     finally:
-        aside.unlink(missing_ok=True)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def load_state(folder: Path, state: RunState, *, digest: str) -> Position:

@@ -288,3 +288,22 @@ def test_eight_sentences_are_learnt_in_reduced_precision(
     predicted = Predictor.load(tmp_path / "v1", device="cpu").predict(EIGHT_SENTENCES)
     scores = evaluate(EIGHT_SENTENCES, predicted)
     assert (scores.ner.micro.f1, scores.re.micro.f1) == (100.0, 100.0)
+
+
+def test_what_safetensors_writes_beside_a_state_lies_with_what_is_swept_up(
+    train_tiny: Train, quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die_in_the_midst(_tensors: object, file: Path, **_more: object) -> None:
+        file.with_name(".tmpAbCdEf").write_bytes(b"half")  # as safetensors does
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("annotator.training.state.save_file", die_in_the_midst)
+    monkeypatch.setattr("annotator.training.state.shutil.rmtree", lambda *_a, **_b: None)
+    with pytest.raises(KeyboardInterrupt):
+        train_tiny(
+            EIGHT_SENTENCES, folder=tmp_path / "m" / "a", settings=quick(epochs=3, save_every_s=0.0)
+        )
+
+    (left,) = (tmp_path / "m").iterdir()
+    assert left.name.startswith(".a.partial.")
+    assert [file.name for file in left.iterdir()] == [".tmpAbCdEf"]
