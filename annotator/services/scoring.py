@@ -161,6 +161,8 @@ class _Pool:
 
     def shards(self) -> Iterator[list[PoolText]]:
         """Yield the texts that are not predicted yet; score those that are."""
+        if self._chosen.term.ranked and not self._sampled:
+            return  # what came since the sample was to be drawn is for the next pass
         for ids in self._shards(size=self._size):
             if not self.n_sentences:
                 with self._database.read() as session:

@@ -187,6 +187,24 @@ def test_a_sample_is_predicted_once_and_not_where_nothing_is_to_be_scored(
     assert {i: found("joint_rank")[i] for i in pool} == before
 
 
+def test_a_task_that_comes_after_the_sample_was_drawn_is_scored_by_the_next_pass(
+    database: Database, project: Project, here: LocalEngine, score: Any, found: Any
+) -> None:
+    class Late(Backwards):
+        def score(self, version: ModelVersion, shards: Any) -> Iterator[list[ScoredText]]:
+            answers = list(here.score(version, shards))
+            if not self.asked:
+                self.asked = [[(0,)]]
+                with database.write() as session:
+                    make_task(session, project.id, document=make_document("new", "A new rash."))
+            return iter(answers)
+
+    late = Late(here.load(None))  # type: ignore[arg-type]
+
+    assert (score(late, "joint_rank"), found("joint_rank")) == (0, {})
+    assert score(here, "joint_rank") == 1
+
+
 def test_coreset_keeps_away_from_what_is_labelled(
     here: LocalEngine,
     version: ModelVersion,
