@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 __all__ = ["Sessions", "make_engine", "make_sessions"]
 
 _BUSY_TIMEOUT_MS = 30_000
+_CACHE_KIB = 16_384  # 2,000 by default, too few for the random pages of indexes over a million rows
 _ASK_AGAIN_S = 0.001
 
 
@@ -37,6 +38,7 @@ def _set_pragmas(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
     cursor.close()
 
 

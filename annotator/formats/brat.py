@@ -20,7 +20,7 @@ from annotator.formats.brat_ann import read_labels
 from annotator.formats.corpus import Corpus, ReadLog, WriteReport
 from annotator.formats.output import OutputFolder
 from annotator.formats.source import find_files, read_text, split_named_by
-from annotator.text import AlignmentIssue, IssueKind, segment_document
+from annotator.text import AlignmentIssue, IssueKind, count_words
 
 __all__ = ["file_stem", "read", "write"]
 
@@ -117,7 +117,7 @@ def write(
             lines = _format_document(document, totals)
             output.write(f"{name}.ann", lines, document_id=document.id)
             totals.n_documents += 1
-            totals.n_sentences += len(segment_document(document)[0].sentences)
+            totals.n_sentences += len(count_words(document))
         output.write("annotation.conf", _format_configuration(totals.schema), document_id="")
     return WriteReport(
         files=output.files,

@@ -23,7 +23,7 @@ from annotator.store.database import Database
 from annotator.store.documents import NewDocument, add_documents, known_names
 from annotator.store.groups import count_groups
 from annotator.store.projects import audit, current_schema, save_schema
-from annotator.text import segment_document
+from annotator.text import count_words
 
 __all__ = ["IngestReport", "Role", "draw_split", "ingest_documents", "store_document"]
 
@@ -95,16 +95,12 @@ def store_document(
 
 
 def _segmented(document: Document, *, split: str, group: str | None) -> NewDocument:
-    segmentation, _ = segment_document(document)
     return NewDocument(
         name=document.id,
         text=document.text,
         split=split,
         meta=dict(document.meta),
-        sentences=[
-            (sentence, len(segmentation.sentence_tokens(i)))
-            for i, sentence in enumerate(segmentation.sentences)
-        ],
+        sentences=count_words(document),
         group=group,
     )
 

@@ -206,7 +206,7 @@ def _insert_documents(
         for ordinal, (sentence, n_words) in enumerate(document.sentences)
     ]
     if rows:
-        session.execute(insert(SentenceRow), rows)
+        session.connection().execute(insert(SentenceRow), rows)
     return by_name
 
 

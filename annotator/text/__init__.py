@@ -8,7 +8,7 @@ from annotator.text.alignment import (
     to_entities,
 )
 from annotator.text.bioes import decode_bioes, encode_bioes, tag_names
-from annotator.text.segmentation import Segmentation, segment_document
+from annotator.text.segmentation import Segmentation, count_words, segment_document
 from annotator.text.sentences import split_sentences
 from annotator.text.tokens import tokenize
 
@@ -18,6 +18,7 @@ __all__ = [
     "IssueKind",
     "Segmentation",
     "align_document",
+    "count_words",
     "decode_bioes",
     "encode_bioes",
     "segment_document",

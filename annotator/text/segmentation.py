@@ -9,9 +9,9 @@ from typing import Any
 
 from annotator.domain import Document, Sentence, Token
 from annotator.text.sentences import split_sentences
-from annotator.text.tokens import tokenize
+from annotator.text.tokens import count_tokens, tokenize
 
-__all__ = ["Segmentation", "segment_document"]
+__all__ = ["Segmentation", "count_words", "segment_document"]
 
 Span = tuple[int, int]
 
@@ -45,6 +45,34 @@ def segment_document(document: Document) -> tuple[Segmentation, tuple[tuple[str,
     Returns:
         The segmentation, and ``(meta key, reason)`` for each key that could not be used.
     """
+    sentences, tokens, unusable = _find_spans(document)
+    return _assemble(document, sentences, tokens), unusable
+
+
+def count_words(document: Document) -> list[tuple[Sentence, int]]:
+    """Return the sentences of ``segment_document``, each with the number of its tokens.
+
+    It takes half the time: no token is made.
+    """
+    spans, tokens, _ = _find_spans(document)
+    starts = [start for start, _ in tokens or ()]
+    counts = [
+        count_tokens(document.text, start, end)
+        if tokens is None
+        else bisect_left(starts, end) - bisect_left(starts, start)
+        for start, end in spans
+    ]
+    return [
+        (Sentence(start=start, end=end), n)
+        for (start, end), n in zip(spans, counts, strict=True)
+        if n
+    ]
+
+
+def _find_spans(
+    document: Document,
+) -> tuple[list[Span], list[Span] | None, tuple[tuple[str, str], ...]]:
+    """Return sentences, the document's own tokens if it brings usable ones, and what is not."""
     unusable: list[tuple[str, str]] = []
     tokens = _meta_spans(document, "tokens", unusable)
     if tokens is not None and any(_has_blank(document.text[a:b]) for a, b in tokens):
@@ -58,7 +86,7 @@ def segment_document(document: Document) -> tuple[Segmentation, tuple[tuple[str,
         sentences = [(s.start, s.end) for s in split_sentences(document.text)]
         if tokens is not None:
             sentences = list(_join_at(tokens, sentences))
-    return _assemble(document, sentences, tokens), tuple(unusable)
+    return sentences, tokens, tuple(unusable)
 
 
 def _assemble(document: Document, sentences: list[Span], tokens: list[Span] | None) -> Segmentation:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from annotator.domain import Token
 
-__all__ = ["tokenize"]
+__all__ = ["count_tokens", "tokenize"]
 
 _CHUNK = re.compile(r"\S+")
 _ASCII_TOKEN = re.compile(r"[A-Za-z]+|[0-9]+|[^\sA-Za-z0-9]")
@@ -42,6 +42,17 @@ def tokenize(text: str, start: int = 0, end: int | None = None) -> tuple[Token, 
         Token(start=first, end=last)
         for chunk in _CHUNK.finditer(text, start, stop)
         for first, last in _cut_chunk(chunk.group(), chunk.start())
+    )
+
+
+def count_tokens(text: str, start: int = 0, end: int | None = None) -> int:
+    """Return the number of tokens that ``tokenize`` makes."""
+    stop = len(text) if end is None else end
+    if text[start:stop].isascii():
+        return len(_ASCII_TOKEN.findall(text, start, stop))
+    return sum(
+        sum(1 for _ in _cut_chunk(chunk.group(), chunk.start()))
+        for chunk in _CHUNK.finditer(text, start, stop)
     )
 
 

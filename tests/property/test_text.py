@@ -6,7 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotator.domain import Document, Entity, Relation, WordEntity
-from annotator.text import align_document, decode_bioes, encode_bioes, split_sentences, tokenize
+from annotator.text import (
+    align_document,
+    count_words,
+    decode_bioes,
+    encode_bioes,
+    segment_document,
+    split_sentences,
+    tokenize,
+)
 
 ALPHABET = [*"aB1.!?()-: \n\r\t\"'", "\u0301", "😀", "é", "²", "\u2028", "\u00a0", "½"]
 TEXTS = st.text(st.sampled_from(ALPHABET), max_size=80) | st.text(max_size=40)
@@ -82,6 +90,26 @@ def test_sentences_cover_every_visible_character_once_without_blanks_around(text
     assert len(covered) == len(set(covered))
     assert {i for i, char in enumerate(text) if not char.isspace()} <= set(covered)
     assert pieces == [piece.strip() for piece in pieces]
+
+
+def spans_of(text: str) -> st.SearchStrategy[list[list[int]]]:
+    """Ordered disjoint spans, usable or not: a token may hold blanks or straddle a sentence."""
+    edges = st.sets(st.integers(0, len(text)), max_size=12).map(sorted)
+    return edges.map(lambda found: [[a, b] for a, b in zip(found[::2], found[1::2], strict=False)])
+
+
+@settings(deadline=None)
+@given(st.data(), TEXTS)
+def test_words_are_counted_as_they_are_made(data: st.DataObject, text: str) -> None:
+    keys = data.draw(st.sets(st.sampled_from(["tokens", "sentences"])))
+    document = Document(id="d", text=text, meta={key: data.draw(spans_of(text)) for key in keys})
+
+    segmentation, _ = segment_document(document)
+
+    assert count_words(document) == [
+        (sentence, len(segmentation.sentence_tokens(i)))
+        for i, sentence in enumerate(segmentation.sentences)
+    ]
 
 
 @settings(deadline=None)
