@@ -1,16 +1,39 @@
-"""Inserting rows that may be there already, without a race, on SQLite and PostgreSQL."""
+"""Inserting many rows, or rows that may be there already, on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from sqlalchemy import func, insert, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from db.base import Base
 
-__all__ = ["insert_new", "insert_or_update"]
+__all__ = ["insert_many", "insert_new", "insert_or_update"]
+
+
+def insert_many(session: Session, table: type[Base], rows: Sequence[dict[str, Any]]) -> None:
+    """Insert new rows of whole numbers and strings, all with the same columns, past the ORM.
+
+    PostgreSQL gets one statement with an array a column, which costs it a third of a statement a
+    row.
+    """
+    if not rows:
+        return
+    connection = session.connection()
+    if connection.dialect.name == "sqlite":
+        connection.execute(insert(table), list(rows))
+        return
+    columns = [table.__table__.c[name] for name in rows[0]]
+    arrays = (
+        literal([row[column.name] for row in rows], postgresql.ARRAY(column.type))
+        for column in columns
+    )
+    names = [column.name for column in columns]
+    given = func.unnest(*arrays).table_valued(*names, name="given").render_derived()
+    connection.execute(insert(table).from_select(names, select(given)))
 
 
 def insert_new(session: Session, table: type[Base], rows: Sequence[dict[str, Any]]) -> None:

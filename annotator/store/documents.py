@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from annotator.domain import Sentence
 from annotator.errors import ConflictError
+from db.inserts import insert_many
 from db.tables import AnnotationRow, DocumentRow, ProjectRow, SentenceRow, TaskRow
 
 __all__ = [
@@ -205,8 +206,7 @@ def _insert_documents(
         for name, document in documents.items()
         for ordinal, (sentence, n_words) in enumerate(document.sentences)
     ]
-    if rows:
-        session.connection().execute(insert(SentenceRow), rows)
+    insert_many(session, SentenceRow, rows)
     return by_name
 
 

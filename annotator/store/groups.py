@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from db.inserts import insert_new
+from db.inserts import insert_many, insert_new
 from db.tables import AnnotationRow, DocumentBandRow, DocumentRow, GroupAliasRow, ProjectRow
 
 __all__ = [
@@ -171,9 +171,7 @@ def add_bands(session: Session, project_id: int, bands: Mapping[int, Sequence[in
         for document_id, found in bands.items()
         for band in sorted(set(found))
     ]
-    if rows:  # past the ORM, which would cost more than the insert
-        table = DocumentBandRow.metadata.tables[DocumentBandRow.__tablename__]
-        session.connection().execute(insert(table), rows)
+    insert_many(session, DocumentBandRow, rows)
 
 
 def add_alias(session: Session, project_id: int, name: str, *, group: str) -> None:
