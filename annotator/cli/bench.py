@@ -174,8 +174,8 @@ def engine(
         str, typer.Option("--encoder", help="minilm, a local folder, or a hub id.")
     ] = "minilm",
     n_sentences: Annotated[
-        int, typer.Option("--sentences", min=200, help="Sentences that are scored in a round.")
-    ] = 1024,
+        int, typer.Option("--sentences", min=3073, help="Sentences that are scored in a round.")
+    ] = 8192,
     n_steps: Annotated[
         int, typer.Option("--steps", min=5, help="Steps that are trained in a round.")
     ] = 30,

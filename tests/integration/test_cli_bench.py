@@ -91,3 +91,19 @@ def test_bench_backend_is_answered_every_time(backend_bench: dict[str, Any], whi
 
     assert found["n_failed"] == 0
     assert 0 < found["p50_ms"] <= found["p99_ms"] <= found["max_ms"]
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")
+def test_bench_engine_compares_one_worker_with_two(annotator: Run, tiny_encoder: Path) -> None:
+    options = ("--encoder", tiny_encoder, "--sentences", 3073, "--steps", 5, "--rounds", 1)
+
+    ended = annotator("bench", "engine", *options, "--json")
+
+    assert ended.code == 0, ended.err
+    found = json.loads(ended.out)
+    assert found["n_sentences"] == 3073
+    ratios = {name: value for name, value in found.items() if "_vs_" in name}
+    assert len(ratios) == 5
+    assert all(value > 0 for value in ratios.values())
