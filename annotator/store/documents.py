@@ -176,22 +176,26 @@ def _insert_documents(
     if not documents:
         return {}
     now = datetime.now(UTC)
-    ids = session.connection().scalars(  # past the ORM, which would cost more than the insert
-        insert(DocumentRow).returning(DocumentRow.id, sort_by_parameter_order=True),
-        [
-            {
-                "project_id": project_id,
-                "name": name,
-                "text": document.text,
-                "text_hash": digests[name],
-                "split": document.split,
-                "group_key": document.group,
-                "meta": document.meta,
-                "created_at": now,
-            }
-            for name, document in documents.items()
-        ],
-    ).all()
+    ids = (
+        session.connection()
+        .scalars(  # past the ORM, which would cost more than the insert
+            insert(DocumentRow).returning(DocumentRow.id, sort_by_parameter_order=True),
+            [
+                {
+                    "project_id": project_id,
+                    "name": name,
+                    "text": document.text,
+                    "text_hash": digests[name],
+                    "split": document.split,
+                    "group_key": document.group,
+                    "meta": document.meta,
+                    "created_at": now,
+                }
+                for name, document in documents.items()
+            ],
+        )
+        .all()
+    )
     by_name = dict(zip(documents, ids, strict=True))
     rows = [
         {

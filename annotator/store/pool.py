@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
 from annotator.store.documents import StoredSentence, stored_sentence
+from db.among import is_among
 from db.tables import AcquisitionRow, DocumentRow, PredictionRow, SentenceRow, TaskRow
 
 __all__ = [
@@ -153,7 +154,7 @@ def pool_tasks(
     parts = [None] if ids is None else [ids[i : i + _CHUNK] for i in range(0, len(ids), _CHUNK)]
     for part in parts:
         for query in _task_utilities(project_id, version_id=version_id, strategy=strategy):
-            asked = query if part is None else query.where(TaskRow.id.in_(part))
+            asked = query if part is None else query.where(is_among(session, TaskRow.id, part))
             columns.read(session, asked)
     found = columns.to_tasks()
     holdout = _holdout_among(session, project_id, None if ids is None else found[1])
@@ -225,7 +226,8 @@ def _holdout_among(
         return np.fromiter(session.scalars(query), dtype=np.int64)
     wanted, found = np.unique(documents).tolist(), list[int]()
     for i in range(0, len(wanted), _CHUNK):
-        found += session.scalars(query.where(DocumentRow.id.in_(wanted[i : i + _CHUNK])))
+        part = wanted[i : i + _CHUNK]
+        found += session.scalars(query.where(is_among(session, DocumentRow.id, part)))
     return np.array(found, dtype=np.int64)
 
 
@@ -243,7 +245,7 @@ def task_embeddings(
                 .join(SentenceRow, shown)
                 .join(PredictionRow, PredictionRow.text_hash == SentenceRow.text_hash)
                 .where(
-                    TaskRow.id.in_(list(task_ids[i : i + _CHUNK])),
+                    is_among(session, TaskRow.id, task_ids[i : i + _CHUNK]),
                     PredictionRow.version_id == version_id,
                 )
                 .order_by(TaskRow.id, SentenceRow.id)
@@ -267,7 +269,7 @@ def task_texts(session: Session, task_ids: Sequence[int]) -> dict[int, str]:
             .select_from(TaskRow)
             .join(DocumentRow, DocumentRow.id == TaskRow.document_id)
             .outerjoin(SentenceRow, SentenceRow.id == TaskRow.sentence_id)
-            .where(TaskRow.id.in_(list(task_ids[i : i + _CHUNK])))
+            .where(is_among(session, TaskRow.id, task_ids[i : i + _CHUNK]))
         )
         texts.update((task_id, text) for task_id, text in rows)
     return texts
