@@ -176,26 +176,21 @@ def _insert_documents(
     if not documents:
         return {}
     now = datetime.now(UTC)
-    ids = (
-        session.connection()
-        .scalars(  # past the ORM, which would cost more than the insert
-            insert(DocumentRow).returning(DocumentRow.id, sort_by_parameter_order=True),
-            [
-                {
-                    "project_id": project_id,
-                    "name": name,
-                    "text": document.text,
-                    "text_hash": digests[name],
-                    "split": document.split,
-                    "group_key": document.group,
-                    "meta": document.meta,
-                    "created_at": now,
-                }
-                for name, document in documents.items()
-            ],
-        )
-        .all()
-    )
+    given = [
+        {
+            "project_id": project_id,
+            "name": name,
+            "text": document.text,
+            "text_hash": digests[name],
+            "split": document.split,
+            "group_key": document.group,
+            "meta": document.meta,
+            "created_at": now,
+        }
+        for name, document in documents.items()
+    ]
+    statement = insert(DocumentRow).returning(DocumentRow.id, sort_by_parameter_order=True)
+    ids = session.connection().scalars(statement, given).all()  # past the ORM, which costs more
     by_name = dict(zip(documents, ids, strict=True))
     rows = [
         {

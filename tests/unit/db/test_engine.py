@@ -25,10 +25,10 @@ def test_sqlite_writes_ahead_and_minds_foreign_keys(tmp_path: Path) -> None:
     with database.read() as session:
         values = [
             session.execute(text(f"PRAGMA {name}")).scalar_one()
-            for name in ("journal_mode", "foreign_keys", "busy_timeout")
+            for name in ("journal_mode", "foreign_keys", "busy_timeout", "cache_size")
         ]
 
-    assert values == ["wal", 1, 30_000]
+    assert values == ["wal", 1, 30_000, -16_384]
     database.close()
 
 

@@ -297,7 +297,7 @@ def test_while_one_tends_another_looks_again_once(
     with database.write() as session:
         take_lease(session, "tend:ward", owner="host:2", lease_s=60)
 
-    for _ in range(5):
+    for _ in range(50):
         tender.tend()
 
     assert queue.tended == [2.0]
