@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import ColumnElement, any_, literal
+from sqlalchemy import ColumnElement, func, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -12,13 +13,14 @@ __all__ = ["is_among"]
 
 
 def is_among(
-    session: Session, column: InstrumentedAttribute[int], values: Sequence[int]
+    session: Session, column: InstrumentedAttribute[Any], values: Sequence[int | str]
 ) -> ColumnElement[bool]:
     """Return the condition that a column is one of many values.
 
-    PostgreSQL gets them as one array: writing and reading a list of a thousand parameters costs
-    more than the search.
+    PostgreSQL gets them as one array, since writing and reading a list of a thousand parameters
+    costs more than the search. The array is unnested: of ``= ANY(array)`` in a prepared statement
+    PostgreSQL compares each row with each value while it knows nothing of a new table.
     """
     if session.get_bind().dialect.name == "sqlite":
         return column.in_(values)
-    return column == any_(literal(list(values), ARRAY(column.type)))
+    return column.in_(select(func.unnest(literal(list(values), ARRAY(column.type)))))

@@ -15,7 +15,7 @@ __all__ = ["insert_many", "insert_new", "insert_or_update"]
 
 
 def insert_many(session: Session, table: type[Base], rows: Sequence[dict[str, Any]]) -> None:
-    """Insert new rows of whole numbers and strings, all with the same columns, past the ORM.
+    """Insert new rows, all with the same columns, past the ORM.
 
     PostgreSQL gets one statement with an array a column, which costs less than a statement a row.
     """

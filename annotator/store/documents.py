@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from annotator.domain import Sentence
 from annotator.errors import ConflictError
+from db.among import is_among
 from db.inserts import insert_many
 from db.tables import AnnotationRow, DocumentRow, ProjectRow, SentenceRow, TaskRow
 
@@ -145,7 +146,7 @@ def add_documents(
     found = session.execute(
         select(DocumentRow.name, DocumentRow.id, DocumentRow.text_hash).where(
             DocumentRow.project_id == project_id,
-            DocumentRow.name.in_(sorted({document.name for document in documents})),
+            is_among(session, DocumentRow.name, sorted({d.name for d in documents})),
         )
     )
     known = {name: (document_id, digest) for name, document_id, digest in found}
@@ -189,9 +190,8 @@ def _insert_documents(
         }
         for name, document in documents.items()
     ]
-    statement = insert(DocumentRow).returning(DocumentRow.id, sort_by_parameter_order=True)
-    ids = session.connection().scalars(statement, given).all()  # past the ORM, which costs more
-    by_name = dict(zip(documents, ids, strict=True))
+    insert_many(session, DocumentRow, given)
+    by_name = _ids_by_name(session, project_id, list(documents))
     rows = [
         {
             "project_id": project_id,
@@ -207,6 +207,15 @@ def _insert_documents(
     ]
     insert_many(session, SentenceRow, rows)
     return by_name
+
+
+def _ids_by_name(session: Session, project_id: int, names: Sequence[str]) -> dict[str, int]:
+    rows = session.execute(
+        select(DocumentRow.name, DocumentRow.id).where(
+            DocumentRow.project_id == project_id, is_among(session, DocumentRow.name, names)
+        )
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 def stored_sentence(row: SentenceRow, document: DocumentRow) -> StoredSentence:

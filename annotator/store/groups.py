@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from db.among import is_among
 from db.inserts import insert_many, insert_new
 from db.tables import AnnotationRow, DocumentBandRow, DocumentRow, GroupAliasRow, ProjectRow
 
@@ -72,7 +73,8 @@ def resolve_aliases(session: Session, project_id: int, names: Iterable[str]) -> 
     for part in _chunks(set(names)):
         rows = session.execute(
             select(GroupAliasRow.name, GroupAliasRow.group_key).where(
-                GroupAliasRow.project_id == project_id, GroupAliasRow.name.in_(part)
+                GroupAliasRow.project_id == project_id,
+                is_among(session, GroupAliasRow.name, part),
             )
         )
         found.update({row[0]: row[1] for row in rows})
@@ -85,7 +87,10 @@ def sides_of(session: Session, project_id: int, groups: Iterable[str]) -> dict[s
     for part in _chunks(set(groups)):
         rows = session.execute(
             select(DocumentRow.group_key, func.min(DocumentRow.split))
-            .where(DocumentRow.project_id == project_id, DocumentRow.group_key.in_(part))
+            .where(
+                DocumentRow.project_id == project_id,
+                is_among(session, DocumentRow.group_key, part),
+            )
             .group_by(DocumentRow.group_key)
         )
         found.update({str(row[0]): row[1] for row in rows})
@@ -103,7 +108,10 @@ def find_by_bands(
         )
         banded = (
             select(DocumentBandRow.document_id, age.label("age"))
-            .where(DocumentBandRow.project_id == project_id, DocumentBandRow.band.in_(part))
+            .where(
+                DocumentBandRow.project_id == project_id,
+                is_among(session, DocumentBandRow.band, part),
+            )
             .subquery()
         )
         newest = select(banded.c.document_id).where(banded.c.age <= most)
@@ -127,7 +135,10 @@ def crowded_groups(
     for part in _chunks(set(groups)):
         rows = session.execute(
             select(n, DocumentRow.group_key)
-            .where(DocumentRow.project_id == project_id, DocumentRow.group_key.in_(part))
+            .where(
+                DocumentRow.project_id == project_id,
+                is_among(session, DocumentRow.group_key, part),
+            )
             .group_by(DocumentRow.group_key)
             .having(n > 1)
         )
@@ -237,6 +248,6 @@ def assign_group(session: Session, document_id: int, *, group: str, split: str) 
     )
 
 
-def _chunks(values: Iterable[object]) -> Iterable[list[object]]:
+def _chunks(values: Iterable[int | str]) -> Iterable[list[int | str]]:
     ordered = list(values)
     return (ordered[i : i + _CHUNK] for i in range(0, len(ordered), _CHUNK))
