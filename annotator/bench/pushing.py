@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -157,13 +157,16 @@ def _push(served: ServedProject, name: str) -> float:
 
 
 def _roll_back(served: ServedProject, client: StudioClient, number: int) -> dict[str, Any]:
-    """Publish another version, go back to the one before; time both, from command to selection."""
+    """Publish another version and go back to the one before, with a worker that looks after it."""
     first = _active(served).name
     served.train_again()
     another_s = _push(served, "push-another")
+    served.commands.start("worker", "worker")
+    _wait(served, lambda: b"worker.started" in (served.commands.logs / "worker.log").read_bytes())
     started = time.monotonic()
     served.commands.run("rollback", "rollback")
-    back_s = time.monotonic() - started + _push(served, "push-back")
+    _wait(served, lambda: client.project(number).model_version == first)
+    back_s = time.monotonic() - started
     predictions = [len(task["predictions"]) for task in client.tasks(number)]
     return {
         "another_s": round(another_s, 1),
@@ -171,6 +174,15 @@ def _roll_back(served: ServedProject, client: StudioClient, number: int) -> dict
         "n_predictions_rolled_back": sum(predictions),
         "rolled_back": client.project(number).model_version == first,
     }
+
+
+def _wait(served: ServedProject, is_there: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _PUSH_S
+    while not is_there():
+        served.commands.check()
+        if time.monotonic() > deadline:
+            raise JobError(f"the worker did nothing for an hour; see {served.commands.logs}")
+        time.sleep(0.1)
 
 
 def _count(served: ServedProject, client: StudioClient, number: int) -> dict[str, Any]:

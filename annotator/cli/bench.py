@@ -163,6 +163,7 @@ def push(
             f"{value['n_tasks_there']} tasks of {value['n_tasks']} "
             f"({value['n_tasks_double']} double), {value['n_predictions_there']} predictions "
             f"({value['n_predictions_double']} double, {value['n_without_prediction']} missing)",
+            f"another version {value['another_s']:.0f} s, rolled back {value['rollback_s']:.1f} s",
         ],
         as_json=as_json,
     )
