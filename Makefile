@@ -40,7 +40,7 @@ ray: install
 	$(PYTEST) -q -m 'ray and not postgres'
 
 e2e: install
-	$(PYTEST) -q -m 'e2e'
+	$(PYTEST) -q -n 2 --dist loadfile --timeout 600 -m 'e2e'
 
 check: install
 	$(BIN)/ruff format --check .

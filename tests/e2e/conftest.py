@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, sync_playwright
 from services_here import missing
 
 from annotator.resources import sample_file
+from annotator.studio.processes import free_port
 from annotator.studio.server import RunningStudio, StudioServer
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -43,7 +44,7 @@ def studio_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioSe
     """A Label Studio of the tests' own, installed if no environment that has it is named."""
     venv = os.environ.get("ANNOTATOR_TEST_STUDIO_VENV")
     folder = tmp_path_factory.mktemp("label-studio")
-    server = StudioServer(folder, port=0, venv=Path(venv) if venv else None)
+    server = StudioServer(folder, port=free_port("127.0.0.1"), venv=Path(venv) if venv else None)
     server.install()
     try:
         yield server

@@ -32,6 +32,7 @@ from annotator.store.versions import ModelVersion
 from annotator.studio.client import StudioClient
 from annotator.studio.codec import labels_to_result, result_to_labels
 from annotator.studio.config import parse_config
+from annotator.studio.processes import free_port
 from annotator.studio.server import RunningStudio, StudioServer
 from annotator.studio.validation import clean_prediction
 
@@ -335,7 +336,7 @@ def other_client(
 ) -> Iterator[StudioClient]:
     """A client, with a legacy token, of a second Label Studio."""
     folder = tmp_path_factory.mktemp("second-studio")
-    server = StudioServer(folder, port=0, venv=studio_server.venv)
+    server = StudioServer(folder, port=free_port("127.0.0.1"), venv=studio_server.venv)
     running = server.start()
     try:
         with StudioClient(running.url, running.token) as opened:

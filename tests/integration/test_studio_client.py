@@ -19,6 +19,7 @@ from annotator.errors import StudioError
 from annotator.studio.client import StudioClient, StudioProject
 from annotator.studio.codec import labels_to_result, result_to_labels
 from annotator.studio.config import build_config, parse_config
+from annotator.studio.processes import free_port
 from annotator.studio.server import LABEL_STUDIO_VERSION, RunningStudio, StudioServer
 from annotator.studio.validation import clean_prediction
 
@@ -36,7 +37,9 @@ SCHEMA = LabelSchema(entity_types=("Drug", "Dose"), relation_types=("has-dose",)
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioServer]:
     venv = os.environ.get("ANNOTATOR_TEST_STUDIO_VENV")
     server = StudioServer(
-        tmp_path_factory.mktemp("studio"), port=0, venv=Path(venv) if venv else None
+        tmp_path_factory.mktemp("studio"),
+        port=free_port("127.0.0.1"),
+        venv=Path(venv) if venv else None,
     )
     server.install()
     yield server

@@ -13,6 +13,7 @@ from tiny_bert import TINY_SCHEMA
 from annotator.errors import StudioError
 from annotator.studio.client import StudioClient
 from annotator.studio.config import build_config
+from annotator.studio.processes import free_port
 from annotator.studio.server import StudioServer
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -32,7 +33,10 @@ def guarded(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StudioCl
     variables = {request.param: "true"}
     venv = os.environ.get("ANNOTATOR_TEST_STUDIO_VENV")
     server = StudioServer(
-        tmp_path / "studio", port=0, venv=Path(venv) if venv else None, variables=variables
+        tmp_path / "studio",
+        port=free_port("127.0.0.1"),
+        venv=Path(venv) if venv else None,
+        variables=variables,
     )
     server.install()
     studio = server.start()
