@@ -18,8 +18,8 @@ def is_among(
     """Return the condition that a column is one of many values.
 
     PostgreSQL gets them as one array, since writing and reading a list of a thousand parameters
-    costs more than the search. The array is unnested: of ``= ANY(array)`` in a prepared statement
-    PostgreSQL compares each row with each value while it knows nothing of a new table.
+    costs more than the search. The array is unnested: with ``= ANY(array)`` a search took the
+    longer the larger a new table was, until PostgreSQL had analysed it.
     """
     if session.get_bind().dialect.name == "sqlite":
         return column.in_(values)
