@@ -31,16 +31,17 @@ test: install
 	$(PYTEST) -q -n 2
 
 slow: install
-	$(PYTEST) -q -n 2 --timeout 600 -m 'slow and not gpu and not postgres and not redis'
+	$(PYTEST) -q -n 2 --dist worksteal --timeout 600 -m 'slow and not gpu and not postgres and not redis'
 
 servers: install
-	$(PYTEST) -q -n 2 --timeout 600 -m '(postgres or redis) and not ray'
+	$(PYTEST) -q -n 2 --dist worksteal --timeout 600 -m '(postgres or redis) and not ray'
 
 ray: install
 	$(PYTEST) -q -m 'ray and not postgres'
 
+# A file a process, since its tests share a Label Studio; those in integration take longest and go first.
 e2e: install
-	$(PYTEST) -q -n 2 --dist loadfile --timeout 600 -m 'e2e'
+	$(PYTEST) -q -n 2 --dist loadfile --no-loadscope-reorder --timeout 600 -m 'e2e' tests/integration tests/e2e
 
 check: install
 	$(BIN)/ruff format --check .

@@ -8,7 +8,7 @@ import typer
 
 from annotator.cli.project import HomeOption, JsonOption, emit, open_project
 from annotator.services.progress import learning_lines
-from annotator.services.status import accepted_shares, project_status
+from annotator.services.status import project_status
 
 __all__ = ["register"]
 
@@ -20,7 +20,6 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """
     with open_project(home) as opened:
         value = project_status(opened.database, opened.project, opened.settings)
-        value["accepted_share"] = accepted_shares(opened.database, opened.project)
     emit(value, _lines(value), as_json=as_json)
 
 

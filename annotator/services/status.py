@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from annotator.services.progress import learning_status
 from annotator.settings import Settings
 from annotator.store.annotations import correction_totals, count_issues
@@ -44,13 +46,12 @@ def studio_page(settings: Settings, project: Project, task: int | None = None) -
     return page if task is None else f"{page}?task={task}"
 
 
-def accepted_shares(database: Database, project: Project) -> dict[str, float | None]:
+def accepted_shares(session: Session, project_id: int) -> dict[str, float | None]:
     """Return which share of the predicted entities and relations people left as they stood.
 
     None where nobody has looked at one yet. What was accepted in bulk does not count.
     """
-    with database.read() as session:
-        totals = correction_totals(session, project.id)
+    totals = correction_totals(session, project_id)
     shares: dict[str, float | None] = {}
     for kind in ("entities", "relations"):
         kept = totals.get(f"{kind}_kept", 0)
@@ -161,6 +162,7 @@ def project_status(
             "learning": learning_status(session, project.id),
             "cost": _cost_to_json(fitted_costs(session, project.id)),
             "inbox": count_events(session),
+            "accepted_share": accepted_shares(session, project.id),
             "label_issues": count_issues(session, project.id),
             "worker": {"alive": bool(workers), "owners": workers},
             "label_studio": {

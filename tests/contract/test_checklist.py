@@ -317,7 +317,8 @@ def test_10_what_was_done_in_the_browser_is_reported_as_shares(
         },
     )
 
-    assert accepted_shares(world.database, project_of(world)) == shares
+    with world.database.read() as session:
+        assert accepted_shares(session, world.project_id) == shares
 
 
 # ---------------------------------------------------------------- 11: tokens

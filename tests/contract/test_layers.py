@@ -67,3 +67,17 @@ def test_no_two_test_files_of_folders_without_a_package_have_one_name(repository
 
     assert len(names) > 100
     assert sorted(names) == sorted(set(names))
+
+
+def test_end_to_end_tests_are_where_make_e2e_looks_for_them(repository: Path) -> None:
+    mark = "pytest.mark." + "e2e"  # this file is not one of them
+    files = (repository / "tests").rglob("test_*.py")
+    folders = {
+        file.relative_to(repository).parent.as_posix()
+        for file in files
+        if mark in file.read_text("utf-8")
+    }
+    makefile = (repository / "Makefile").read_text("utf-8")
+    looked_in = makefile.partition("-m 'e2e'")[2].splitlines()[0].split()
+
+    assert folders == set(looked_in)

@@ -286,6 +286,7 @@ def test_status_tells_the_project_and_the_resident_model(shared_client: FlaskCli
     assert answer["project"] == "default"
     assert answer["active_version"]["name"] == "tiny-1"
     assert answer["backend"] == {"version": "tiny-1", "loading": None, "error": None}
+    assert answer["accepted_share"] == {"entities": None, "relations": None}
 
 
 def test_a_run_can_be_started_and_read(client: FlaskClient, world: World) -> None:

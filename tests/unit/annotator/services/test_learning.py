@@ -13,7 +13,7 @@ from tiny_bert import TINY_SCHEMA
 from annotator.domain import Entity
 from annotator.services.learning import describe_point, note_learning
 from annotator.services.progress import agreement_lines, learning_lines, learning_status
-from annotator.store.annotations import record_annotation
+from annotator.store.annotations import correction_totals, record_annotation
 from annotator.store.database import Database
 from annotator.store.documents import hash_text
 from annotator.store.learning import corrected_tasks
@@ -228,6 +228,20 @@ def choose(
                 for rank, (task, reason) in enumerate(places.items())
             ],
         )
+
+
+def test_what_was_corrected_is_summed_over_what_people_submitted(
+    database: Database, project: Project, tasks: list[int]
+) -> None:
+    label(database, project, tasks[0], diff={"entities_added": 2, "entities_kept": 1})
+    label(database, project, tasks[1], diff={"entities_kept": 2, "relations_removed": 0})
+    label(database, project, tasks[2], diff={"entities_added": 9}, bulk_created=True)
+    label(database, project, tasks[3])
+
+    with database.read() as session:
+        totals = correction_totals(session, project.id)
+
+    assert totals == {"entities_kept": 3, "entities_added": 2, "relations_removed": 0}
 
 
 def test_what_was_corrected_is_counted_by_the_last_place_of_a_task(
