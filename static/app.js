@@ -148,7 +148,13 @@ function nextRun({ fresh, needed, busy }) {
   ];
 }
 
-const cost = (summary) => [summary && el("p", { class: "quiet small", text: `A task takes ${summary}.` })];
+function people({ cost, shares }) {
+  const kept = Object.entries(shares)
+    .filter(([, share]) => share !== null)
+    .map(([kind, share]) => `${Math.round(100 * share)} % of the predicted ${kind}`);
+  const lines = [cost && `A task takes ${cost}.`, kept.length > 0 && `People keep ${kept.join(" and ")} as they are.`];
+  return lines.map((text) => text && el("p", { class: "quiet small", text }));
+}
 
 function typeTable(title, layer) {
   const types = Object.entries(layer?.types ?? {});
@@ -298,7 +304,7 @@ function show(status, list) {
     needed: status.retrain_at,
     busy: status.last_run?.state === "running",
   }, nextRun);
-  render("cost", status.cost?.summary ?? null, cost);
+  render("people", { cost: status.cost?.summary, shares: status.accepted_share }, people);
   render("model", version, model);
   render("queue", { head: status.queue, studio, version: version?.name }, queue);
   render("learning", status.learning, (data) => learning(data, { el, fact, badge, quiet, number, percent }));

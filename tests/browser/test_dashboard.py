@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from backend_world import PASSWORD, World, open_world
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+from sqlalchemy import update
 from werkzeug.exceptions import NotFound
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
@@ -23,6 +24,7 @@ from annotator.store.queries import Choice, log_selection
 from annotator.store.runs import cancel_run, claim_run, finish_run, heartbeat, submit_run
 from annotator.store.tasks import add_task, record_pushes
 from annotator.store.versions import active_version, add_evaluation
+from db.tables import AnnotationRow
 from ml_backend.server import BackendServer
 
 pytestmark = pytest.mark.slow
@@ -58,6 +60,9 @@ def fill(world: World) -> None:
         link = StudioLink(host="http://studio.test:8080", key="1.17", project_id=5)
         link_studio(session, world.project_id, link)
         keep_costs(session, world.project_id, COSTS)
+        session.execute(
+            update(AnnotationRow).values(diff={"entities_kept": 11, "entities_removed": 1})
+        )
         version = active_version(session, world.project_id)
         assert version is not None
         tasks = [
@@ -174,6 +179,9 @@ def test_the_page_shows_labels_model_queue_runs_and_worker(watched: Watched) -> 
         "A task takes about 41 s (2.1 s + 0.35 s a word + 1.1 s an entity + 4.2 s a change), "
         "off by 12 s at the median (19 s if all took the same), "
         "from 412 timed annotations of 3 people."
+    )
+    expect(page.get_by_role("region", name="Labels")).to_contain_text(
+        "People keep 92 % of the predicted entities as they are."
     )
     model = page.get_by_role("region", name="Model in use")
     expect(model).to_contain_text("84.7")
