@@ -71,6 +71,7 @@ def push(
                     warmup_of(opened.settings),
                     on_progress=report,
                 )
+                problem = "not compared: there is no model yet" if check_next else None
             if version is not None:
                 predictor = opened.predictor_of(version)
                 published = publish_version(
@@ -94,8 +95,8 @@ def push(
         lines.append(f"{published.n_pushed} predictions of {published.version} pushed")
         if not published.selected:
             lines.append("the version is not selected: Label Studio has no prediction of it")
-        if check_next:
-            lines.append(f"warning: {problem}" if problem else "Label Studio serves our first task")
+    if check_next:
+        lines.append(f"warning: {problem}" if problem else "Label Studio serves our first task")
     emit(
         {
             "n_uploaded": n_uploaded,

@@ -69,7 +69,7 @@ def cold(tmp_path_factory: pytest.TempPathFactory, studio: RunningStudio) -> Ite
             *("connect", studio.url, "--token", studio.token),
             *("--project", made.id, "--backend-url", loop.url),
         )
-        first = loop.command("push")
+        first = loop.command("push", "--check-next")
         terms = folder / "terms.tsv"
         terms.write_text(TERMS, encoding="utf-8")
         second = loop.command("push", "--lexicon", terms)
@@ -98,6 +98,10 @@ def test_the_first_tasks_have_a_place_and_nothing_drawn(cold: Cold) -> None:
 
     assert cold.first["warmup"]["n_placed"] == len(drawn) == 50
     assert not any(drawn)
+
+
+def test_without_a_model_the_next_task_is_not_asked_for(cold: Cold) -> None:
+    assert cold.first["next_problem"] == "not compared: there is no model yet"
 
 
 def test_label_studio_serves_our_first_task_with_the_lexicons_terms(
