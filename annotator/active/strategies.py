@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from annotator.active.terms import (
     Alternate,
-    AnyMistake,
     Distance,
     Nothing,
     Rank,
@@ -94,11 +93,6 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
                 "joint_rate",
                 "token and pair entropies plus hidden pairs, over words",
                 Signal("joint_rate"),
-            ),
-            (
-                "mistake_rate",
-                "probability of any mistake in tags or pairs, over words",
-                AnyMistake(),
             ),
             (
                 "joint_rank",

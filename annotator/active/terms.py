@@ -23,7 +23,6 @@ from annotator.errors import ConfigError, ShapeError
 
 __all__ = [
     "Alternate",
-    "AnyMistake",
     "Distance",
     "Nothing",
     "Rank",
@@ -134,28 +133,6 @@ class Rate:
 
     def __str__(self) -> str:
         return f"{self.name} / n_words"
-
-
-@dataclass(frozen=True, slots=True)
-class AnyMistake:
-    """How probable it is that anything in a sentence is wrong, brought to one word of it.
-
-    With tags of words independent of each other all are right with ``exp(-n_words * mnlp)``; pairs
-    add their entropies. Doubts that are read with the same words count less and less, so that of
-    two sentences in doubt the shorter one is worth more: benefit over cost (Settles et al. 2008,
-    "Active Learning with Real Annotation Costs").
-    """
-
-    ranked = ()
-
-    def values(self, pool: ScoredPool) -> NDArray[Any]:
-        """Return the probability over the number of words; 0 for a sentence without words."""
-        n_words = pool.column("n_words")
-        doubts = n_words * pool.column("mnlp") + pool.column("pair_entropy_sum")
-        return np.where(n_words > 0, -np.expm1(-doubts) / np.maximum(n_words, 1.0), 0.0)
-
-    def __str__(self) -> str:
-        return "(1 - exp(-(n_words * mnlp + pair_entropy_sum))) / n_words"
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,9 +48,7 @@ def order(strategy: str, *sentences: dict[str, float], **more: Any) -> list[int]
     return [int(i) for i in np.argsort(-utilities, kind="stable")]
 
 
-@pytest.mark.parametrize(
-    "name", ["mnlp", "entropy", "ltp", "margin", "joint_rate", "mistake_rate", "joint_rank"]
-)
+@pytest.mark.parametrize("name", ["mnlp", "entropy", "ltp", "margin", "joint_rate", "joint_rank"])
 def test_the_unsure_sentence_comes_before_the_sure_one(name: str) -> None:
     assert order(name, signals_of(SURE, SURE), signals_of(EVEN, EVEN)) == [1, 0]
 
@@ -98,23 +96,6 @@ def test_re_entropy_sees_pairs_alone_and_joint_rate_both() -> None:
     assert order("mnlp", only_tags, only_pairs) == [0, 1]
     assert score("joint_rate", only_tags) > 0
     assert score("joint_rate", only_pairs) > 0.25
-
-
-def test_mistake_rate_is_the_probability_of_any_mistake_over_words() -> None:
-    tags = signals_of(TWO, SURE)  # all tags are right with 0.5 * 0.97
-    pairs = signals_of(SURE, SURE, pair_entropy=math.log(4), n_predicted=2)
-
-    assert score("mistake_rate", tags) == pytest.approx((1 - 0.5 * 0.97) / 2)
-    assert score("mistake_rate", pairs) == pytest.approx((1 - 0.97**2 / 4) / 2)
-    assert score("mistake_rate", signals_of()) == 0.0
-
-
-def test_of_two_sentences_in_doubt_mistake_rate_takes_the_shorter_one() -> None:
-    short, long = signals_of(EVEN, EVEN), signals_of(*[EVEN] * 8)
-    long_and_sure = signals_of(*[SURE] * 8)
-
-    assert order("mistake_rate", long, short, long_and_sure) == [1, 0, 2]
-    assert score("mnlp", short) == pytest.approx(score("mnlp", long))
 
 
 def test_missed_entities_are_not_taken_for_certainty() -> None:
