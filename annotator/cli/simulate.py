@@ -40,7 +40,7 @@ _Strategy = Annotated[
         "--strategy",
         "-s",
         help="A strategy, or STRATEGY+diverse for the queue's batch step; repeatable "
-        "[default: mnlp and joint_rate]. random is always run.",
+        "[default: mnlp+diverse, as the queue]. random is always run.",
     ),
 ]
 _Seeds = Annotated[int, typer.Option("--seeds", min=1, help="How many seeds.")]
@@ -126,7 +126,7 @@ def simulate(
             **({"shares": _parse_shares(shares)} if shares else {}),
             **{"start": start, "random_share": random_share, "encoder": encoder, "on": on},
         },
-        texts=(set_ or [], strategy or ["mnlp", "joint_rate"]),
+        texts=(set_ or [], strategy or []),
         seeds=range(first_seed, first_seed + seeds),
         places=(out or Path("simulations") / name, archive, plot, summary),
         cost=_parse_cost(cost),
@@ -160,6 +160,7 @@ def _run(
         describe_simulation,
         draw_chart,
         put_summary,
+        queue_arm,
         read_arms,
         table,
     )
@@ -169,7 +170,8 @@ def _run(
     if plot is not None:
         check_suffix(plot)
     how = Replay(**replay, options=parse_options(texts[0]), device=pick_device(device))
-    arms = read_arms(texts[1])
+    usual = queue_arm(Settings.model_fields["strategy"].default)
+    arms = read_arms(texts[1] or [usual.name])
     read = SimulatedCorpus.of(read_benchmark(name, Sources(**sources)), **corpus)
     with progress_bar(name) as advance:
 
@@ -200,8 +202,7 @@ def _run(
     write_atomically(out / "results.json", json.dumps(value, indent=1) + "\n")
     if plot is not None:
         write_chart(draw_chart(value), plot)
-    default = Settings.model_fields["strategy"].default
-    if summary is not None and not put_summary(summary, value, default=default):
+    if summary is not None and not put_summary(summary, value, default=usual.name):
         note(f"{summary.name} is left as it is: no strategy is finished with a seed yet")
     emit(value, table(value), as_json=as_json)
 

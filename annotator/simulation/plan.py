@@ -17,7 +17,7 @@ from annotator.experiments.plan import choose_parts, digest_sentences
 from annotator.experiments.split import draw
 from annotator.model import ModelConfig
 
-__all__ = ["FULL", "START", "Arm", "Replay", "SimulatedCorpus", "Start", "read_arms"]
+__all__ = ["FULL", "START", "Arm", "Replay", "SimulatedCorpus", "Start", "queue_arm", "read_arms"]
 
 Start = Literal["random", "diverse"]
 
@@ -47,6 +47,11 @@ class Arm:
     def name(self) -> str:
         """What the arm is called in records and tables."""
         return self.strategy + _DIVERSE * self.is_diverse
+
+
+def queue_arm(strategy: str) -> Arm:
+    """Return the arm that chooses as the queue does with this strategy: batches are spread."""
+    return Arm(strategy, is_diverse=strategy != "random")
 
 
 def read_arms(names: Sequence[str]) -> tuple[Arm, ...]:

@@ -67,7 +67,9 @@ def test_it_prints_costs_and_draws_curves_and_keeps_a_summary(
         assert len(found["curve"]) == 4
         assert "words" in found["ratio_to_random"]["0.99"]
     assert "<svg" in (tmp_path / "curves.html").read_text()
-    assert json.loads((tmp_path / "s.json").read_text())["corpora"]["jsonl"]["device"] == "cpu"
+    summary = json.loads((tmp_path / "s.json").read_text())
+    assert summary["default"] == "mnlp+diverse"
+    assert summary["corpora"]["jsonl"]["device"] == "cpu"
     assert len(json.loads((tmp_path / "a.json").read_text())["records"]) == 6
 
 

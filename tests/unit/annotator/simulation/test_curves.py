@@ -156,11 +156,11 @@ def value() -> dict[str, Any]:
 def test_the_summary_holds_several_corpora(value: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "simulations.json"
 
-    put_summary(path, value, default="mnlp")
-    put_summary(path, {**value, "corpus": "conll04"}, default="mnlp")
+    put_summary(path, value, default="mnlp+diverse")
+    put_summary(path, {**value, "corpus": "conll04"}, default="mnlp+diverse")
 
     table_ = json.loads(path.read_text())
-    assert table_["default"] == "mnlp"
+    assert table_["default"] == "mnlp+diverse"
     assert set(table_["corpora"]) == {"ade_mixed", "conll04"}
     assert table_["corpora"]["ade_mixed"] == {
         "ratio_words_95": {"random": 1.0, "mnlp": 0.6},
@@ -185,7 +185,7 @@ def test_a_file_that_is_no_summary_is_left_alone(value: dict[str, Any], tmp_path
     path.write_text("[]")
 
     with pytest.raises(InputError, match=r"notes\.json"):
-        put_summary(path, value, default="mnlp")
+        put_summary(path, value, default="mnlp+diverse")
     assert path.read_text() == "[]"
 
 

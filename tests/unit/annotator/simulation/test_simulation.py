@@ -13,7 +13,14 @@ from small_corpora import make_record, write_notes
 
 from annotator.errors import ConfigError, InputError
 from annotator.experiments import Sources, parse_options, read_benchmark
-from annotator.simulation import Arm, Replay, SimulatedCorpus, Simulation, read_arms
+from annotator.simulation import (
+    Arm,
+    Replay,
+    SimulatedCorpus,
+    Simulation,
+    queue_arm,
+    read_arms,
+)
 
 SMALL = [
     *("epochs=1", "min_steps=2", "batch_size=4", "hidden=16", "width=8", "label_embedding=4"),
@@ -248,6 +255,13 @@ def test_random_is_always_among_the_arms_and_none_is_there_twice() -> None:
     names = [arm.name for arm in read_arms(["mnlp", "random", "mnlp+diverse", "mnlp"])]
 
     assert names == ["random", "mnlp", "mnlp+diverse"]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "name"), [("mnlp", "mnlp+diverse"), ("random", "random")], ids=["mnlp", "random"]
+)
+def test_the_arm_of_a_queue_spreads_its_batches(strategy: str, name: str) -> None:
+    assert queue_arm(strategy).name == name
 
 
 @pytest.mark.parametrize("name", ["best", "random+diverse"])
