@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from sqlalchemy.orm import Session
 
 from annotator.active.agreement import Agreement, SeenSentence, compare_models
-from annotator.active.stopping import CurvePoint, advise, fit_trend
+from annotator.active.stopping import CurvePoint, StopRule, advise, fit_trend
 from annotator.active.worth import LabelledTask, measure_worth
 from annotator.domain import TaggedSentence, WordEntity, WordRelation
 from annotator.store.database import Database
@@ -69,7 +70,7 @@ def note_learning(database: Database, project_id: int, version: ModelVersion, *,
     with database.read() as session:
         versions = promoted_versions(session, project_id, until=version.id, limit=_VERSIONS)
         tasks = list(corrected_tasks(session, project_id))
-    agreement = _compare(database, project_id, versions[-2:])
+    compared = _compare(database, project_id, versions[-2:])
     worth = measure_worth(
         [
             LabelledTask(
@@ -84,12 +85,13 @@ def note_learning(database: Database, project_id: int, version: ModelVersion, *,
         rng=np.random.default_rng(seed),
     )
     with database.write() as session:
-        if agreement is not None:
+        if compared is not None:
+            on, agreement = compared
             add_evaluation(
                 session,
                 version.id,
                 split=UNLABELLED,
-                metrics={"against": versions[-2].name, **agreement.to_json()},
+                metrics={"against": versions[-2].name, "on": on, **agreement.to_json()},
                 n_sentences=agreement.n_sentences,
             )
             session.flush()
@@ -106,36 +108,53 @@ def note_learning(database: Database, project_id: int, version: ModelVersion, *,
         )
 
 
-def _relation_types(session: Any, project_id: int) -> tuple[str, ...]:
+def _relation_types(session: Session, project_id: int) -> tuple[str, ...]:
     schema = current_schema(session, project_id)
     return () if schema is None else schema.relation_types
 
 
 def _compare(
     database: Database, project_id: int, pair: Sequence[PromotedVersion]
-) -> Agreement | None:
+) -> tuple[str, Agreement] | None:
+    """Compare two versions on texts that nobody has labelled, and say on which.
+
+    On those of the hold-out, which are a random draw as long as they last. What is left of the
+    rest is what the strategy did not want; it serves where the hold-out has too few words.
+    """
     if len(pair) < 2:
         return None
     with database.read() as session:
-        shared = shared_predictions(
-            session, project_id, before_id=pair[0].id, after_id=pair[1].id, limit=STOP_SET
-        )
-        found = sentences_by_id(session, [one.sentence_id for one in shared])
         n_relation_types = len(_relation_types(session, project_id))
-    if not shared:
+        on, seen = "holdout", _see_both(session, project_id, pair, of_holdout=True)
+        if sum(old.n_words for old, _ in seen) < StopRule().least_words:
+            on, seen = "pool", _see_both(session, project_id, pair, of_holdout=False)
+    if not seen:
         return None
-    sentences = {one.id: one for one in found}
+    agreement = compare_models(
+        [old for old, _ in seen], [new for _, new in seen], n_relation_types=n_relation_types
+    )
+    return on, agreement
+
+
+def _see_both(
+    session: Session, project_id: int, pair: Sequence[PromotedVersion], *, of_holdout: bool
+) -> list[tuple[SeenSentence, SeenSentence]]:
+    shared = shared_predictions(
+        session,
+        project_id,
+        before_id=pair[0].id,
+        after_id=pair[1].id,
+        limit=STOP_SET,
+        of_holdout=of_holdout,
+    )
+    sentences = {
+        one.id: one for one in sentences_by_id(session, [one.sentence_id for one in shared])
+    }
     seen = [
-        (
-            _see(sentences[one.sentence_id], *one.before),
-            _see(sentences[one.sentence_id], *one.after),
-        )
+        [_see(sentences[one.sentence_id], *found) for found in (one.before, one.after)]
         for one in shared
     ]
-    both = [(old, new) for old, new in seen if old is not None and new is not None]
-    return compare_models(
-        [old for old, _ in both], [new for _, new in both], n_relation_types=n_relation_types
-    )
+    return [(old, new) for old, new in seen if old is not None and new is not None]
 
 
 def _see(

@@ -108,6 +108,6 @@ def agreement_lines(metrics: Mapping[str, Any]) -> list[str]:
         for name, key in (("word tags", "tags"), ("relations", "pairs"))
     )
     return [
-        f"agreement with {found['against']} on {found['n_sentences']} sentences without labels: "
-        f"kappa of {kappas}"
+        f"agreement with {found['against']} on {found['n_sentences']} sentences without labels"
+        f"{' of the hold-out' if found.get('on') == 'holdout' else ''}: kappa of {kappas}"
     ]

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from annotator.active.agreement import SeenSentence, compare_models
+from annotator.active.agreement import compare_models
 from annotator.active.warmup import spread_order
-from annotator.model import Predictor, SentencePrediction
+from annotator.model import Predictor
 from annotator.model.untrained import embed_sentences, load_untrained
 from annotator.simulation.ledger import Ledger
 from annotator.simulation.picks import pick_next, take_words
@@ -130,10 +130,9 @@ class Simulation:
         record, model = self._round(arm.name, seed, i_round, known)
         record["picked"] = picked
         record["profile"] = count_labels([self.corpus.pool[i] for i in picked])
-        predicted = model.predict(self.corpus.pool)
-        record["agreement"] = self._compare(arm, seed, i_round, known, predicted)
+        record["agreement"] = self._compare(arm, seed, i_round)
         if i_round + 1 < len(self.replay.shares):
-            scores = PoolScores.of(predicted)
+            scores = PoolScores.of(model.predict(self.corpus.pool))
             record["next"] = self._pick(arm, seed, i_round + 1, known, scores)
         return self._keep(record)
 
@@ -144,7 +143,7 @@ class Simulation:
                 return found
             picked = take_words(self._start_order(seed), self.corpus.pool, self._n_words(0))
             record, model = self._round(START, seed, 0, picked)
-            self._look(model, seed).save(self._scores_path(seed))
+            PoolScores.of(model.predict(self.corpus.pool)).save(self._scores_path(seed))
             return self._keep({**record, "picked": picked})
 
     def _start_order(self, seed: int) -> list[int]:
@@ -166,7 +165,7 @@ class Simulation:
                 scores = PoolScores.load(self._scores_path(seed))
                 if scores is None:
                     _, model = self._round(START, seed, 0, labelled)
-                    scores = self._look(model, seed)
+                    scores = PoolScores.of(model.predict(self.corpus.pool))
                     scores.save(self._scores_path(seed))
             self._started = {seed: scores}
         return self._started[seed]
@@ -183,7 +182,7 @@ class Simulation:
             )
 
         key = f"{self.ledger.digest[:12]}-{name}-seed{seed}-round{i_round}"
-        record, model = do_round(
+        record, model, predicted = do_round(
             self.corpus,
             self.replay,
             labelled,
@@ -192,43 +191,24 @@ class Simulation:
             bald_passes=self._bald_passes,
             on_progress=tell,
         )
+        save_seen(self._seen_path(name, seed, i_round), to_seen(predicted, self.corpus.test))
         counts = count_labels([self.corpus.pool[i] for i in labelled])
         return {"arm": name, "seed": seed, "round": i_round, "labelled": counts, **record}, model
 
-    def _look(self, model: Predictor, seed: int) -> PoolScores:
-        """Return what the model of the start says of the pool; keep what it predicted."""
-        predicted = model.predict(self.corpus.pool)
-        save_seen(self._seen_path(START, seed, 0), self._to_seen(predicted))
-        return PoolScores.of(predicted)
+    def _compare(self, arm: Arm, seed: int, i_round: int) -> dict[str, Any] | None:
+        """Return how the model agrees with that of the round before on the test part.
 
-    def _compare(
-        self,
-        arm: Arm,
-        seed: int,
-        i_round: int,
-        labelled: list[int],
-        predicted: Sequence[SentencePrediction],
-    ) -> dict[str, Any] | None:
-        """Return how the model agrees with that of the round before on what has no labels.
-
-        None if what the other one predicted is not here: its round was done elsewhere.
+        It is what a project's hold-out is: drawn at random, and learnt from by neither. None if
+        what the other one predicted is not here: its round was done elsewhere.
         """
         name = START if i_round == 1 else arm.name
-        seen = self._to_seen(predicted)
         before = load_seen(self._seen_path(name, seed, i_round - 1))
-        save_seen(self._seen_path(arm.name, seed, i_round), seen)
-        if before is None or len(before) != len(seen):
+        after = load_seen(self._seen_path(arm.name, seed, i_round))
+        if before is None or after is None:
             return None
-        known = set(labelled)
-        left = [i for i in range(len(seen)) if i not in known]
-        return compare_models(
-            [before[i] for i in left],
-            [seen[i] for i in left],
-            n_relation_types=len(self.corpus.schema.relation_types),
-        ).to_json()
-
-    def _to_seen(self, predicted: Sequence[SentencePrediction]) -> list[SeenSentence]:
-        return to_seen(predicted, [len(sentence.words) for sentence in self.corpus.pool])
+        n_relation_types = len(self.corpus.schema.relation_types)
+        found = compare_models(before, after, n_relation_types=n_relation_types)
+        return {"on": "test", **found.to_json()}
 
     def _keep(self, record: dict[str, Any]) -> dict[str, Any]:
         self.ledger.keep(record)
@@ -259,4 +239,4 @@ class Simulation:
 
     def _seen_path(self, name: str, seed: int, i_round: int) -> Path:
         key = f"{self.ledger.digest[:12]}-{name}-seed{seed}-round{i_round}"
-        return self._out / "seen" / f"{key}.json"
+        return self._out / "seen-test" / f"{key}.json"

@@ -14,7 +14,7 @@ import torch
 
 from annotator.domain import TaggedSentence
 from annotator.experiments.run import versions
-from annotator.model import Predictor
+from annotator.model import Predictor, SentencePrediction
 from annotator.simulation.plan import Replay, SimulatedCorpus
 from annotator.training import TrainingProgress, evaluate, train
 from annotator.training.gate import measure_joint
@@ -31,7 +31,7 @@ def do_round(
     folder: Path,
     bald_passes: int = 0,
     on_progress: Callable[[TrainingProgress], None] | None = None,
-) -> tuple[dict[str, Any], Predictor]:
+) -> tuple[dict[str, Any], Predictor, list[SentencePrediction]]:
     """Train from the pre-trained encoder on some sentences of the pool, and score the test part.
 
     A killed training goes on from its last saved state.
@@ -46,7 +46,7 @@ def do_round(
         on_progress: Called after each step.
 
     Returns:
-        Scores and how they were made; and the model.
+        Scores and how they were made; the model; and what it predicts of the test part.
     """
     trained = train(
         [corpus.pool[i] for i in labelled],
@@ -60,7 +60,8 @@ def do_round(
     )
     started = time.monotonic()
     predictor = Predictor.load(folder, device=replay.device, bald_passes=bald_passes)
-    found = evaluate(corpus.test, predictor.predict(corpus.test))
+    predicted = predictor.predict(corpus.test)
+    found = evaluate(corpus.test, predicted)
     joint = measure_joint(found, rng=np.random.default_rng(seed))
     ner, re = found.ner.micro.f1, found.re.micro.f1
     record = {
@@ -76,7 +77,7 @@ def do_round(
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     shutil.rmtree(folder)
-    return record, predictor
+    return record, predictor, predicted
 
 
 def count_labels(sentences: Sequence[TaggedSentence]) -> dict[str, int]:

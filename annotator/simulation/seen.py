@@ -1,4 +1,4 @@
-"""What a round's model predicted of the pool, kept until the next round is compared with it."""
+"""What a round's model predicted of the test part, kept until the next one is compared with it."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from annotator.active.agreement import SeenSentence
-from annotator.domain import WordEntity, WordRelation
+from annotator.domain import TaggedSentence, WordEntity, WordRelation
 from annotator.experiments.record import write_atomically
 from annotator.model import SentencePrediction
 
 __all__ = ["load_seen", "save_seen", "to_seen"]
 
 
-def to_seen(predicted: Sequence[SentencePrediction], n_words: Sequence[int]) -> list[SeenSentence]:
-    """Take from predictions of the pool what is compared."""
+def to_seen(
+    predicted: Sequence[SentencePrediction], sentences: Sequence[TaggedSentence]
+) -> list[SeenSentence]:
+    """Take from predictions what is compared."""
     return [
-        SeenSentence(n_words=n, entities=one.entities, relations=one.relations)
-        for one, n in zip(predicted, n_words, strict=True)
+        SeenSentence(n_words=len(of.words), entities=one.entities, relations=one.relations)
+        for one, of in zip(predicted, sentences, strict=True)
     ]
 
 

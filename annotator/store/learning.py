@@ -92,12 +92,19 @@ def promoted_versions(
 
 
 def shared_predictions(
-    session: Session, project_id: int, *, before_id: int, after_id: int, limit: int
+    session: Session,
+    project_id: int,
+    *,
+    before_id: int,
+    after_id: int,
+    limit: int,
+    of_holdout: bool = False,
 ) -> list[SharedPrediction]:
     """Return what two versions see in texts without labels, in order of the texts' hashes.
 
     A hash has nothing to do with what a text says: the first ones are a random draw, and from
-    version to version as nearly the same as labelling allows.
+    version to version as nearly the same as labelling allows. With ``of_holdout``, only texts that
+    stand in a document of the hold-out.
     """
     old = aliased(PredictionRow)
     labelled = (
@@ -112,14 +119,15 @@ def shared_predictions(
             AnnotationRow.region_end >= SentenceRow.end,
         )
     )
-    sentence = (
-        select(func.min(SentenceRow.id))
-        .where(
-            SentenceRow.project_id == project_id,
-            SentenceRow.text_hash == PredictionRow.text_hash,
-        )
-        .scalar_subquery()
+    where_it_stands = select(func.min(SentenceRow.id)).where(
+        SentenceRow.project_id == project_id,
+        SentenceRow.text_hash == PredictionRow.text_hash,
     )
+    if of_holdout:
+        where_it_stands = where_it_stands.join(
+            DocumentRow, DocumentRow.id == SentenceRow.document_id
+        ).where(DocumentRow.split == "holdout")
+    sentence = where_it_stands.scalar_subquery()
     rows = session.execute(
         select(
             sentence,

@@ -149,6 +149,37 @@ def test_versions_are_compared_on_what_nobody_has_labelled(
     )  # by chance 5*5 + 5*4 + 25*26
 
 
+@pytest.mark.parametrize(
+    ("n_sentences", "on", "n_compared"),
+    [
+        pytest.param(300, "holdout", 300, id="long-enough"),  # 2,100 words
+        pytest.param(200, "pool", 206, id="too-short"),
+    ],
+)
+def test_a_hold_out_that_is_long_enough_is_what_versions_are_compared_on(
+    database: Database,
+    project: Project,
+    promote: Promote,
+    tasks: list[int],
+    n_sentences: int,
+    on: str,
+    n_compared: int,
+) -> None:
+    texts = range(100, 100 + n_sentences)
+    with database.write() as session:
+        document = make_document("h", " ".join(TEXT.format(i) for i in texts))
+        make_task(session, project.id, document=document, split="holdout")
+    everything = [*range(6), *texts]
+    promote("ward-1", dict.fromkeys(everything, True))
+    second = promote("ward-2", dict.fromkeys(everything, True))
+
+    note_learning(database, project.id, second, seed=1)
+
+    found = status(database, project)["agreement"]
+    assert (found["on"], found["n_sentences"]) == (on, n_compared)
+    assert len(tasks) == 6
+
+
 def test_a_first_version_and_one_that_shares_no_text_are_not_compared(
     database: Database, project: Project, promote: Promote, tasks: list[int]
 ) -> None:
@@ -374,4 +405,6 @@ def test_show_says_how_a_version_agrees_with_the_one_before() -> None:
         "agreement with ward-1 on 7 sentences without labels: "
         "kappa of word tags 0.988, relations not defined"
     ]
+    [line] = agreement_lines({"unlabelled": {**found, "on": "holdout"}})
+    assert line.startswith("agreement with ward-1 on 7 sentences without labels of the hold-out: ")
     assert agreement_lines({}) == []
