@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -291,16 +292,22 @@ def test_the_version_in_use_is_published(
 # ------------------------------------------------------------------ one at a time
 
 
-def test_while_one_tends_another_looks_again_once(
-    database: Database, project: Project, tender: Tender, queue: SpyQueue
+def test_while_one_tends_another_looks_again_every_two_seconds(
+    database: Database,
+    project: Project,
+    tender: Tender,
+    queue: SpyQueue,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    clock = iter(100.0 + i / 10 for i in range(41))
+    monkeypatch.setattr(tend_module, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     with database.write() as session:
-        take_lease(session, "tend:ward", owner="host:2", lease_s=60)
+        take_lease(session, "tend:ward", owner="host:2", lease_s=600)
 
-    for _ in range(50):
+    for _ in range(40):  # events of four seconds
         tender.tend()
 
-    assert queue.tended == [2.0]
+    assert queue.tended == [2.0, 2.0]
 
 
 def test_two_threads_of_one_worker_never_hold_one_lease(database: Database) -> None:
