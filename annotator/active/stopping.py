@@ -60,7 +60,8 @@ class StopRule:
         tags: Least kappa over word tags.
         pairs: Least kappa over decisions for a relation.
         delta_f: Largest predicted change of the joint F1, in points.
-        window: So many last comparisons must all agree; two span three models.
+        window: So many last comparisons must all agree; two span three models, and 0 leaves it
+            to the curve.
         least_words: Fewer unlabelled words than these tell nothing.
         least_relations: Fewer predicted relations than these tell nothing about relations.
         growth: The next step of labels, as a factor of the words; the upper end of what it is
@@ -129,8 +130,9 @@ def advise(
     """Say whether more labels are likely to pay.
 
     Advises to stop where successive models agree (Bloodgood and Vijay-Shanker 2009), little change
-    of F1 is predicted, and the hold-out curve is flat within its error: all of them. A sign that
-    models still change is enough to go on. What cannot be measured is never a reason to stop.
+    of F1 is predicted, and the hold-out curve is flat within its error: all of them. A curve that
+    rises is enough to go on, and so are models that still change, unless the curve is flat: two
+    trainings from the same labels differ too. What cannot be measured is never a reason to stop.
 
     Args:
         agreements: Of successive models, the oldest first.
@@ -139,10 +141,11 @@ def advise(
         rule: The thresholds.
     """
     rule = rule or StopRule()
-    last = agreements[-rule.window :]
+    last = agreements[max(0, len(agreements) - rule.window) :]
     against, unknown = _judge_agreement(last, rule, has_relations=has_relations)
     if len(last) < rule.window:
         unknown.append(f"{len(last)} of {rule.window} comparisons of successive models are there")
+    is_flat, told = False, ""
     if trend is None:
         unknown.append("the hold-out curve has fewer than three models, or no hold-out")
     else:
@@ -154,16 +157,16 @@ def advise(
             unknown.append(f"the hold-out curve falls; look at the newest labels: {told}")
         elif high >= rule.gain:
             unknown.append(f"the hold-out is too small, or the curve too short, to tell: {told}")
-    if against:
+        else:
+            is_flat = True
+    if against and is_flat:
+        unknown = [f"the hold-out curve is flat, {told}, but {against[0]}", *against[1:]]
+    elif against:
         return Advice(state="continue", reasons=tuple(against))
     if unknown:
         return Advice(state="unknown", reasons=tuple(unknown))
-    return Advice(
-        state="stop",
-        reasons=(
-            f"the last {rule.window + 1} models agree, and the hold-out curve is flat: {told}",
-        ),
-    )
+    agreed = f"the last {rule.window + 1} models agree, and " if rule.window else ""
+    return Advice(state="stop", reasons=(f"{agreed}the hold-out curve is flat: {told}",))
 
 
 def _judge_agreement(

@@ -18,6 +18,7 @@ RULES: Final = {
     "looser": StopRule(tags=0.98, pairs=0.94, delta_f=2.0, gain=1.0),
     "loose": StopRule(tags=0.95, pairs=0.9, delta_f=5.0, gain=1.5),
     "very loose": StopRule(tags=0.9, pairs=0.8, delta_f=10.0, gain=2.0),
+    "curve alone": StopRule(window=0),
 }
 
 

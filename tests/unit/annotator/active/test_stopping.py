@@ -10,6 +10,7 @@ from annotator.active.agreement import Agreement
 from annotator.active.stopping import Advice, CurvePoint, StopRule, Trend, advise, fit_trend
 
 FLAT = Trend(slope=0.1, low=-1.0, high=1.2, n=5)
+WIDE = Trend(slope=0.0, low=-6.0, high=6.0, n=3)
 
 
 def agree(**changed: Any) -> Agreement:
@@ -48,10 +49,21 @@ def test_models_that_still_change_are_a_reason_to_go_on(
     both = [agree(), agree()]
     both[place] = agree(**changed)
 
-    advice = ask(*both)
+    advice = ask(*both, trend=WIDE)
 
     assert advice.state == "continue"
     assert reason in advice.reasons[0]
+
+
+def test_models_that_still_change_on_a_flat_curve_tell_nothing() -> None:
+    advice = ask(agree(tags=0.9, pairs=0.8), agree())
+
+    assert advice.state == "unknown"
+    assert advice.reasons == (
+        "the hold-out curve is flat, 10% more words bring -0.14 to +0.17 points of F1, but "
+        "successive models still differ on word tags: kappa 0.900, 0.99 needed",
+        "successive models still differ on relations: kappa 0.800, 0.97 needed",
+    )
 
 
 def test_values_on_the_threshold_are_enough() -> None:
@@ -75,7 +87,7 @@ def test_a_curve_that_rises_is_a_reason_to_go_on() -> None:
     ("trend", "reason"),
     [
         (None, "fewer than three models"),
-        (Trend(slope=0.0, low=-6.0, high=6.0, n=3), "too small"),
+        (WIDE, "too small"),
         (Trend(slope=-3.0, low=-5.0, high=-1.0, n=5), "falls"),
     ],
     ids=["no curve", "wide", "falling"],
@@ -106,7 +118,7 @@ def test_what_was_not_measured_is_no_reason_to_stop(changed: dict[str, Any], rea
 
 def test_one_comparison_is_too_few_and_still_can_speak_for_going_on() -> None:
     assert ask(agree()).reasons == ("1 of 2 comparisons of successive models are there",)
-    assert ask(agree(tags=0.8)).state == "continue"
+    assert ask(agree(tags=0.8), trend=WIDE).state == "continue"
 
 
 def test_a_schema_without_relations_asks_for_none() -> None:
@@ -126,6 +138,13 @@ def test_a_looser_rule_is_content_with_less() -> None:
     )
 
     assert advice.state == "stop"
+
+
+def test_a_rule_without_a_window_leaves_it_to_the_curve() -> None:
+    advice = advise([agree(tags=0.1)], FLAT, has_relations=True, rule=StopRule(window=0))
+
+    assert advice.state == "stop"
+    assert advice.reasons[0].startswith("the hold-out curve is flat: ")
 
 
 def curve(*values: float, error: float | None = 1.0) -> list[CurvePoint]:

@@ -70,6 +70,14 @@ def test_a_looser_rule_stops_where_the_product_would_not() -> None:
     assert stops(records, "loose")["round"] == 2
 
 
+def test_the_curve_alone_asks_for_no_agreement() -> None:
+    apart = {**AGREED, "tags": 0.5, "pairs": None, "delta_f": 40.0, "n_relations": 0}
+    records = make_rounds(*[(60.0, apart)] * 3)
+
+    assert stops(records, "very loose")["round"] is None
+    assert stops(records, "curve alone")["round"] == 3
+
+
 def test_comparisons_before_one_that_is_lacking_do_not_count() -> None:
     assert stops(make_rounds((60.0, AGREED), (60.0, None), (60.0, AGREED)))["round"] is None
 
