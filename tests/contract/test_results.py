@@ -44,7 +44,7 @@ def test_the_ratios_follow_from_the_records(name: str) -> None:
     assert {len(corpus["seeds"][arm]) for arm in compared} == {3}
 
 
-@pytest.mark.parametrize("name", SUMMARY["corpora"])
+@pytest.mark.parametrize("name", [*SUMMARY["corpora"], "conll04_600"])
 def test_the_page_shows_the_curves_and_ratios_of_the_records(name: str) -> None:
     page = (DOCS / "results.md").read_text("utf-8")
     described = describe_records(name)
