@@ -160,7 +160,7 @@ def advise(
         else:
             is_flat = True
     if against and is_flat:
-        unknown = [f"the hold-out curve is flat, {told}, but {against[0]}", *against[1:]]
+        unknown = [f"the hold-out curve is flat, {told}, but {against[0]}", *against[1:], *unknown]
     elif against:
         return Advice(state="continue", reasons=tuple(against))
     if unknown:

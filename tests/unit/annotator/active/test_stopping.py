@@ -66,6 +66,16 @@ def test_models_that_still_change_on_a_flat_curve_tell_nothing() -> None:
     )
 
 
+def test_what_is_not_known_on_a_flat_curve_is_told_too() -> None:
+    advice = ask(agree(tags=0.9))
+
+    assert advice.state == "unknown"
+    assert [reason[:20] for reason in advice.reasons] == [
+        "the hold-out curve i",
+        "1 of 2 comparisons o",
+    ]
+
+
 def test_values_on_the_threshold_are_enough() -> None:
     edge = agree(tags=0.99, pairs=0.97, delta_f=0.5, n_words=2_000, n_relations=30)
 

@@ -5,13 +5,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
-from annotator.errors import LeaseLostError, StoreError
+from annotator.errors import CancelledError, LeaseLostError, StoreError
 from annotator.jobs.heart import Heart, Milestones
 from annotator.store.database import Database
 from annotator.store.projects import Project
 from annotator.store.run_log import read_run_log
-from annotator.store.runs import claim_run, get_run, submit_run
+from annotator.store.runs import cancel_run, claim_run, get_run, reap_runs, submit_run
+from db.tables import TrainingRunRow
 
 TRAIN = {"phase": "train", "n_epochs": 9, "n_steps": 18, "loss": 0.5}
 
@@ -137,6 +139,37 @@ def test_a_database_that_is_back_in_time_costs_nothing(heart: Heart, flaky: Flak
     flaky.is_away = False
 
     train_on(heart, for_s=1.5)
+
+
+def test_a_beating_heart_keeps_the_lease_and_carries_progress(
+    database: Database, project: Project
+) -> None:
+    with database.write() as session:
+        run, _ = submit_run(session, project.id, trigger="test")
+        claim_run(session, run.id, owner="host:1", lease_s=0.4)
+
+    with Heart(database, run.id, owner="host:1", lease_s=0.4) as heart:
+        heart.report({"step": 5})
+        time.sleep(1.0)
+        with database.write() as session:
+            assert reap_runs(session, max_attempts=3) == []
+            assert get_run(session, run.id).progress["step"] == 5
+
+
+def test_a_cancelled_run_hears_of_it(database: Database, run_id: int, heart: Heart) -> None:
+    with database.write() as session:
+        cancel_run(session, run_id)
+
+    with pytest.raises(CancelledError):
+        train_on(heart, for_s=5.0)
+
+
+def test_a_run_that_was_taken_over_hears_of_it(database: Database, heart: Heart) -> None:
+    with database.write() as session:
+        session.execute(update(TrainingRunRow).values(owner="host:2"))
+
+    with pytest.raises(LeaseLostError):
+        train_on(heart, for_s=5.0)
 
 
 def train_on(heart: Heart, *, for_s: float) -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,9 +15,8 @@ from fake_studio import FakeStudio, make_region
 from sqlalchemy import update
 from tiny_bert import TINY_SCHEMA
 
-from annotator.errors import CancelledError, ConfigError, LeaseLostError, StudioError
+from annotator.errors import ConfigError, StudioError
 from annotator.jobs import tend as tend_module
-from annotator.jobs.heart import Heart
 from annotator.jobs.leases import hold_lease
 from annotator.jobs.presence import workers_alive
 from annotator.jobs.tend import Tender
@@ -31,11 +29,8 @@ from annotator.store.gold import count_gold
 from annotator.store.leases import take_lease
 from annotator.store.projects import Project, link_studio
 from annotator.store.runs import (
-    cancel_run,
     claim_run,
-    get_run,
     list_runs,
-    reap_runs,
     set_snapshot,
     submit_run,
 )
@@ -343,59 +338,3 @@ def test_a_worker_is_alive_while_its_lease_runs(database: Database) -> None:
     with database.write() as session:
         session.execute(update(LeaseRow).values(until=datetime.now(UTC) - timedelta(seconds=1)))
     assert workers_alive(database) == []
-
-
-# ------------------------------------------------------------------ the heart of a run
-
-
-@pytest.fixture
-def run_id(database: Database, project: Project) -> int:
-    with database.write() as session:
-        run, _ = submit_run(session, project.id, trigger="test")
-        claim_run(session, run.id, owner="host:1", lease_s=0.4)
-    return run.id
-
-
-@pytest.fixture
-def heart(database: Database, run_id: int) -> Iterator[Heart]:
-    with Heart(database, run_id, owner="host:1", lease_s=0.4) as beating:
-        yield beating
-
-
-def wait_for(report: Any, error: type[Exception]) -> None:
-    deadline = time.monotonic() + 5
-
-    def train() -> None:
-        while time.monotonic() < deadline:
-            report({"step": 1})
-            time.sleep(0.02)
-
-    with pytest.raises(error):
-        train()
-
-
-def test_a_beating_heart_keeps_the_lease_and_carries_progress(
-    database: Database, run_id: int, heart: Heart
-) -> None:
-    heart.report({"step": 5})
-    time.sleep(1.0)
-
-    with database.write() as session:
-        assert reap_runs(session, max_attempts=3) == []
-        assert get_run(session, run_id).progress["step"] == 5
-
-
-def test_a_cancelled_run_hears_of_it(database: Database, run_id: int, heart: Heart) -> None:
-    with database.write() as session:
-        cancel_run(session, run_id)
-
-    wait_for(heart.report, CancelledError)
-
-
-def test_a_run_that_was_taken_over_hears_of_it(
-    database: Database, run_id: int, heart: Heart
-) -> None:
-    with database.write() as session:
-        session.execute(update(TrainingRunRow).values(owner="host:2"))
-
-    wait_for(heart.report, LeaseLostError)

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 from factories import at, make_annotation, make_document, make_task
 from tiny_bert import TINY_SCHEMA
 
-from annotator.domain import Entity
-from annotator.services.learning import describe_point, note_learning
+from annotator.services.learning import note_learning
 from annotator.services.progress import agreement_lines, learning_lines, learning_status
 from annotator.store.annotations import correction_totals, record_annotation
 from annotator.store.database import Database
@@ -31,7 +29,6 @@ from annotator.store.versions import (
     get_version,
     save_predictions,
 )
-from annotator.training import Counts, Evaluation, LayerEvaluation
 
 TEXT = "Aspirin number {} caused a rash ."
 HOLDOUT = {
@@ -364,38 +361,6 @@ def test_versions_without_a_hold_out_have_no_point(
     promote("ward-1", joint=None)
 
     assert status(database, project)["curve"] == []
-
-
-def make_scores(rows: np.ndarray) -> Evaluation:  # type: ignore[type-arg]
-    layer = LayerEvaluation(micro=Counts(), boundary=Counts(), types={})
-    return Evaluation(ner=layer, re=layer, sentence_counts=rows)
-
-
-def test_a_point_has_the_error_that_its_hold_out_gives() -> None:
-    rows = np.array([[1, 1, 1, 0, 0, 0], [0, 1, 1, 0, 0, 0]] * 50)
-
-    point = describe_point(make_scores(rows), [], seed=1)["joint"]
-
-    assert point["f1"] == 50.0
-    assert point["error"] == pytest.approx(5.0, rel=0.1)  # 100 * sqrt(0.25 / 100)
-    assert point["low"] == pytest.approx(40.0, abs=2.0)
-    assert point["high"] == pytest.approx(60.0, abs=2.0)
-
-
-def test_without_a_hold_out_a_point_says_what_was_learnt_from(
-    database: Database, project: Project
-) -> None:
-    entity = Entity(id="e", type="Drug", start=0, end=7)
-    from annotator.text import align_document
-
-    train = align_document(make_document("n", "Aspirin helps.", entities=(entity,))).sentences
-
-    found = describe_point(make_scores(np.zeros((0, 6), dtype=np.int64)), train, seed=1)
-
-    assert found == {
-        "joint": None,
-        "learnt_from": {"sentences": 1, "words": 3, "entities": 1, "relations": 0},
-    }
 
 
 def test_show_says_how_a_version_agrees_with_the_one_before() -> None:
