@@ -13,7 +13,8 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from annotator.active.agreement import Agreement, SeenSentence, compare_models
-from annotator.active.stopping import CurvePoint, StopRule, advise, fit_trend
+from annotator.active.forecast import CurvePoint, LearningCurve
+from annotator.active.stopping import StopRule, advise
 from annotator.active.worth import LabelledTask, measure_worth
 from annotator.domain import TaggedSentence, WordEntity, WordRelation
 from annotator.store.database import Database
@@ -37,7 +38,7 @@ __all__ = ["QUEUE", "STOP_SET", "UNLABELLED", "describe_point", "note_learning"]
 UNLABELLED, QUEUE = "unlabelled", "queue"
 
 STOP_SET = 2_000  # sentences
-_VERSIONS = 8  # enough for the slope and the comparisons that the advice looks at
+_VERSIONS = 100  # points of the curve that the advice looks at, the newest
 
 
 def describe_point(
@@ -182,7 +183,7 @@ def _see(
 
 
 def _advise(versions: Sequence[PromotedVersion], *, has_relations: bool) -> dict[str, Any]:
-    """Return the advice and the trend that it looked at."""
+    """Return the advice and the forecast that it looked at."""
     points = [
         CurvePoint(
             words=scores["learnt_from"]["words"],
@@ -192,14 +193,15 @@ def _advise(versions: Sequence[PromotedVersion], *, has_relations: bool) -> dict
         for scores in (one.metrics.get("holdout", {}) for one in versions)
         if scores.get("joint") and scores.get("learnt_from")
     ]
-    trend = fit_trend(points)
+    curve = LearningCurve.fit(points)
+    gain = curve.gain(StopRule().growth) if curve else None
     advice = advise(
         [
             Agreement.from_json(one.metrics[UNLABELLED])
             for one in versions
             if UNLABELLED in one.metrics
         ],
-        trend,
+        gain,
         has_relations=has_relations,
     )
-    return {"advice": advice.to_json(), "trend": trend.to_json() if trend else None}
+    return {"advice": advice.to_json(), "forecast": gain.to_json() if gain else None}

@@ -40,7 +40,7 @@ def learning_status(session: Session, project_id: int) -> dict[str, Any]:
     return {
         "curve": [point for point in points if point is not None],
         "agreement": agreement,
-        "trend": said.get("trend"),
+        "forecast": said.get("forecast"),
         "advice": said.get("advice"),
         "queue": said.get("worth"),
     }

@@ -1,35 +1,37 @@
-"""Where a project would have been advised to stop, and how much F1 was left there."""
+"""Where a project would have been advised to stop, how much F1 was left there, and forecasts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from statistics import fmean
 from typing import Any, Final
 
 from annotator.active.agreement import Agreement
-from annotator.active.stopping import CurvePoint, StopRule, advise, fit_trend
+from annotator.active.forecast import CurvePoint, LearningCurve
+from annotator.active.stopping import StopRule, advise
 from annotator.simulation.plan import FULL, START
 
 __all__ = ["describe_stopping", "stopping_lines"]
 
-#: The product's rule, and looser ones beside it: what would they have cost?
+#: The product's rule, and others beside it: what would they have cost?
 RULES: Final = {
     "as advised": StopRule(),
-    "looser": StopRule(tags=0.98, pairs=0.94, delta_f=2.0, gain=1.0),
-    "loose": StopRule(tags=0.95, pairs=0.9, delta_f=5.0, gain=1.5),
-    "very loose": StopRule(tags=0.9, pairs=0.8, delta_f=10.0, gain=2.0),
-    "curve alone": StopRule(window=0),
+    "if models agree too": StopRule(needs_agreement=True),
+    "looser": StopRule(gain=0.75),
+    "loose": StopRule(gain=1.0),
 }
 
 
 def describe_stopping(
     records: Sequence[Mapping[str, Any]], *, has_relations: bool
 ) -> dict[str, Any]:
-    """Return, by rule, what was advised in each arm and seed whose rounds were compared.
+    """Return, by rule, what was advised in each arm and seed whose scores have errors.
 
     ``stopped`` has a row an arm and seed: the first round after which the advice was to stop
     (None if it never was), the words and joint F1 there, and ``left``: the full-data F1 less that.
-    ``rounds`` has what was measured in each round.
+    ``rounds`` has what was measured in each round, and ``forecasts`` what the curve up to a round
+    said of the next model, the last one's being that of all data.
     """
     found = {(str(r["arm"]), int(r["seed"]), int(r["round"])): r for r in records}
     trails = {}
@@ -41,13 +43,18 @@ def describe_stopping(
         ]
         full = found.get((FULL, seed, 0))
         known = [one for one in trail if one is not None]
-        if full is not None and len(known) == len(trail) and any(r.get("agreement") for r in known):
+        if full is not None and len(known) == len(trail) and _has_errors([*known, full]):
             trails[arm, seed] = (known, full)
     return {
         "rounds": [
             {"arm": arm, "seed": seed, **_measured(one)}
             for (arm, seed), (trail, _) in trails.items()
             for one in trail[1:]
+        ],
+        "forecasts": [
+            {"arm": arm, "seed": seed, **one}
+            for (arm, seed), (trail, full) in trails.items()
+            for one in _forecasts([*trail, full])
         ],
         "stopped": {
             name: [
@@ -79,18 +86,10 @@ def _stop(
     """Walk the rounds as a project would, and return the first one that it was advised at."""
     for i, record in enumerate(trail):
         done = trail[: i + 1]
+        curve = _curve(done)
         advice = advise(
             _compared(done),
-            fit_trend(
-                [
-                    CurvePoint(
-                        words=one["labelled"]["words"],
-                        joint_f1=one["joint_f1"],
-                        error=one.get("joint_f1_error"),
-                    )
-                    for one in done
-                ]
-            ),
+            curve.gain(rule.growth) if curve else None,
             has_relations=has_relations,
             rule=rule,
         )
@@ -106,6 +105,38 @@ def _stop(
     return {"round": None}
 
 
+def _forecasts(trail: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    for i in range(1, len(trail)):
+        curve, after = _curve(trail[:i]), trail[i]
+        if curve is None:
+            continue
+        words = after["labelled"]["words"]
+        told = curve.level(words, error=after["joint_f1_error"])
+        yield {
+            "from_words": trail[i - 1]["labelled"]["words"],
+            "words": words,
+            **{key: round(value, 4) for key, value in asdict(told).items()},
+            "joint_f1": after["joint_f1"],
+        }
+
+
+def _has_errors(records: Sequence[Mapping[str, Any]]) -> bool:
+    return all(one.get("joint_f1_error") is not None for one in records)
+
+
+def _curve(done: Sequence[Mapping[str, Any]]) -> LearningCurve | None:
+    return LearningCurve.fit(
+        [
+            CurvePoint(
+                words=one["labelled"]["words"],
+                joint_f1=one["joint_f1"],
+                error=one["joint_f1_error"],
+            )
+            for one in done
+        ]
+    )
+
+
 def _compared(done: Sequence[Mapping[str, Any]]) -> list[Agreement]:
     """Return the comparisons since the last one that is lacking."""
     found: list[Agreement] = []
@@ -116,7 +147,7 @@ def _compared(done: Sequence[Mapping[str, Any]]) -> list[Agreement]:
 
 
 def stopping_lines(value: Mapping[str, Any]) -> list[str]:
-    """Return the lines that people read; none where no round was compared."""
+    """Return the lines that people read; none where no arm and seed is finished."""
     if not value["rounds"]:
         return []
     lines = [
@@ -138,4 +169,12 @@ def stopping_lines(value: Mapping[str, Any]) -> list[str]:
                 f"{row['arm']} seed {row['seed']}: advised after round {row['round']}, at "
                 f"{row['share_of_words']:.0%} of the words; {row['left']:.2f} points of F1 left"
             )
+    forecasts = value["forecasts"]
+    if forecasts:
+        n_within = sum(one["low"] <= one["joint_f1"] <= one["high"] for one in forecasts)
+        off = fmean(one["joint_f1"] - one["middle"] for one in forecasts)
+        lines.append(
+            f"the curve told the next model's F1 {len(forecasts)} times: {n_within} were within "
+            f"the 95 % interval, {off:+.2f} points from its middle in the mean"
+        )
     return lines

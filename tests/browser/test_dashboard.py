@@ -235,7 +235,7 @@ def note_measurements(session: Any, version_id: int, holdout: Any) -> None:
     advice = {"state": "continue", "reasons": ["they differ: kappa 0.912, 0.97 needed"]}
     measured = {
         "holdout": {**holdout, "joint": joint, "learnt_from": learnt_from},
-        "queue": {"worth": worth, "advice": advice, "trend": None},
+        "queue": {"worth": worth, "advice": advice, "forecast": None},
     }
     for split, metrics in measured.items():
         add_evaluation(session, version_id, split=split, metrics=metrics, n_sentences=100)

@@ -235,9 +235,10 @@ def test_the_advice_looks_at_the_versions_up_to_its_own(
 
     found = status(database, project)
     assert [p["words"] for p in found["curve"]] == [1_000, 2_000, 4_000, 8_000]
-    assert found["trend"]["slope"] == pytest.approx(8.0)
+    assert 0.5 < found["forecast"]["gain"] < 1.2  # eight points a doubling
+    assert found["forecast"]["n"] == 4
     assert found["advice"]["state"] == "continue"
-    assert "still rises" in found["advice"]["reasons"][0]
+    assert "10% more words would bring" in found["advice"]["reasons"][0]
 
 
 def choose(
@@ -335,7 +336,7 @@ def test_status_says_where_random_order_would_have_been(
             session,
             version.id,
             split="queue",
-            metrics={"worth": worth, "advice": advice, "trend": None},
+            metrics={"worth": worth, "advice": advice, "forecast": None},
             n_sentences=0,
         )
 

@@ -51,7 +51,7 @@ def test_the_first_round_that_was_advised_is_found_with_what_was_left() -> None:
 
     found = stops(records)
 
-    # two comparisons are there after the second round, and three points are too few for a curve
+    # three points are too few for a curve
     assert (found["round"], found["words"], found["share_of_words"]) == (3, 8_000, 0.4)
     assert (found["joint_f1"], found["left"]) == (60.0, 20.0)
 
@@ -63,26 +63,41 @@ def test_a_curve_that_rises_is_advised_to_go_on() -> None:
 
 
 def test_a_looser_rule_stops_where_the_product_would_not() -> None:
-    rough = {**AGREED, "tags": 0.96, "pairs": 0.92, "delta_f": 4.0}
-    records = make_rounds(*[(60.0, rough)] * 3)
+    slow = make_rounds(*[(60.0 + 4.0 * i, AGREED) for i in range(1, 5)])
 
-    assert stops(records)["round"] is None
-    assert stops(records, "loose")["round"] == 2
+    assert stops(slow)["round"] is None
+    assert stops(slow, "loose")["round"] == 3
 
 
-def test_the_curve_alone_asks_for_no_agreement() -> None:
+def test_the_rule_that_asks_for_agreement_stops_only_with_it() -> None:
     apart = {**AGREED, "tags": 0.5, "pairs": None, "delta_f": 40.0, "n_relations": 0}
     records = make_rounds(*[(60.0, apart)] * 3)
 
-    assert stops(records, "very loose")["round"] is None
-    assert stops(records, "curve alone")["round"] == 3
+    assert stops(records)["round"] == 3
+    assert stops(records, "if models agree too")["round"] is None
+    assert stops(make_rounds(*[(60.0, AGREED)] * 3), "if models agree too")["round"] == 3
 
 
 def test_comparisons_before_one_that_is_lacking_do_not_count() -> None:
-    assert stops(make_rounds((60.0, AGREED), (60.0, None), (60.0, AGREED)))["round"] is None
+    records = make_rounds((60.0, AGREED), (60.0, None), (60.0, AGREED))
+
+    assert stops(records, "if models agree too")["round"] is None
 
 
-def test_rounds_that_were_never_compared_are_left_out() -> None:
+def test_what_the_curve_said_of_the_next_model_stands_beside_what_it_was() -> None:
+    records = make_rounds((66.0, AGREED), (70.0, AGREED), (72.0, AGREED))
+
+    (last,) = describe_stopping(records, has_relations=True)["forecasts"]
+
+    assert (last["arm"], last["seed"]) == ("mnlp", 3)
+    assert (last["from_words"], last["words"], last["joint_f1"]) == (8_000, 20_000, 80.0)
+    assert last["low"] < last["middle"] < last["high"]
+    assert 73.0 < last["middle"] < 76.0
+    lines = stopping_lines(describe_stopping(records, has_relations=True))
+    assert "the curve told the next model's F1 1 times" in lines[-1]
+
+
+def test_scores_without_an_error_are_no_curve() -> None:
     old = make_rounds((60.0, None), (60.0, None))
     for record in old:
         del record["agreement"], record["joint_f1_error"]
@@ -106,7 +121,7 @@ def test_the_lines_say_how_often_and_at_what_price() -> None:
     )
 
     assert lines[2].split() == ["as", "advised", "1", "of", "1", "40%", "20.00", "20.00"]
-    assert lines[-1] == (
+    assert lines[-2] == (
         "mnlp seed 3: advised after round 3, at 40% of the words; 20.00 points of F1 left"
     )
 
