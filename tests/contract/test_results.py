@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -11,15 +12,29 @@ import pytest
 from annotator.active.cost import AnnotationCost
 from annotator.settings import Settings
 from annotator.simulation import queue_arm, read_arms
+from annotator.simulation.curves import COSTS, mean_curve, read_curves
 from annotator.simulation.report import describe_arms
+from annotator.simulation.stopping import describe_stopping
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 SUMMARY = json.loads((DOCS / "results" / "simulations.json").read_text("utf-8"))
+MINUS = "\N{MINUS SIGN}"
+TRAILS = {
+    "conll04": "CoNLL04",
+    "conll04_600": "CoNLL04 with 600 steps",
+    "ade_mixed": "ADE among sentences without labels",
+    "ade": "ADE alone",
+    "ade_long": "ADE alone up to 88 %",
+}
+
+
+def read_records(name: str) -> list[dict[str, Any]]:
+    path = DOCS / "results" / "simulations" / f"{name}.json"
+    return list(json.loads(path.read_text("utf-8"))["records"])
 
 
 def describe_records(name: str) -> dict[str, Any]:
-    path = DOCS / "results" / "simulations" / f"{name}.json"
-    records = json.loads(path.read_text("utf-8"))["records"]
+    records = read_records(name)
     names = sorted({record["arm"] for record in records} - {"start", "full"})
     n_rounds = max(record["round"] for record in records) + 1
     return describe_arms(records, arms=read_arms(names), n_rounds=n_rounds, cost=AnnotationCost())
@@ -54,3 +69,37 @@ def test_the_page_shows_the_curves_and_ratios_of_the_records(name: str) -> None:
         share = f"{one['share_of_words']['0.95'] * 100:.0f} %"
         ratio = f"{one['ratio_to_random']['0.95']['words']:.2f}"
         assert f"| `{arm}` | {points} | {share} | {ratio} |" in page
+
+
+@pytest.mark.parametrize(("name", "title"), TRAILS.items())
+def test_the_page_says_when_it_would_have_advised_to_stop(name: str, title: str) -> None:
+    page = (DOCS / "results.md").read_text("utf-8")
+    found = describe_stopping(read_records(name), has_relations=True)
+
+    trails, told = found["stopped"]["as advised"], found["forecasts"]
+    n_stopped = sum(row["round"] is not None for row in trails)
+    n_within = sum(one["low"] <= one["joint_f1"] <= one["high"] for one in told)
+    off = f"{fmean(one['joint_f1'] - one['middle'] for one in told):+.1f}".replace("-", MINUS)
+    (line,) = [line for line in page.splitlines() if line.startswith(f"| {title}, {len(trails)} |")]
+    assert line.startswith(f"| {title}, {len(trails)} | {n_stopped} |")
+    assert line.endswith(f"| {n_within} of {len(told)} | {off} |")
+    for row in trails:
+        assert row["round"] is None or f"{row['left']:.1f}".replace("-", MINUS) in line
+
+
+def test_the_page_shows_smaller_rounds_against_the_same_random_order() -> None:
+    page = (DOCS / "results.md").read_text("utf-8")
+    cost = AnnotationCost()
+    own = read_curves(read_records("conll04_fine"), n_rounds=5, cost=cost)["mnlp+diverse"]
+    random = read_curves(read_records("conll04_600"), n_rounds=5, cost=cost)["random"]
+    mine, theirs = mean_curve(list(own.values())), mean_curve(list(random.values()))
+
+    mine_words, their_words = (
+        one.cost_to(0.95 * one.full)[COSTS.index("words")] for one in (mine, theirs)
+    )
+
+    assert sorted(own) == sorted(random)
+    points = " | ".join(f"{score:.1f}" for score in mine.scores[:, 0])
+    share = mine_words / mine.costs[-1, COSTS.index("words")] * 100
+    row = f"| `mnlp+diverse`, smaller rounds | {points} | {share:.0f} % |"
+    assert f"{row} {mine_words / their_words:.2f} |" in page
