@@ -66,7 +66,7 @@ class Gain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearningCurve:
-    """F1 = a - b w^-c over the words w (Figueroa et al. 2012, eq. 1), for many c at once.
+    """F1 = a - b w^-c over the words w (Figueroa et al. 2012), for many c at once.
 
     A few points do not tell c. So a and b are fitted for each of 40 exponents, and what is read
     from the curve is read from all of them, each as likely as the points are under it.
