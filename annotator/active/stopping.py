@@ -79,7 +79,7 @@ def advise(
     if gain.high < 0:
         falls = f"the hold-out curve falls; look at the newest labels: {gain}"
         return Advice(state="unknown", reasons=(falls,))
-    if gain.high >= rule.gain:
+    if not gain.high < rule.gain:  # what is not a number is no reason to stop
         if gain.low > 0:
             return Advice(state="continue", reasons=(str(gain),))
         vague = f"the hold-out is too small, or the curve too short, to tell: {gain}"

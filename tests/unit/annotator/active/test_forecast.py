@@ -106,6 +106,17 @@ def test_models_of_the_same_words_and_of_none_are_no_trouble() -> None:
     assert np.isfinite([gain.gain, gain.low, gain.high]).all()
 
 
+def test_a_first_model_of_a_few_words_does_not_spoil_a_long_curve() -> None:
+    words = [1.0, 1e3, 1e5, 1e6, 5e6, 2e7]
+    points = [CurvePoint(words=w, joint_f1=80.0 - 60.0 * w**-0.2, error=0.5) for w in words]
+
+    gain = fit(points).gain(2.0)
+
+    truth = 60.0 * (2e7**-0.2 - 4e7**-0.2)
+    assert gain.low < truth < gain.high
+    assert gain.high - gain.low < 0.5
+
+
 def test_a_gain_reads_as_a_sentence_and_as_json() -> None:
     gain = Gain(growth=1.1, gain=0.25, low=-0.123456, high=0.5, n=7)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import nan
 from typing import Any
 
 import pytest
@@ -96,8 +97,9 @@ def test_all_in_which_models_differ_is_told() -> None:
         (Gain(growth=1.1, gain=0.3, low=0.1, high=0.5, n=5), "continue", "10% more words"),
         (Gain(growth=1.1, gain=0.3, low=0.1, high=0.49, n=5), "stop", "10% more words"),
         (Gain(growth=1.1, gain=-0.1, low=-0.3, high=0.0, n=5), "stop", "10% more words"),
+        (Gain(growth=1.1, gain=nan, low=nan, high=nan, n=5), "unknown", "too small"),
     ],
-    ids=["rising", "no curve", "wide", "falling", "edge", "below the edge", "flat"],
+    ids=["rising", "no curve", "wide", "falling", "edge", "below", "flat", "no number"],
 )
 def test_the_curve_decides(gain: Gain | None, state: str, reason: str) -> None:
     advice = ask(gain=gain)
