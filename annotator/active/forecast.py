@@ -102,21 +102,19 @@ class LearningCurve:
         y = np.array([one.joint_f1 for one in points])
         errors = np.array([max(one.error, _LEAST_ERROR) for one in points])
         x = (w / w[-1]) ** -_EXPONENTS[:, None]
-        unit = x.max(axis=1)  # a first model of a few words would be millions of the last one
-        design = np.stack([np.ones_like(x), -x / unit[:, None]], axis=-1) / errors[:, None]
+        design = np.stack([np.ones_like(x), -x], axis=-1) / errors[:, None]
         target = y / errors
         covariances = np.linalg.inv(design.transpose(0, 2, 1) @ design)
         fits = (covariances @ design.transpose(0, 2, 1) @ target[:, None])[..., 0]
         misfit = ((target - (design @ fits[..., None])[..., 0]) ** 2).sum(axis=1)
         scatter = max(1.0, float(misfit.min()) / (len(points) - 3))
         weights = np.exp((misfit.min() - misfit) / (2.0 * scatter))
-        back = np.stack([np.ones_like(unit), 1.0 / unit], axis=1)
         return cls(
             words=float(w[-1]),
             n=len(points),
             weights=weights / weights.sum(),
-            fits=fits * back,
-            covariances=covariances * back[:, :, None] * back[:, None, :] * scatter,
+            fits=fits,
+            covariances=covariances * scatter,
         )
 
     def level(self, words: float, *, error: float = 0.0) -> Interval:
