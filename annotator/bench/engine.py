@@ -17,8 +17,9 @@ from annotator.bench.machine import describe_machine
 from annotator.bench.ray_nodes import RayNodes
 from annotator.domain import Document, LabelSchema, TaggedSentence
 from annotator.model import Predictor
-from annotator.services.engine import Engine, LocalEngine, PoolText
+from annotator.services.engine import Engine, LocalEngine
 from annotator.services.on_ray import RayEngine
+from annotator.services.pool_text import PoolText
 from annotator.services.predict import segment_text
 from annotator.store.versions import ModelVersion
 from annotator.text import align_document

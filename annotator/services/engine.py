@@ -9,33 +9,18 @@ from typing import Any, Protocol
 
 from annotator.domain import TaggedSentence
 from annotator.model import Predictor
-from annotator.services.predict import TextSentence, compute_predictions
+from annotator.services.pool_text import PoolText, ScoredText
+from annotator.services.predict import compute_predictions
 from annotator.services.registry import load_version
 from annotator.settings import Settings
-from annotator.store.versions import ModelVersion, StoredPrediction
+from annotator.store.versions import ModelVersion
 from annotator.training import TrainingProgress, TrainingResult, train
 from annotator.training.launch import train_together
 
-__all__ = ["Engine", "LocalEngine", "PoolText", "ScoredText", "make_engine"]
+__all__ = ["Engine", "LocalEngine", "make_engine"]
 
 Load = Callable[[ModelVersion], Predictor]
 _READ: Load = partial(load_version, device="auto")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolText:
-    """A text of the pool, with the ids of all sentences of its shard that read so."""
-
-    sentence_ids: tuple[int, ...]
-    sentence: TextSentence
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScoredText:
-    """What a version sees in a ``PoolText`` with these sentence ids."""
-
-    sentence_ids: tuple[int, ...]
-    prediction: StoredPrediction
 
 
 class Engine(Protocol):

@@ -19,7 +19,7 @@ from annotator.domain import TaggedSentence
 from annotator.errors import CheckpointError, JobError
 from annotator.model import Predictor, checkpoint_sha256
 from annotator.model.precision import Precision
-from annotator.services.engine import PoolText, ScoredText
+from annotator.services.pool_text import PoolText, ScoredText
 from annotator.services.predict import TextSentence, compute_predictions
 from annotator.store.versions import ModelVersion, StoredPrediction
 from annotator.training import TrainingProgress, TrainingResult

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from annotator.active import ScoredPool, get_strategy, sample_of
 from annotator.active.cost import per_second
 from annotator.services.costs import ranking_cost
-from annotator.services.engine import Engine, PoolText, ScoredText
+from annotator.services.engine import Engine
+from annotator.services.pool_text import PoolText, ScoredText
 from annotator.services.predict import to_text_sentences
 from annotator.store.database import Database
 from annotator.store.pool import (

@@ -20,8 +20,8 @@ from tiny_bert import EIGHT_SENTENCES, TINY_SCHEMA
 from annotator.bench.ray_nodes import RayNodes
 from annotator.cluster import joined
 from annotator.errors import CancelledError, JobError, TrainingError
-from annotator.services.engine import PoolText, ScoredText
 from annotator.services.on_ray import RayEngine
+from annotator.services.pool_text import PoolText, ScoredText
 from annotator.services.scoring import score_pool
 from annotator.settings import Settings
 from annotator.store.database import Database

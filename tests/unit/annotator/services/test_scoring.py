@@ -14,8 +14,9 @@ from sqlalchemy import update
 from annotator.active import ScoredPool, get_strategy
 from annotator.errors import ConfigError
 from annotator.model import Predictor
-from annotator.services.engine import LocalEngine, PoolText, ScoredText, make_engine
+from annotator.services.engine import LocalEngine, make_engine
 from annotator.services.on_ray import RayEngine
+from annotator.services.pool_text import PoolText, ScoredText
 from annotator.services.scoring import score_pool, shards_to_score
 from annotator.settings import Settings, load_settings
 from annotator.store.database import Database
