@@ -22,7 +22,15 @@ from annotator.simulation.rounds import count_labels
 from annotator.simulation.stopping import describe_stopping, stopping_lines
 from annotator.views.curves import Line, LineChart
 
-__all__ = ["TARGETS", "describe_arms", "describe_simulation", "draw_chart", "put_summary", "table"]
+__all__ = [
+    "TARGETS",
+    "compare_curves",
+    "describe_arms",
+    "describe_simulation",
+    "draw_chart",
+    "put_summary",
+    "table",
+]
 
 #: Shares of the full-data F1 whose cost is told.
 TARGETS = (0.95, 0.99)
@@ -88,12 +96,18 @@ def describe_arms(
             "picked": profile([r for r in records if r["arm"] == arm.name]),
         }
         if seeds:
-            described |= _compare([own[seed] for seed in seeds], [random[seed] for seed in seeds])
+            described |= compare_curves(
+                [own[seed] for seed in seeds], [random[seed] for seed in seeds]
+            )
         found[arm.name] = described
     return found
 
 
-def _compare(own: Sequence[Curve], random: Sequence[Curve]) -> dict[str, Any]:
+def compare_curves(own: Sequence[Curve], random: Sequence[Curve]) -> dict[str, Any]:
+    """Return what an arm cost and reached beside random order, from curves of the same seeds.
+
+    The rounds of the two may differ: between its points each curve is straight.
+    """
     mine, theirs = mean_curve(own), mean_curve(random)
     costs = {t: (mine.cost_to(t * mine.full), theirs.cost_to(t * theirs.full)) for t in TARGETS}
     at_95 = float(costs[TARGETS[0]][0][_WORDS])

@@ -7,13 +7,14 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 import pytest
 
 from annotator.active.cost import AnnotationCost
 from annotator.settings import Settings
 from annotator.simulation import queue_arm, read_arms
-from annotator.simulation.curves import COSTS, mean_curve, read_curves
-from annotator.simulation.report import describe_arms
+from annotator.simulation.curves import COSTS, Curve, read_curves
+from annotator.simulation.report import compare_curves, describe_arms
 from annotator.simulation.stopping import describe_stopping
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -87,19 +88,54 @@ def test_the_page_says_when_it_would_have_advised_to_stop(name: str, title: str)
         assert row["round"] is None or f"{row['left']:.1f}".replace("-", MINUS) in line
 
 
-def test_the_page_shows_smaller_rounds_against_the_same_random_order() -> None:
-    page = (DOCS / "results.md").read_text("utf-8")
+def read_sizes_of_rounds() -> dict[str, tuple[list[Curve], list[Curve]]]:
+    """Each order's curves by seed on CoNLL04, 600 steps a model: larger rounds, smaller ones."""
     cost = AnnotationCost()
-    own = read_curves(read_records("conll04_fine"), n_rounds=5, cost=cost)["mnlp+diverse"]
-    random = read_curves(read_records("conll04_600"), n_rounds=5, cost=cost)["random"]
-    mine, theirs = mean_curve(list(own.values())), mean_curve(list(random.values()))
+    large = read_curves(read_records("conll04_600"), n_rounds=5, cost=cost)
+    small = {
+        **read_curves(read_records("conll04_fine"), n_rounds=5, cost=cost),
+        **read_curves(read_records("conll04_fine_random"), n_rounds=7, cost=cost),
+    }
+    assert {tuple(curves) for one in (large, small) for curves in one.values()} == {(1, 2, 3)}
+    return {name: (list(large[name].values()), list(small[name].values())) for name in large}
 
-    mine_words, their_words = (
-        one.cost_to(0.95 * one.full)[COSTS.index("words")] for one in (mine, theirs)
-    )
 
-    assert sorted(own) == sorted(random)
-    points = " | ".join(f"{score:.1f}" for score in mine.scores[:, 0])
-    share = mine_words / mine.costs[-1, COSTS.index("words")] * 100
-    row = f"| `mnlp+diverse`, smaller rounds | {points} | {share:.0f} % |"
-    assert f"{row} {mine_words / their_words:.2f} |" in page
+def words_to_95(curves: list[Curve]) -> Any:
+    return np.array([one.cost_to(0.95 * one.full)[COSTS.index("words")] for one in curves])
+
+
+def test_the_page_shows_both_orders_with_smaller_rounds() -> None:
+    page = (DOCS / "results.md").read_text("utf-8")
+    curves = read_sizes_of_rounds()
+    (_, own), (_, random) = curves["mnlp+diverse"], curves["random"]
+    assert all(max(one.scores[:-1, 0]) >= 0.95 * one.full for one in own)
+
+    for name, mine in (("mnlp+diverse", own), ("random", random)):
+        found = compare_curves(mine, random)
+        *rounds, full = (f"{point['joint_f1']:.1f}" for point in found["curve"])
+        points = " | ".join(rounds) + " |" * (7 - len(rounds)) + f" | {full}"
+        share, ratio = found["share_of_words"]["0.95"], found["ratio_to_random"]["0.95"]["words"]
+        low, high = found["interval"]["0.95"]
+        interval = f" {low:.2f} to {high:.2f} |" * (name != "random")
+        row = f"| `{name}` | {points} | {share * 100:.0f} % | {ratio:.2f} |{interval}"
+        assert row in page
+
+
+def test_the_page_shows_both_sizes_of_rounds_together() -> None:
+    page = " ".join((DOCS / "results.md").read_text("utf-8").split())
+    curves = read_sizes_of_rounds()
+    n_words = curves["random"][0][0].costs[-1, COSTS.index("words")]
+    words = {name: np.stack([*map(words_to_95, sizes)]) for name, sizes in curves.items()}
+    own, random = words["mnlp+diverse"], words["random"]
+
+    ratio, by_seed = own.sum() / random.sum(), own.sum(axis=0) / random.sum(axis=0)
+    more = random[1].sum() / random[0].sum() - 1.0
+
+    low, middle, high = (f"{one:.2f}" for one in by_seed)
+    spans = [
+        f"{x.min() / n_words * 100:.0f} to {x.max() / n_words * 100:.0f} %" for x in (random, own)
+    ]
+    assert f"of the default need are {ratio:.2f} of those" in page
+    assert f"({low}, {middle} and {high} by seed)" in page
+    assert f"needs {more * 100:.0f} % more words with them" in page
+    assert f"trajectories need {spans[0]} of the words, the default's {spans[1]}" in page
