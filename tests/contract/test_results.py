@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -34,6 +35,7 @@ def read_records(name: str) -> list[dict[str, Any]]:
     return list(json.loads(path.read_text("utf-8"))["records"])
 
 
+@cache
 def describe_records(name: str) -> dict[str, Any]:
     records = read_records(name)
     names = sorted({record["arm"] for record in records} - {"start", "full"})
@@ -88,6 +90,7 @@ def test_the_page_says_when_it_would_have_advised_to_stop(name: str, title: str)
         assert row["round"] is None or f"{row['left']:.1f}".replace("-", MINUS) in line
 
 
+@cache
 def read_sizes_of_rounds() -> dict[str, tuple[list[Curve], list[Curve]]]:
     """Each order's curves by seed on CoNLL04, 600 steps a model: larger rounds, smaller ones."""
     cost = AnnotationCost()
