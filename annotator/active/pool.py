@@ -2,7 +2,8 @@
 
 Only ``ActiveLearner.query`` and ``modAL.batch.ranked_batch`` are used; ``teach`` and ``fit`` do
 not work with current scikit-learn and have no place here, for labels live in SQL. modAL draws
-from NumPy's global generator, so each call runs under a seed and the state is put back.
+from NumPy's global generator, so each call runs under a seed and the state is put back. It brings
+scikit-learn and pandas, three seconds of every command, so it is imported where a batch is chosen.
 """
 
 from __future__ import annotations
@@ -13,9 +14,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from modAL.batch import ranked_batch
-from modAL.models import ActiveLearner
-from modAL.utils.selection import multi_argmax
 from numpy.typing import NDArray
 
 from annotator.errors import ShapeError
@@ -68,6 +66,8 @@ def query_top(scores: NDArray[Any], n: int, *, rng: np.random.Generator) -> NDAr
     clean, n = _check(scores, n)
     if n == 0:
         return np.zeros(0, dtype=np.int64)
+    from modAL.models import ActiveLearner
+    from modAL.utils.selection import multi_argmax
 
     def strategy(learner: Any, rows: NDArray[Any], n_instances: int) -> tuple[Any, Any]:
         unsure = learner.estimator.predict_proba(rows)[:, 1]
@@ -115,6 +115,8 @@ def query_ranked(
         return np.zeros(0, dtype=np.int64)
     if len(labelled) == 0 or len(clean) == n:
         return query_top(scores, n, rng=rng)
+    from modAL.batch import ranked_batch
+
     stub = SimpleNamespace(X_training=labelled.astype(np.float32), on_transformed=False)
     with _seeded(rng):
         chosen, _ = ranked_batch(

@@ -43,11 +43,12 @@ def test_rooms_import_downwards_only(repository: Path) -> None:
         ("annotator.model", {"flask", "sqlalchemy", "label_studio_sdk"}),
         ("annotator.training", {"flask", "sqlalchemy", "label_studio_sdk"}),
         ("annotator.views", {"flask", "sqlalchemy", "label_studio_sdk", "matplotlib"}),
-        ("annotator.active", {"flask", "sqlalchemy", "label_studio_sdk"}),
+        ("annotator.active", {"flask", "sqlalchemy", "label_studio_sdk", "modAL", "sklearn"}),
         ("annotator.experiments", {"flask", "sqlalchemy", "label_studio_sdk"}),
         ("annotator.simulation", {"flask", "sqlalchemy", "label_studio_sdk"}),
         ("annotator.cli.main", {"torch", "flask", "label_studio_sdk", "transformers", "ray"}),
         ("annotator.services.on_ray", {"ray", "pyarrow", "flask"}),
+        ("annotator.jobs.worker", {"flask", "modAL", "sklearn", "pandas", "matplotlib"}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
