@@ -36,7 +36,7 @@ from annotator.studio.config import LabelConfig, parse_config
 
 __all__ = ["PublishReport", "is_publish_due", "publish_version"]
 
-_PUSH_CHUNK = 2000
+_PUSH_CHUNK = 1000
 
 Progress = Callable[[str, int, int], None]
 

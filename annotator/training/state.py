@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -181,5 +182,8 @@ def restore_rng(states: Mapping[str, Tensor], device: torch.device) -> None:
 
 
 def drop_state(folder: Path) -> None:
-    """Remove the state of a run that is done."""
-    state_path(folder).unlink(missing_ok=True)
+    """Remove the state of a run that is done, and what a killed process was writing of it aside."""
+    path = state_path(folder)
+    path.unlink(missing_ok=True)
+    for aside in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        shutil.rmtree(aside, ignore_errors=True)

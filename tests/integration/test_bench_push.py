@@ -13,13 +13,15 @@ import pytest
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
+N_TASKS = 1300  # a shard of a push has 1,000
+
 
 @pytest.fixture(scope="module")
 def pushed(tiny_encoder: Path) -> dict[str, Any]:
-    """2,300 tasks pushed in two chunks, the process killed after the first."""
+    """Tasks pushed in two shards, the process killed after the first."""
     venv = os.environ.get("ANNOTATOR_TEST_STUDIO_VENV")
     options = [
-        "--tasks=2300",
+        f"--tasks={N_TASKS}",
         f"--encoder={tiny_encoder}",
         *([f"--studio-venv={venv}"] * bool(venv)),
     ]
@@ -40,8 +42,8 @@ def pushed(tiny_encoder: Path) -> dict[str, Any]:
 def test_a_push_that_was_killed_is_taken_up_and_repeated_without_doubles(
     pushed: dict[str, Any],
 ) -> None:
-    assert (pushed["n_tasks_there"], pushed["n_tasks_double"]) == (2300, 0)
-    assert (pushed["n_predictions_there"], pushed["n_predictions_double"]) == (2300, 0)
+    assert (pushed["n_tasks_there"], pushed["n_tasks_double"]) == (N_TASKS, 0)
+    assert (pushed["n_predictions_there"], pushed["n_predictions_double"]) == (N_TASKS, 0)
     assert pushed["n_without_prediction"] == 0
 
 
@@ -51,4 +53,4 @@ def test_the_version_that_was_pushed_is_the_one_that_is_shown(pushed: dict[str, 
 
 def test_going_back_to_the_version_before_sends_nothing(pushed: dict[str, Any]) -> None:
     assert pushed["rolled_back"] is True
-    assert pushed["n_predictions_rolled_back"] == 2 * 2300
+    assert pushed["n_predictions_rolled_back"] == 2 * N_TASKS

@@ -307,3 +307,8 @@ def test_what_safetensors_writes_beside_a_state_lies_with_what_is_swept_up(
     (left,) = (tmp_path / "m").iterdir()
     assert left.name.startswith(".a.partial.")
     assert [file.name for file in left.iterdir()] == [".tmpAbCdEf"]
+    monkeypatch.undo()
+
+    train_tiny(EIGHT_SENTENCES, folder=tmp_path / "m" / "a", settings=quick(epochs=3))
+
+    assert [path.name for path in (tmp_path / "m").iterdir()] == ["a"]
