@@ -2,8 +2,8 @@
 
 Only ``ActiveLearner.query`` and ``modAL.batch.ranked_batch`` are used; ``teach`` and ``fit`` do
 not work with current scikit-learn and have no place here, for labels live in SQL. modAL draws
-from NumPy's global generator, so each call runs under a seed and the state is put back. It brings
-scikit-learn and pandas, three seconds of every command, so it is imported where a batch is chosen.
+from NumPy's global generator, so each call runs under a seed and the state is put back. It
+brings scikit-learn and pandas, which take seconds to load, so it is imported where it is asked.
 """
 
 from __future__ import annotations
