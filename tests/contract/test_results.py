@@ -133,6 +133,8 @@ def test_the_page_shows_both_sizes_of_rounds_together() -> None:
 
     ratio, by_seed = own.sum() / random.sum(), own.sum(axis=0) / random.sum(axis=0)
     more = random[1].sum() / random[0].sum() - 1.0
+    last = [one.costs[-2, COSTS.index("words")] for one in curves["random"][1]]
+    at_most = own.sum() / (random[0].sum() + np.minimum(random[1], last).sum())
 
     low, middle, high = (f"{one:.2f}" for one in by_seed)
     spans = [
@@ -140,5 +142,6 @@ def test_the_page_shows_both_sizes_of_rounds_together() -> None:
     ]
     assert f"of the default need are {ratio:.2f} of those" in page
     assert f"({low}, {middle} and {high} by seed)" in page
+    assert f"had they been there at 55 %, it would be {at_most:.2f} over both sizes" in page
     assert f"needs {more * 100:.0f} % more words with them" in page
     assert f"trajectories need {spans[0]} of the words, the default's {spans[1]}" in page
