@@ -28,6 +28,7 @@ from annotator.errors import ConfigError
 
 __all__ = [
     "CONFIG_FILE",
+    "LEXICON_FILE",
     "SECRETS_FILE",
     "Settings",
     "find_home",
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 CONFIG_FILE = "annotator.toml"
+LEXICON_FILE = "lexicon.tsv"
 SECRETS_FILE = "secrets.toml"
 
 

@@ -8,23 +8,18 @@ from flask import Blueprint, current_app
 
 from annotator.errors import JobError
 from annotator.logs import get_logger
-from annotator.services.status import (
-    event_to_json,
-    project_status,
-    run_to_json,
-    version_to_json,
-)
-from annotator.services.submit import submit_training
+from annotator.services.models.submit import submit_training
+from annotator.services.reports.status import project_status
 from annotator.store.projects import Project, audit, get_project
-from annotator.store.queries import queue_head
-from annotator.store.run_log import read_run_log
-from annotator.store.runs import get_run, list_runs
-from annotator.store.versions import active_version, list_versions
+from annotator.store.run_log import event_to_json, read_run_log
+from annotator.store.runs import get_run, list_runs, run_to_json
+from annotator.store.selections import queue_head
+from annotator.store.versions import active_version, list_versions, version_to_json
 from ml_backend.bodies import check, read_limit, read_object
 from ml_backend.context import Backend, current_backend
-from ml_backend.faults import describe_fault
 from ml_backend.openapi import describe_api
 from ml_backend.schemas import RunRequest
+from ml_backend.tracebacks import describe_fault
 
 __all__ = ["blueprint"]
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from flask import Flask
 from prometheus_client import CollectorRegistry
 
-from annotator.jobs.queue import JobQueue
+from annotator.jobs.messages import JobQueue
 from annotator.resources import static_folder
 from annotator.settings import Settings
 from annotator.store.database import Database

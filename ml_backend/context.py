@@ -12,13 +12,13 @@ from typing import cast
 from flask import current_app
 from prometheus_client import CollectorRegistry
 
-from annotator.jobs.queue import JobQueue
+from annotator.jobs.messages import JobQueue
 from annotator.logs import get_logger
 from annotator.settings import Settings
 from annotator.store.database import Database
 from annotator.studio.config import LabelConfig
-from ml_backend.faults import describe_fault
 from ml_backend.models import ModelHost
+from ml_backend.tracebacks import describe_fault
 
 __all__ = ["Backend", "Waker", "current_backend"]
 

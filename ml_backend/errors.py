@@ -25,7 +25,7 @@ from annotator.errors import (
     TaskFormatError,
 )
 from annotator.logs import get_logger
-from ml_backend.faults import describe_fault
+from ml_backend.tracebacks import describe_fault
 
 __all__ = ["envelope", "install_errors", "refuse"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from annotator.domain import Entity, Relation, Token, WordEntity
 from annotator.model import Predictor
-from annotator.services.predict import TextSentence
+from annotator.services.inference.predictions import TextSentence
 from annotator.studio.codec import labels_to_result, result_to_labels
 from annotator.studio.config import LabelConfig
 from annotator.studio.page import Page

@@ -11,10 +11,10 @@ from annotator.errors import AnnotatorError, StoreError
 from annotator.logs import get_logger
 from annotator.model import Predictor
 from annotator.model.precision import Precision
-from annotator.services.registry import load_version
+from annotator.services.inference.versions import load_version
 from annotator.store.database import Database
 from annotator.store.versions import ModelVersion, active_version
-from ml_backend.faults import describe_fault
+from ml_backend.tracebacks import describe_fault
 
 __all__ = ["LoadedModel", "ModelHost"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from annotator.errors import InputError, ModelError, StoreError
 from annotator.logs import get_logger
-from annotator.services.predict import (
+from annotator.services.inference.predictions import (
     TextSentence,
     labels_of_task,
     predict_sentences,
@@ -21,9 +21,9 @@ from annotator.store.versions import StoredPrediction
 from annotator.studio.config import LabelConfig
 from annotator.studio.page import Page, open_page, text_length
 from annotator.studio.validation import clean_prediction
-from ml_backend.faults import describe_fault
 from ml_backend.interactive import relate_regions
 from ml_backend.models import LoadedModel
+from ml_backend.tracebacks import describe_fault
 
 __all__ = ["Job", "answer_interactive", "answer_tasks"]
 

@@ -8,8 +8,8 @@ from flask import Blueprint
 
 from annotator.errors import ConfigError, JobError
 from annotator.logs import get_logger
-from annotator.services.inbox import receive_event
-from annotator.services.submit import submit_training
+from annotator.services.models.submit import submit_training
+from annotator.services.sync.webhooks import receive_event
 from annotator.store.projects import StudioLink, audit, current_config_xml, get_project
 from annotator.store.versions import list_versions
 from annotator.studio.config import LabelConfig
@@ -18,10 +18,10 @@ from annotator.studio.page import text_length
 from ml_backend.bodies import check, read_object
 from ml_backend.context import Backend, current_backend
 from ml_backend.errors import refuse
-from ml_backend.faults import describe_fault
 from ml_backend.models import LoadedModel
 from ml_backend.predictions import Job, answer_interactive, answer_tasks
 from ml_backend.schemas import PredictRequest, SetupRequest, WebhookRequest
+from ml_backend.tracebacks import describe_fault
 
 __all__ = ["blueprint"]
 

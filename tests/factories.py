@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from annotator.domain import Document, Entity, Relation
-from annotator.services.ingest import store_document
+from annotator.services.intake.documents import store_document
 from annotator.store.annotations import NewAnnotation
 from annotator.store.documents import sentences_of
 from annotator.store.projects import StudioLink

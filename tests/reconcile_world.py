@@ -15,9 +15,9 @@ from fake_studio import FakeStudio
 from sqlalchemy import Engine, event, select
 from tiny_bert import TINY_SCHEMA
 
-from annotator.services.inbox import process_inbox, receive_event
-from annotator.services.labels import SplitRule
-from annotator.services.reconcile import PullReport, reconcile
+from annotator.services.sync.annotations import SplitRule
+from annotator.services.sync.pull import PullReport, reconcile
+from annotator.services.sync.webhooks import process_inbox, receive_event
 from annotator.store.database import Database
 from annotator.store.gold import gold_units
 from annotator.store.projects import (

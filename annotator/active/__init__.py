@@ -1,5 +1,6 @@
 """What to show next: query strategies over stored signals, and the modAL adapter."""
 
+from annotator.active.acquisition import Sample, ScoredPool, sample_of
 from annotator.active.batch import (
     PREFILTER,
     Candidate,
@@ -12,7 +13,6 @@ from annotator.active.batch import (
     win_tournaments,
 )
 from annotator.active.strategies import STRATEGIES, Strategy, get_strategy
-from annotator.active.terms import Sample, ScoredPool, sample_of
 
 __all__ = [
     "PREFILTER",

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.active.pool import query_ranked, query_top
+from annotator.active.modal_adapter import query_ranked, query_top
 
 __all__ = [
     "PREFILTER",

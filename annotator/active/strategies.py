@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.active.terms import (
+from annotator.active.acquisition import (
     Alternate,
     Distance,
     Nothing,

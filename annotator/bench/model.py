@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from annotator.bench.clock import Report
-from annotator.bench.learning import LearningBench, bench_learning
 from annotator.bench.machine import describe_machine
 from annotator.bench.scoring import ScoringBench, bench_f1, bench_scoring
+from annotator.bench.training import LearningBench, bench_learning
 from annotator.domain import Document, LabelSchema, TaggedSentence
 from annotator.errors import InputError
 from annotator.model import JointModel, load_checkpoint

@@ -16,8 +16,8 @@ from annotator.bench.served import ServedProject, open_served
 from annotator.bench.traffic import sentence_texts
 from annotator.domain import Document
 from annotator.errors import JobError
-from annotator.services.connect import connect_project, ensure_studio_project
-from annotator.services.ingest import ingest_documents
+from annotator.services.intake.documents import ingest_documents
+from annotator.services.sync.connect import connect_project, ensure_studio_project
 from annotator.settings import write_secrets
 from annotator.store.tasks import has_pushes
 from annotator.store.versions import ModelVersion, active_version

@@ -14,7 +14,7 @@ from annotator.bench.load import Caller
 from annotator.domain import Document, LabelSchema
 from annotator.errors import InputError, JobError
 from annotator.jobs.background import BackgroundCommands
-from annotator.services.ingest import ingest_documents
+from annotator.services.intake.documents import ingest_documents
 from annotator.settings import Settings, init_home, load_settings
 from annotator.store.database import Database
 from annotator.store.projects import (

@@ -19,13 +19,12 @@ from annotator.bench.generated import GeneratedNotes, GeneratedPredictor
 from annotator.bench.machine import describe_machine
 from annotator.domain import LabelSchema
 from annotator.errors import ConfigError
-from annotator.services.anchors import labelled_embeddings
-from annotator.services.engine import LocalEngine
-from annotator.services.ingest import ingest_documents
-from annotator.services.next_batch import choose_next
-from annotator.services.queue import QueueSettings, order_tasks
-from annotator.services.scoring import score_pool
-from annotator.services.status import project_status
+from annotator.services.inference.compute import LocalEngine
+from annotator.services.inference.scoring import score_pool
+from annotator.services.intake.documents import ingest_documents
+from annotator.services.queue.order import QueueSettings, labelled_embeddings, order_tasks
+from annotator.services.queue.sampled_order import choose_next
+from annotator.services.reports.status import project_status
 from annotator.settings import init_home, load_settings
 from annotator.store.database import Database
 from annotator.store.documents import count_sentences, sentences_without_task

@@ -63,7 +63,7 @@ def adapt(
         raise typer.BadParameter("give one of --epochs, --steps and --minutes")
 
     from annotator.model.device import pick_device
-    from annotator.services.adapt import adapt_to_files
+    from annotator.services.models.adapt import adapt_to_files
     from annotator.training import AdaptationSettings
 
     settings = AdaptationSettings(

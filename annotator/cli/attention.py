@@ -66,7 +66,7 @@ def attention(
 
 def _view(text: str, model: str | None, encoder: str | None, home: Path | None) -> AttentionView:
     from annotator.model import load_encoder
-    from annotator.services.registry import load_version
+    from annotator.services.inference.versions import load_version
     from annotator.text import split_sentences
     from annotator.views import view_attention
 

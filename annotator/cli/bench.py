@@ -192,7 +192,7 @@ def engine(
     """
     import tempfile
 
-    from annotator.bench.engine import EngineBenchPlan, bench_engine
+    from annotator.bench.cluster import EngineBenchPlan, bench_engine
     from annotator.formats import read_corpus
     from annotator.resources import sample_file
 

@@ -22,7 +22,7 @@ def _web_address(value: str | None) -> str | None:
 
 def _check_backend(settings: Settings) -> None:
     """Refuse to begin where Label Studio would find nobody."""
-    from annotator.services.doctor import ask_backend
+    from annotator.services.reports.doctor import ask_backend
 
     if failure := ask_backend(settings).failure:
         raise ConfigError(
@@ -75,10 +75,10 @@ def connect(
 
     Example: annotator connect http://127.0.0.1:8080 --token T --project 1
     """
-    from annotator.jobs.tend import split_rule
-    from annotator.services.connect import connect_project, ensure_studio_project
-    from annotator.services.reconcile import reconcile
-    from annotator.services.status import studio_page
+    from annotator.jobs.housekeeper import split_rule
+    from annotator.services.reports.status import studio_page
+    from annotator.services.sync.connect import connect_project, ensure_studio_project
+    from annotator.services.sync.pull import reconcile
     from annotator.studio.client import StudioClient
     from annotator.studio.config import parse_config
 
@@ -154,7 +154,7 @@ def disconnect(home: HomeOption = None, as_json: JsonOption = False) -> None:
     Example: annotator disconnect
     """
     from annotator.cli.project import open_studio
-    from annotator.services.connect import disconnect_project
+    from annotator.services.sync.connect import disconnect_project
 
     with open_project(home) as opened, open_studio(opened) as client:
         removed = disconnect_project(

@@ -54,7 +54,7 @@ def backup(
 
     Example: annotator db backup /backups/ward-7.tar --force
     """
-    from annotator.services.backup import back_up
+    from annotator.services.archive.backup import back_up
 
     settings = load_settings(home)
     with progress_bar("backup") as advance:
@@ -102,7 +102,7 @@ def restore(
 
     Example: annotator db restore /backups/ward-7.tar --home ./ward-7
     """
-    from annotator.services.restore import restore as restore_into
+    from annotator.services.archive.restore import restore as restore_into
 
     named = home or (Path(value) if (value := os.environ.get("ANNOTATOR_HOME")) else None)
     report = restore_into(file, named.resolve() if named else find_home(), force=force)

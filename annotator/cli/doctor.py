@@ -11,7 +11,7 @@ from annotator.cli.project import HomeOption, JsonOption, OpenProject, emit, ope
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from annotator.services.doctor import Finding
+    from annotator.services.reports.doctor import Finding
 
 __all__ = ["register"]
 
@@ -59,8 +59,8 @@ def _line(finding: Finding) -> str:
 def _all(opened: OpenProject) -> Iterator[Finding]:
     from annotator.cli.project import open_studio
     from annotator.errors import ConfigError, StudioError
-    from annotator.services.doctor import Finding, examine_project
-    from annotator.services.doctor_studio import examine_studio
+    from annotator.services.reports.doctor import Finding, examine_project
+    from annotator.services.reports.doctor_studio import examine_studio
 
     settings, database, project = opened.settings, opened.database, opened.project
     yield from examine_project(settings, database, project)
@@ -75,10 +75,10 @@ def _all(opened: OpenProject) -> Iterator[Finding]:
 
 def _task(opened: OpenProject, number: int) -> Iterator[Finding]:
     from annotator.cli.project import open_studio
-    from annotator.services.doctor import Finding
-    from annotator.services.registry import load_version
-    from annotator.services.status import studio_page
-    from annotator.services.task_report import explain_task
+    from annotator.services.inference.versions import load_version
+    from annotator.services.reports.doctor import Finding
+    from annotator.services.reports.status import studio_page
+    from annotator.services.reports.task import explain_task
 
     settings = opened.settings
     with open_studio(opened) as client:

@@ -35,8 +35,8 @@ def evaluate(
     Example: annotator evaluate --data test.jsonl
     """
     from annotator.formats import read_corpus
-    from annotator.services.measure import evaluate_version
-    from annotator.services.registry import load_version
+    from annotator.services.inference.versions import load_version
+    from annotator.services.models.evaluate import evaluate_version
     from annotator.text import align_document
     from annotator.training import evaluate_given_entities
 

@@ -23,7 +23,7 @@ def export(
 
     Example: annotator export --format bioes --out ./gold
     """
-    from annotator.services.export import export_gold
+    from annotator.services.archive.export import export_gold
 
     with open_project(home) as opened:
         report = export_gold(

@@ -18,7 +18,7 @@ from annotator.cli.project import (
 )
 
 if TYPE_CHECKING:
-    from annotator.services.ingest import IngestReport
+    from annotator.services.intake.documents import IngestReport
 
 __all__ = ["register"]
 
@@ -55,7 +55,7 @@ def import_(
     Example: annotator import jsonl notes.jsonl --as gold
     """
     from annotator.formats import read_corpus
-    from annotator.services.ingest import ingest_documents
+    from annotator.services.intake.documents import ingest_documents
 
     with open_project(home) as opened:
         corpus = read_corpus(fmt, path)

@@ -20,7 +20,7 @@ LexiconOption = Annotated[
 
 def take_lexicon(opened: OpenProject, path: Path | None) -> None:
     """Keep a lexicon that an option names, if it does."""
-    from annotator.services.lexicon import keep_lexicon
+    from annotator.services.queue.lexicon import keep_lexicon
     from annotator.store.projects import current_schema
 
     if path is not None:
@@ -44,7 +44,7 @@ def lexicon(
 
     Example: annotator lexicon terms.tsv
     """
-    from annotator.services.lexicon import drop_lexicon, load_lexicon, warmup_name
+    from annotator.services.queue.lexicon import drop_lexicon, load_lexicon, warmup_name
 
     if remove == (path is not None):
         raise ConfigError("give a file of terms and types, or --remove")

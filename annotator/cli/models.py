@@ -7,9 +7,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from annotator.cli.project import HomeOption, JsonOption, OpenProject, emit, open_project
-from annotator.services.progress import agreement_lines
-from annotator.services.status import version_to_json
-from annotator.store.versions import ModelVersion, active_version, list_versions
+from annotator.services.reports.status import agreement_lines
+from annotator.store.versions import ModelVersion, active_version, list_versions, version_to_json
 
 __all__ = ["register"]
 
@@ -62,7 +61,7 @@ def show(
 
     Example: annotator models show
     """
-    from annotator.services.describe import describe_version
+    from annotator.services.models.card import describe_version
 
     with open_project(home) as opened:
         name = version or _active(opened)
@@ -86,7 +85,7 @@ def diff(
 
     Example: annotator models diff my-project-3-1a2b3c4d
     """
-    from annotator.services.compare import compare_versions
+    from annotator.services.models.evaluate import compare_versions
 
     if text and as_json:
         raise typer.BadParameter("--text is for the terminal; --json names sentences by place")
@@ -128,7 +127,7 @@ def rollback(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
     Example: annotator rollback
     """
-    from annotator.services.promote import previous_version
+    from annotator.services.models.registry import previous_version
 
     with open_project(home) as opened:
         with opened.database.read() as session:
@@ -149,8 +148,8 @@ def _active(opened: OpenProject) -> str:
 def _activate(
     opened: OpenProject, name: str, *, action: Literal["promote", "rollback"], as_json: bool
 ) -> None:
-    from annotator.jobs.queue import JobQueue
-    from annotator.services.promote import promote_version
+    from annotator.jobs.messages import JobQueue
+    from annotator.services.models.registry import promote_version
 
     version = promote_version(
         opened.database, opened.project.id, name, actor="command", action=action

@@ -27,7 +27,7 @@ def predict(
     Example: annotator predict notes.jsonl > predicted.jsonl
     """
     from annotator.formats import document_to_json, read_corpus
-    from annotator.services.predict import (
+    from annotator.services.inference.predictions import (
         labels_of_task,
         predict_sentences,
         segment_text,

@@ -84,7 +84,7 @@ class OpenProject:
 
         @cache
         def load() -> Predictor:
-            from annotator.services.registry import load_version
+            from annotator.services.inference.versions import load_version
 
             return load_version(
                 version, device=self.settings.device, precision=self.settings.precision

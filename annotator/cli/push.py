@@ -18,7 +18,7 @@ from annotator.cli.project import (
 from annotator.store.versions import active_version
 
 if TYPE_CHECKING:
-    from annotator.services.warmup import WarmupReport
+    from annotator.services.queue.cold_start import WarmupReport
 
 __all__ = ["register"]
 
@@ -42,13 +42,13 @@ def push(
 
     Example: annotator push --check-next
     """
-    from annotator.jobs.tend import queue_settings, split_rule, warmup_of
-    from annotator.services.engine import make_engine
-    from annotator.services.publish import publish_version
-    from annotator.services.reconcile import reconcile
-    from annotator.services.upload import upload_tasks
-    from annotator.services.verify import verify_next
-    from annotator.services.warmup import publish_warmup
+    from annotator.jobs.housekeeper import queue_settings, split_rule, warmup_of
+    from annotator.services.inference.compute import make_engine
+    from annotator.services.queue.cold_start import publish_warmup
+    from annotator.services.queue.publish import publish_version
+    from annotator.services.sync.pull import reconcile
+    from annotator.services.sync.push import verify_next
+    from annotator.services.sync.upload import upload_tasks
 
     with open_project(home) as opened, open_studio(opened) as client:
         take_lexicon(opened, lexicon)

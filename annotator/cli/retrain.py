@@ -12,7 +12,7 @@ import typer
 from annotator.cli.project import HomeOption, JsonOption, OpenProject, emit, note, open_project
 from annotator.cli.watch import watch_run
 from annotator.errors import LeaseLostError
-from annotator.services.submit import submit_training
+from annotator.services.models.submit import submit_training
 from annotator.store.runs import claim_run, get_run, reap_runs, release_run
 from annotator.store.versions import list_versions
 
@@ -43,7 +43,7 @@ def retrain(
 
     Example: annotator retrain --wait
     """
-    from annotator.jobs.queue import JobQueue
+    from annotator.jobs.messages import JobQueue
 
     with open_project(home) as opened:
         with opened.database.write() as session:

@@ -9,9 +9,8 @@ import typer
 
 from annotator.cli.project import HomeOption, JsonOption, emit, open_project
 from annotator.cli.watch import describe_progress
-from annotator.services.status import event_to_json, run_to_json
-from annotator.store.run_log import RunEvent, read_run_log
-from annotator.store.runs import FINISHED, Run, cancel_run, get_run, list_runs
+from annotator.store.run_log import RunEvent, event_to_json, read_run_log
+from annotator.store.runs import FINISHED, Run, cancel_run, get_run, list_runs, run_to_json
 
 __all__ = ["register"]
 

@@ -25,7 +25,7 @@ def serve(
 
     Example: annotator serve --port 9090
     """
-    from annotator.jobs.queue import JobQueue
+    from annotator.jobs.messages import JobQueue
     from annotator.model.device import pick_device
     from annotator.model.memory import limit_memory
     from ml_backend.app import create_app

@@ -7,8 +7,7 @@ from typing import Any
 import typer
 
 from annotator.cli.project import HomeOption, JsonOption, emit, open_project
-from annotator.services.progress import learning_lines
-from annotator.services.status import project_status
+from annotator.services.reports.status import learning_lines, project_status
 
 __all__ = ["register"]
 

@@ -29,9 +29,9 @@ def sync(
 
     Example: annotator sync
     """
-    from annotator.jobs.tend import split_rule
-    from annotator.services.inbox import process_inbox
-    from annotator.services.reconcile import reconcile
+    from annotator.jobs.housekeeper import split_rule
+    from annotator.services.sync.pull import reconcile
+    from annotator.services.sync.webhooks import process_inbox
 
     with open_project(home) as opened, open_studio(opened) as client:
         rule = split_rule(opened.settings)

@@ -11,9 +11,9 @@ from annotator.demo.play import N_LABELS, Demo
 from annotator.demo.scripted import LabelledTask, label_next
 from annotator.errors import JobError, StudioError
 from annotator.formats import read_corpus
-from annotator.services.connect import UNCERTAINTY
-from annotator.services.export import export_gold
-from annotator.services.status import accepted_shares
+from annotator.services.archive.export import export_gold
+from annotator.services.reports.status import accepted_shares
+from annotator.services.sync.connect import UNCERTAINTY
 from annotator.store.annotations import studio_annotations
 from annotator.store.runs import get_run
 from annotator.store.tasks import open_tasks

@@ -11,8 +11,8 @@ from pathlib import Path
 from annotator.demo.notes import DemoCorpus, read_notes
 from annotator.demo.stage import Stage
 from annotator.errors import JobError, StudioError
-from annotator.services.connect import connect_project, ensure_studio_project
-from annotator.services.ingest import ingest_documents
+from annotator.services.intake.documents import ingest_documents
+from annotator.services.sync.connect import connect_project, ensure_studio_project
 from annotator.settings import Settings, init_home, load_settings, write_secrets
 from annotator.store.database import Database
 from annotator.store.projects import Project, ensure_project, get_project

@@ -2,8 +2,8 @@
 
 from annotator.experiments.experiment import Bench, run_experiment
 from annotator.experiments.options import Choice, Options, option_keys, parse_grid, parse_options
-from annotator.experiments.plan import Plan, PlannedRun, plan_runs
-from annotator.experiments.pool import Report
+from annotator.experiments.parallel_runs import Report
+from annotator.experiments.planned_runs import Plan, PlannedRun, plan_runs
 from annotator.experiments.protocols import PROTOCOLS, Benchmark, Fold, Sources, read_benchmark
 
 __all__ = [

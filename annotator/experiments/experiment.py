@@ -11,8 +11,8 @@ from typing import Any
 
 from annotator.errors import ConfigError
 from annotator.experiments.options import Choice
-from annotator.experiments.plan import Plan, PlannedRun, plan_runs
-from annotator.experiments.pool import Report, do_runs, threads_each
+from annotator.experiments.parallel_runs import Report, do_runs, threads_each
+from annotator.experiments.planned_runs import Plan, PlannedRun, plan_runs
 from annotator.experiments.protocols import Benchmark, Headline
 from annotator.experiments.record import hold_folder, write_atomically
 from annotator.experiments.run import finished_run, forget_run, versions

@@ -17,7 +17,7 @@ import torch
 import transformers
 
 import annotator
-from annotator.experiments.plan import PlannedRun
+from annotator.experiments.planned_runs import PlannedRun
 from annotator.experiments.record import load_run, save_run
 from annotator.experiments.scoring import false_alarms
 from annotator.model import Calibration, Predictor

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from annotator.services.status import WORKER_LEASE
 from annotator.store.database import Database
-from annotator.store.leases import holders
+from annotator.store.leases import WORKER_LEASE, holders
 
 __all__ = ["workers_alive"]
 

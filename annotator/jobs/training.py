@@ -17,11 +17,11 @@ from annotator.errors import (
     StoreError,
 )
 from annotator.jobs.deaths import cause_of
-from annotator.jobs.heart import Heart
+from annotator.jobs.heartbeat import Heartbeat
 from annotator.logs import configure_logs, get_logger
-from annotator.services.engine import make_engine
-from annotator.services.retrain import RunSettings, run_training
-from annotator.services.submit import recipe
+from annotator.services.inference.compute import make_engine
+from annotator.services.models.submit import recipe
+from annotator.services.models.train import RunSettings, run_training
 from annotator.settings import Settings, load_settings
 from annotator.store.database import Database
 from annotator.store.projects import get_project
@@ -72,7 +72,7 @@ def execute_run(settings: Settings, database: Database, run_id: int, *, owner: s
         note_settings(session, run_id, made_with)
     device = pick_device(settings.device)
     limit_memory(device, settings.gpu_memory_share)
-    beat = Heart(database, run_id, owner=owner, lease_s=settings.lease_s)
+    beat = Heartbeat(database, run_id, owner=owner, lease_s=settings.lease_s)
     try:
         with beat:
             version, _ = run_training(

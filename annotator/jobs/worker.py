@@ -18,13 +18,12 @@ from huey.consumer import Consumer
 
 from annotator.errors import AnnotatorError, LeaseLostError, NewerDatabaseError, StoreError
 from annotator.jobs.deaths import cause_of_code, count_oom_kills
-from annotator.jobs.queue import JobQueue, OutageFilter
-from annotator.jobs.tend import Tender
+from annotator.jobs.housekeeper import Housekeeper
+from annotator.jobs.messages import JobQueue, OutageFilter
 from annotator.logs import get_logger
-from annotator.services.status import WORKER_LEASE
 from annotator.settings import Settings
 from annotator.store.database import Database
-from annotator.store.leases import release_lease, take_lease
+from annotator.store.leases import WORKER_LEASE, release_lease, take_lease
 from annotator.store.runs import claim_run, fail_or_requeue, get_run, heartbeat, release_run
 
 __all__ = ["Worker", "worker_name"]
@@ -48,7 +47,7 @@ class Worker:
         self.owner = worker_name()
         self.database = Database(settings.database)
         self.queue = JobQueue(settings.queue)
-        self.tender = Tender(settings, self.database, self.queue, self.owner)
+        self.tender = Housekeeper(settings, self.database, self.queue, self.owner)
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._stopping = threading.Event()
         self._signalled = False

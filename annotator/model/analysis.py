@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from annotator.model.bald import head_disagreement
 from annotator.model.batch import Batch
 from annotator.model.calibration import score_entities
 from annotator.model.candidates import CandidateSet, candidates_from_spans
 from annotator.model.decoding import find_spans
-from annotator.model.disagreement import head_disagreement
 from annotator.model.joint import JointModel
 from annotator.model.signals import SIGNALS, sum_pair_entropy, word_signals
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from annotator.errors import ShapeError
-from annotator.model.gold import GoldLabels
 from annotator.model.pieces import PieceSentence, PieceTokenizer
+from annotator.model.targets import GoldLabels
 
 __all__ = ["IGNORED_TAG", "Batch", "collate", "cut_batches", "piece_places", "plan_batches"]
 

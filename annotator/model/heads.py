@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from annotator.model.candidates import CandidateSet
 from annotator.model.config import ModelConfig
 from annotator.model.context import PairContext
-from annotator.model.shapes import SHAPES
+from annotator.model.word_shape import SHAPES
 
 __all__ = ["Biaffine", "NerHead", "RelationHead", "ShapeEmbedding"]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from annotator.errors import ModelError
 from annotator.model.encoder import Encoder
-from annotator.model.shapes import word_shapes
+from annotator.model.word_shape import word_shapes
 
 __all__ = ["PieceSentence", "PieceTokenizer", "Windows", "cut_windows"]
 
@@ -44,7 +44,7 @@ class PieceSentence:
     Attributes:
         ids: Piece ids. Shape ``(pieces,)``.
         first_piece: Where each word begins in ``ids``. Shape ``(words,)``.
-        shapes: Shape class of the word that each piece belongs to, see ``annotator.model.shapes``.
+        shapes: Shape class of the word of each piece, as ``annotator.model.word_shape`` says.
             Shape ``(pieces,)``.
         windows: How it is cut for the encoder; one window where it fits.
         cost: Pieces that the encoder reads, special ones and overlaps included.

@@ -13,7 +13,7 @@
 ``joint_rate``         (sum of token and pair entropies + hidden pairs x mean pair entropy) / words
 =====================  =============================================================================
 
-Where a predictor is asked for it there is ``bald`` as well, see ``annotator.model.disagreement``.
+Where a predictor is asked for it there is ``bald`` as well, see ``annotator.model.bald``.
 """
 
 from __future__ import annotations

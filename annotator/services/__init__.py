@@ -1,1 +1,1 @@
-"""The use cases. They know neither requests nor queues."""
+"""The use cases, a room each. They know neither requests nor background jobs."""

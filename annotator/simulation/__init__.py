@@ -1,6 +1,6 @@
 """Simulations: what each query strategy would have cost on a corpus whose labels are known."""
 
-from annotator.simulation.plan import Arm, Replay, SimulatedCorpus, queue_arm, read_arms
+from annotator.simulation.arms import Arm, Replay, SimulatedCorpus, queue_arm, read_arms
 from annotator.simulation.replay import Report, Simulation
 from annotator.simulation.report import describe_simulation, draw_chart, put_summary, table
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.active.cost import AnnotationCost
-from annotator.simulation.plan import FULL, START
+from annotator.simulation.arms import FULL, START
 
 __all__ = ["COSTS", "SCORES", "Curve", "mean_curve", "read_curves"]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from annotator.active import Candidate, get_strategy, select_batch
 from annotator.domain import TaggedSentence
-from annotator.simulation.plan import Arm
+from annotator.simulation.arms import Arm
 from annotator.simulation.scores import PoolScores
 
 __all__ = ["pick_next", "take_words"]

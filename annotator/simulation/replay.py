@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 
 from annotator.active.agreement import compare_models
-from annotator.active.warmup import spread_order
+from annotator.active.spread import spread_order
 from annotator.model import Predictor
 from annotator.model.untrained import embed_sentences, load_untrained
+from annotator.simulation.arms import FULL, START, Arm, Replay, SimulatedCorpus
 from annotator.simulation.ledger import Ledger
 from annotator.simulation.picks import pick_next, take_words
-from annotator.simulation.plan import FULL, START, Arm, Replay, SimulatedCorpus
+from annotator.simulation.prediction_cache import load_seen, save_seen, to_seen
 from annotator.simulation.rounds import count_labels, do_round
 from annotator.simulation.scores import PoolScores
-from annotator.simulation.seen import load_seen, save_seen, to_seen
 from annotator.training import TrainingProgress
 
 __all__ = ["Report", "Simulation"]

@@ -15,8 +15,8 @@ from annotator.active.cost import AnnotationCost
 from annotator.errors import InputError
 from annotator.experiments.record import write_atomically
 from annotator.experiments.run import versions
+from annotator.simulation.arms import FULL, START, Arm, SimulatedCorpus
 from annotator.simulation.curves import COSTS, SCORES, Curve, mean_curve, read_curves
-from annotator.simulation.plan import FULL, START, Arm, SimulatedCorpus
 from annotator.simulation.replay import Simulation
 from annotator.simulation.rounds import count_labels
 from annotator.simulation.stopping import describe_stopping, stopping_lines

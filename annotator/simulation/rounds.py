@@ -15,7 +15,7 @@ import torch
 from annotator.domain import TaggedSentence
 from annotator.experiments.run import versions
 from annotator.model import Predictor, SentencePrediction
-from annotator.simulation.plan import Replay, SimulatedCorpus
+from annotator.simulation.arms import Replay, SimulatedCorpus
 from annotator.training import TrainingProgress, evaluate, train
 from annotator.training.gate import measure_joint
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from annotator.active.agreement import Agreement
 from annotator.active.forecast import CurvePoint, LearningCurve
 from annotator.active.stopping import StopRule, advise
-from annotator.simulation.plan import FULL, START
+from annotator.simulation.arms import FULL, START
 
 __all__ = ["describe_stopping", "stopping_lines"]
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from annotator.domain import Sentence
 from annotator.errors import ConflictError
-from db.among import is_among
+from db.in_values import in_values
 from db.inserts import insert_many
 from db.tables import AnnotationRow, DocumentRow, ProjectRow, SentenceRow, TaskRow
 
@@ -146,7 +146,7 @@ def add_documents(
     found = session.execute(
         select(DocumentRow.name, DocumentRow.id, DocumentRow.text_hash).where(
             DocumentRow.project_id == project_id,
-            is_among(session, DocumentRow.name, sorted({d.name for d in documents})),
+            in_values(session, DocumentRow.name, sorted({d.name for d in documents})),
         )
     )
     known = {name: (document_id, digest) for name, document_id, digest in found}
@@ -212,7 +212,7 @@ def _insert_documents(
 def _ids_by_name(session: Session, project_id: int, names: Sequence[str]) -> dict[str, int]:
     rows = session.execute(
         select(DocumentRow.name, DocumentRow.id).where(
-            DocumentRow.project_id == project_id, is_among(session, DocumentRow.name, names)
+            DocumentRow.project_id == project_id, in_values(session, DocumentRow.name, names)
         )
     )
     return {row[0]: row[1] for row in rows}

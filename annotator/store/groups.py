@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from db.among import is_among
+from db.in_values import in_values
 from db.inserts import insert_many, insert_new
 from db.tables import AnnotationRow, DocumentBandRow, DocumentRow, GroupAliasRow, ProjectRow
 
@@ -74,7 +74,7 @@ def resolve_aliases(session: Session, project_id: int, names: Iterable[str]) -> 
         rows = session.execute(
             select(GroupAliasRow.name, GroupAliasRow.group_key).where(
                 GroupAliasRow.project_id == project_id,
-                is_among(session, GroupAliasRow.name, part),
+                in_values(session, GroupAliasRow.name, part),
             )
         )
         found.update({row[0]: row[1] for row in rows})
@@ -89,7 +89,7 @@ def sides_of(session: Session, project_id: int, groups: Iterable[str]) -> dict[s
             select(DocumentRow.group_key, func.min(DocumentRow.split))
             .where(
                 DocumentRow.project_id == project_id,
-                is_among(session, DocumentRow.group_key, part),
+                in_values(session, DocumentRow.group_key, part),
             )
             .group_by(DocumentRow.group_key)
         )
@@ -110,7 +110,7 @@ def find_by_bands(
             select(DocumentBandRow.document_id, age.label("age"))
             .where(
                 DocumentBandRow.project_id == project_id,
-                is_among(session, DocumentBandRow.band, part),
+                in_values(session, DocumentBandRow.band, part),
             )
             .subquery()
         )
@@ -137,7 +137,7 @@ def crowded_groups(
             select(n, DocumentRow.group_key)
             .where(
                 DocumentRow.project_id == project_id,
-                is_among(session, DocumentRow.group_key, part),
+                in_values(session, DocumentRow.group_key, part),
             )
             .group_by(DocumentRow.group_key)
             .having(n > 1)

@@ -10,7 +10,14 @@ from sqlalchemy.orm import Session
 
 from db.tables import LeaseRow
 
-__all__ = ["holders", "release_lease", "take_lease"]
+__all__ = [
+    "WORKER_LEASE",
+    "holders",
+    "release_lease",
+    "take_lease",
+]
+#: Each living worker holds a lease whose name begins so.
+WORKER_LEASE = "worker:"
 
 
 def take_lease(session: Session, name: str, *, owner: str, lease_s: float) -> bool:

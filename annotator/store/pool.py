@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
 from annotator.store.documents import StoredSentence, stored_sentence
-from db.among import is_among
+from db.in_values import in_values
 from db.tables import AcquisitionRow, DocumentRow, PredictionRow, SentenceRow, TaskRow
 
 __all__ = [
@@ -154,7 +154,7 @@ def pool_tasks(
     parts = [None] if ids is None else [ids[i : i + _CHUNK] for i in range(0, len(ids), _CHUNK)]
     for part in parts:
         for query in _task_utilities(project_id, version_id=version_id, strategy=strategy):
-            asked = query if part is None else query.where(is_among(session, TaskRow.id, part))
+            asked = query if part is None else query.where(in_values(session, TaskRow.id, part))
             columns.read(session, asked)
     found = columns.to_tasks()
     holdout = _holdout_among(session, project_id, None if ids is None else found[1])
@@ -227,7 +227,7 @@ def _holdout_among(
     wanted, found = np.unique(documents).tolist(), list[int]()
     for i in range(0, len(wanted), _CHUNK):
         part = wanted[i : i + _CHUNK]
-        found += session.scalars(query.where(is_among(session, DocumentRow.id, part)))
+        found += session.scalars(query.where(in_values(session, DocumentRow.id, part)))
     return np.array(found, dtype=np.int64)
 
 
@@ -245,7 +245,7 @@ def task_embeddings(
                 .join(SentenceRow, shown)
                 .join(PredictionRow, PredictionRow.text_hash == SentenceRow.text_hash)
                 .where(
-                    is_among(session, TaskRow.id, task_ids[i : i + _CHUNK]),
+                    in_values(session, TaskRow.id, task_ids[i : i + _CHUNK]),
                     PredictionRow.version_id == version_id,
                 )
                 .order_by(TaskRow.id, SentenceRow.id)
@@ -269,7 +269,7 @@ def task_texts(session: Session, task_ids: Sequence[int]) -> dict[int, str]:
             .select_from(TaskRow)
             .join(DocumentRow, DocumentRow.id == TaskRow.document_id)
             .outerjoin(SentenceRow, SentenceRow.id == TaskRow.sentence_id)
-            .where(is_among(session, TaskRow.id, task_ids[i : i + _CHUNK]))
+            .where(in_values(session, TaskRow.id, task_ids[i : i + _CHUNK]))
         )
         texts.update((task_id, text) for task_id, text in rows)
     return texts

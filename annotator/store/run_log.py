@@ -16,7 +16,12 @@ from sqlalchemy.orm import Session
 
 from db.tables import RunEventRow
 
-__all__ = ["RunEvent", "log_run", "read_run_log"]
+__all__ = [
+    "RunEvent",
+    "event_to_json",
+    "log_run",
+    "read_run_log",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,3 +59,8 @@ def read_run_log(
         .limit(limit)
     )
     return [RunEvent(id=r.id, at=r.at, kind=r.kind, detail=r.detail) for r in rows]
+
+
+def event_to_json(event: RunEvent) -> dict[str, Any]:
+    """Return a line of a run's log as plain JSON values."""
+    return {"at": event.at.isoformat(), "kind": event.kind, **event.detail}

@@ -28,6 +28,7 @@ __all__ = [
     "note_settings",
     "reap_runs",
     "release_run",
+    "run_to_json",
     "set_snapshot",
     "submit_run",
 ]
@@ -319,3 +320,21 @@ def cancel_run(session: Session, run_id: int) -> Run:
         row.cancel_requested = True
         log_run(session, run_id, "asked to stop")
     return _run(row)
+
+
+def run_to_json(run: Run) -> dict[str, Any]:
+    """Return a run as plain JSON values."""
+    return {
+        "id": run.id,
+        "state": run.state,
+        "trigger": run.trigger,
+        "attempts": run.attempts,
+        "start_from": run.settings.get("start_from"),
+        "progress": dict(run.progress),
+        "cancel_requested": run.cancel_requested,
+        "reasons": list(run.reasons),
+        "error": run.error,
+        "created_at": run.created_at.isoformat(),
+        "started_at": run.started_at.isoformat() if run.started_at else None,
+        "finished_at": run.finished_at.isoformat() if run.finished_at else None,
+    }

@@ -30,6 +30,7 @@ __all__ = [
     "save_predictions",
     "set_version_state",
     "utilities",
+    "version_to_json",
 ]
 
 _CHUNK = 500
@@ -291,3 +292,17 @@ def utilities(
         )
         found.update({row[0]: row[1] for row in rows})
     return found
+
+
+def version_to_json(version: ModelVersion) -> dict[str, Any]:
+    """Return a model version as plain JSON values."""
+    return {
+        "name": version.name,
+        "state": version.state,
+        "provisional": version.provisional,
+        "run": version.run_id,
+        "sha256": version.sha256,
+        "created_at": version.created_at.isoformat(),
+        "promoted_at": version.promoted_at.isoformat() if version.promoted_at else None,
+        "metrics": dict(version.metrics),
+    }

@@ -17,7 +17,7 @@ from annotator.studio.connection import (
     webhook_body,
     webhooks_of,
 )
-from annotator.studio.faults import WEBHOOK_REFUSED, is_private_address, without_credentials
+from annotator.studio.refusals import WEBHOOK_REFUSED, is_private_address, without_credentials
 from annotator.studio.task_list import LONG_TIMEOUT_S, list_tasks
 from annotator.studio.transport import StudioTransport
 

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from annotator.errors import StudioError
-from annotator.studio.faults import (
+from annotator.studio.refusals import (
     explain_no_connection,
     explain_refusal,
     explain_tls,

@@ -15,7 +15,7 @@ from annotator.training.loop import TrainingResult, train
 from annotator.training.reliability import measure_calibration
 from annotator.training.run import TrainingProgress
 from annotator.training.settings import AdaptationSettings, TrainingSettings
-from annotator.training.warm import WarmStart
+from annotator.training.warm_start import WarmStart
 
 __all__ = [
     "AdaptationProgress",

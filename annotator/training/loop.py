@@ -21,7 +21,7 @@ from annotator.training.replica import Replica
 from annotator.training.run import Run, TrainingData, TrainingProgress
 from annotator.training.settings import TrainingSettings
 from annotator.training.state import drop_state, fingerprint
-from annotator.training.warm import WarmStart, shrink_and_perturb
+from annotator.training.warm_start import WarmStart, shrink_and_perturb
 
 __all__ = ["TrainingResult", "train"]
 

@@ -16,12 +16,12 @@ from werkzeug.exceptions import NotFound
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from annotator.domain import Document, Entity
-from annotator.services.ingest import ingest_documents
+from annotator.services.intake.documents import ingest_documents
 from annotator.store.lead_times import keep_costs
 from annotator.store.leases import take_lease
 from annotator.store.projects import StudioLink, link_studio
-from annotator.store.queries import Choice, log_selection
 from annotator.store.runs import cancel_run, claim_run, finish_run, heartbeat, submit_run
+from annotator.store.selections import Choice, log_selection
 from annotator.store.tasks import add_task, record_pushes
 from annotator.store.versions import active_version, add_evaluation
 from db.tables import AnnotationRow

@@ -21,11 +21,11 @@ from hard_annotation import FACTS, FLAT_FACTS, RESULT, TEXT, facts_of
 
 from annotator.domain import Document
 from annotator.formats import read_corpus
-from annotator.services.export import export_gold
-from annotator.services.inbox import process_inbox
-from annotator.services.labels import SplitRule
-from annotator.services.reconcile import reconcile
-from annotator.services.status import accepted_shares
+from annotator.services.archive.export import export_gold
+from annotator.services.reports.status import accepted_shares
+from annotator.services.sync.annotations import SplitRule
+from annotator.services.sync.pull import reconcile
+from annotator.services.sync.webhooks import process_inbox
 from annotator.store.annotations import correction_totals, current_revision
 from annotator.store.gold import count_gold, gold_units
 from annotator.store.projects import Project, StudioLink, get_project, link_studio

@@ -47,7 +47,7 @@ def test_rooms_import_downwards_only(repository: Path) -> None:
         ("annotator.experiments", {"flask", "sqlalchemy", "label_studio_sdk"}),
         ("annotator.simulation", {"flask", "sqlalchemy", "label_studio_sdk"}),
         ("annotator.cli.main", {"torch", "flask", "label_studio_sdk", "transformers", "ray"}),
-        ("annotator.services.on_ray", {"ray", "pyarrow", "flask"}),
+        ("annotator.services.inference.ray_engine", {"ray", "pyarrow", "flask"}),
         ("annotator.jobs.worker", {"flask", "modAL", "sklearn", "pandas", "matplotlib"}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -12,7 +12,7 @@ HEAVY = ("torch", "flask", "label_studio_sdk", "httpx")
 
 
 @pytest.mark.parametrize(
-    "module", ["codec", "config", "connection", "faults", "validation", "client", "server"]
+    "module", ["codec", "config", "connection", "refusals", "validation", "client", "server"]
 )
 def test_a_module_imports_without_torch_flask_and_the_sdk(module: str) -> None:
     code = (

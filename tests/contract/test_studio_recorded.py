@@ -12,7 +12,7 @@ from annotator.domain import Entity, LabelSchema, Relation
 from annotator.studio.client import _project
 from annotator.studio.codec import StudioLabels, labels_to_result, result_to_labels
 from annotator.studio.config import LabelConfig, parse_config
-from annotator.studio.faults import explain_refusal
+from annotator.studio.refusals import explain_refusal
 from annotator.studio.validation import clean_prediction, validate_prediction
 
 FOLDER = Path(__file__).parent / "recorded"

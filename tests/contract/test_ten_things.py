@@ -17,13 +17,12 @@ from fake_studio import FakeStudio
 from flask.testing import FlaskClient
 
 from annotator.errors import StudioError
-from annotator.services.corrections import compare_labels
-from annotator.services.inbox import process_inbox, receive_event
-from annotator.services.ingest import ingest_documents
-from annotator.services.labels import SplitRule
-from annotator.services.publish import PublishReport, publish_version
-from annotator.services.queue import QueueSettings
-from annotator.services.upload import upload_tasks
+from annotator.services.intake.documents import ingest_documents
+from annotator.services.queue.order import QueueSettings
+from annotator.services.queue.publish import PublishReport, publish_version
+from annotator.services.sync.annotations import SplitRule, compare_labels
+from annotator.services.sync.upload import upload_tasks
+from annotator.services.sync.webhooks import process_inbox, receive_event
 from annotator.store.annotations import current_revision
 from annotator.store.gold import gold_units
 from annotator.store.projects import Project, get_project, link_studio

@@ -21,13 +21,13 @@ from ward_world import Ward, open_ward
 
 from annotator.domain import Document
 from annotator.formats import read_corpus
-from annotator.services.export import export_gold
-from annotator.services.ingest import ingest_documents
-from annotator.services.next_batch import next_tasks
-from annotator.services.publish import publish_version
-from annotator.services.put_first import put_first
-from annotator.services.queue import QueueSettings
-from annotator.services.upload import upload_tasks
+from annotator.services.archive.export import export_gold
+from annotator.services.intake.documents import ingest_documents
+from annotator.services.queue.order import QueueSettings
+from annotator.services.queue.publish import publish_version
+from annotator.services.queue.sampled_order import next_tasks
+from annotator.services.queue.serve_first import serve_first
+from annotator.services.sync.upload import upload_tasks
 from annotator.store.versions import ModelVersion
 from annotator.studio.client import StudioClient
 from annotator.studio.codec import labels_to_result, result_to_labels
@@ -289,7 +289,7 @@ def test_tasks_that_somebody_wants_first_are_served_first_by_any_strategy(
             settings=settings,
         )
 
-        moved = put_first(world.database, ward.project, client, loaded.version, order)
+        moved = serve_first(world.database, ward.project, client, loaded.version, order)
         served = [serve_next(ward) for _ in range(5)]
 
         rest = [task for task in before if task not in moved]

@@ -13,10 +13,10 @@ from backend_world import CONFIG_XML, PASSWORD, World, open_world
 from sqlalchemy import select
 
 from annotator.domain import Document
-from annotator.services.connect import connect_project
-from annotator.services.inbox import process_inbox
-from annotator.services.labels import SplitRule
-from annotator.services.reconcile import reconcile
+from annotator.services.sync.annotations import SplitRule
+from annotator.services.sync.connect import connect_project
+from annotator.services.sync.pull import reconcile
+from annotator.services.sync.webhooks import process_inbox
 from annotator.store.gold import gold_units
 from annotator.store.projects import Project, get_project
 from annotator.studio.client import StudioClient

@@ -11,7 +11,7 @@ from sqlalchemy import select, text
 from training_processes import training_processes
 
 from annotator.model import checkpoint_sha256
-from annotator.services.registry import load_version
+from annotator.services.inference.versions import load_version
 from annotator.store.inbox import count_events
 from annotator.store.projects import get_project
 from annotator.store.runs import FINISHED, Run, list_runs

@@ -26,7 +26,7 @@ from training_processes import training_processes
 from annotator.errors import AnnotatorError, StoreError
 from annotator.jobs.background import BackgroundCommands
 from annotator.jobs.presence import workers_alive
-from annotator.services.promote import previous_version, promote_version
+from annotator.services.models.registry import previous_version, promote_version
 from annotator.settings import Settings, init_home, load_settings, write_secrets
 from annotator.store.database import Database
 from annotator.store.projects import ensure_project, link_studio, save_schema

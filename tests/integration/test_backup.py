@@ -18,10 +18,10 @@ from sqlalchemy import table as sql_table
 from tiny_bert import TINY_SCHEMA
 
 from annotator.errors import ConflictError, NewerDatabaseError, StoreError
-from annotator.services.backup import back_up
-from annotator.services.ingest import store_document
-from annotator.services.reconcile import reconcile
-from annotator.services.restore import RestoreReport, restore
+from annotator.services.archive.backup import back_up
+from annotator.services.archive.restore import RestoreReport, restore
+from annotator.services.intake.documents import store_document
+from annotator.services.sync.pull import reconcile
 from annotator.settings import Settings, init_home, load_settings
 from annotator.store.annotations import record_annotation
 from annotator.store.database import Database

@@ -16,9 +16,9 @@ from backend_world import World
 from command_line import Run
 
 from annotator.errors import ConflictError, InputError, StoreError
-from annotator.services.backup import BackupReport, back_up
-from annotator.services.registry import load_version
-from annotator.services.restore import read_manifest, restore
+from annotator.services.archive.backup import BackupReport, back_up
+from annotator.services.archive.restore import read_manifest, restore
+from annotator.services.inference.versions import load_version
 from annotator.settings import Settings, load_settings, write_secrets
 from annotator.store.database import Database
 from annotator.store.projects import get_project

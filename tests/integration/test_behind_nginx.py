@@ -26,7 +26,7 @@ from backend_world import BASIC, BEARER, World, make_predict, open_world
 from services_here import missing
 
 from annotator.errors import StudioError
-from annotator.services.doctor import ask_backend
+from annotator.services.reports.doctor import ask_backend
 from annotator.settings import Settings
 from annotator.studio.client import StudioClient
 from ml_backend.server import BackendServer

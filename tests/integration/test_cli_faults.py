@@ -13,9 +13,9 @@ from backend_world import BASIC, World, make_predict, tiny_checkpoint
 from command_line import GOLD, LINK, SECRET_TEXT, Run, dump, write_lines
 from served_backend import Served, ask, serving, wait_for_health
 
-from annotator.services.doctor import ask_backend
-from annotator.services.inbox import process_inbox
-from annotator.services.labels import SplitRule
+from annotator.services.reports.doctor import ask_backend
+from annotator.services.sync.annotations import SplitRule
+from annotator.services.sync.webhooks import process_inbox
 from annotator.settings import write_secrets
 from annotator.store.projects import get_project
 from annotator.studio.client import StudioClient

@@ -10,8 +10,8 @@ from command_line import LINK, SECRET_TEXT
 from fake_studio import make_region
 from served_backend import ask, serving, wait_for_health
 
-from annotator.services.inbox import InboxReport, process_inbox
-from annotator.services.labels import SplitRule
+from annotator.services.sync.annotations import SplitRule
+from annotator.services.sync.webhooks import InboxReport, process_inbox
 from annotator.store.annotations import current_revision
 from annotator.store.inbox import count_events
 from annotator.store.projects import get_project

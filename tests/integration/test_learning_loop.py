@@ -16,21 +16,21 @@ from tiny_bert import TINY_SCHEMA
 from annotator.domain import Document, Entity, Relation
 from annotator.errors import NotFoundError
 from annotator.formats import read_corpus
-from annotator.jobs.queue import JobQueue
-from annotator.jobs.tend import Tender
+from annotator.jobs.housekeeper import Housekeeper
+from annotator.jobs.messages import JobQueue
 from annotator.jobs.training import execute_run
-from annotator.services import engine
-from annotator.services.export import export_gold
-from annotator.services.inbox import receive_event
-from annotator.services.ingest import ingest_documents
-from annotator.services.status import project_status
+from annotator.services.archive.export import export_gold
+from annotator.services.inference import compute as engine
+from annotator.services.intake.documents import ingest_documents
+from annotator.services.reports.status import project_status
+from annotator.services.sync.webhooks import receive_event
 from annotator.settings import Settings
 from annotator.store.annotations import correction_totals
 from annotator.store.database import Database
 from annotator.store.gold import gold_units
 from annotator.store.projects import Project, ensure_project, get_project, link_studio
-from annotator.store.queries import latest_choice
 from annotator.store.runs import claim_run
+from annotator.store.selections import latest_choice
 from annotator.store.tasks import find_task
 from annotator.training import train
 
@@ -45,7 +45,7 @@ class Loop:
         self.database = database
         self.studio = studio
         self.queue = JobQueue(settings.queue)
-        self.tender = Tender(settings, database, self.queue, OWNER)
+        self.tender = Housekeeper(settings, database, self.queue, OWNER)
         self.tender.client = lambda _project: nullcontext(studio)  # type: ignore[assignment,method-assign]
         self.queue.handle("tend", self.tender.tend)
         self.queue.handle("publish", self.tender.publish)

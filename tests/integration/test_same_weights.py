@@ -16,7 +16,7 @@ import pytest
 from factories import make_document
 
 from annotator.domain import Entity, Relation
-from annotator.services.ingest import ingest_documents
+from annotator.services.intake.documents import ingest_documents
 from annotator.settings import Settings, init_home, load_settings
 from annotator.store.database import Database
 from annotator.store.projects import ensure_project

@@ -18,8 +18,8 @@ from training_processes import training_processes
 
 from annotator.domain import Entity
 from annotator.errors import JobError
-from annotator.jobs.queue import JobQueue
-from annotator.services.ingest import ingest_documents
+from annotator.jobs.messages import JobQueue
+from annotator.services.intake.documents import ingest_documents
 from annotator.settings import Settings, init_home, load_settings
 from annotator.store.database import Database
 from annotator.store.leases import take_lease

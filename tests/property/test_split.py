@@ -12,7 +12,7 @@ from factories import make_document
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from annotator.services.ingest import ingest_documents
+from annotator.services.intake.documents import ingest_documents
 from annotator.store.database import Database
 from annotator.store.documents import iter_documents
 from annotator.store.groups import group_of

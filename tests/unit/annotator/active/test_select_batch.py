@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from annotator.active import Candidate, interleave, select_batch
 from annotator.active.batch import compose_batch, percentile_ranks, win_tournaments
-from annotator.active.pool import query_ranked
+from annotator.active.modal_adapter import query_ranked
 
 
 def make_candidates(n: int, *, n_groups: int = 7, embedded: bool = True) -> list[Candidate]:

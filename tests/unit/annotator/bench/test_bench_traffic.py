@@ -4,8 +4,8 @@ import pytest
 from factories import TINY_CONFIG_XML
 
 from annotator.bench.traffic import Traffic
-from annotator.services.inbox import process_inbox, receive_event
-from annotator.services.labels import SplitRule
+from annotator.services.sync.annotations import SplitRule
+from annotator.services.sync.webhooks import process_inbox, receive_event
 from annotator.store.database import Database
 from annotator.store.gold import gold_units
 from annotator.store.projects import Project, StudioLink, get_project, link_studio

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from annotator.errors import ConfigError, JobError
-from annotator.jobs.queue import JobQueue, OutageFilter
+from annotator.jobs.messages import JobQueue, OutageFilter
 from db import make_engine
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from annotator.errors import ShapeError
 from annotator.model import JointModel
 from annotator.model.batch import IGNORED_TAG, collate, plan_batches
-from annotator.model.gold import GoldLabels
+from annotator.model.targets import GoldLabels
 
 COSTS = [3, 50, 7, 7, 120, 1, 9, 30]
 

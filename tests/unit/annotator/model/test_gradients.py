@@ -14,9 +14,9 @@ from annotator.domain import LabelSchema
 from annotator.model import JointModel, ModelConfig
 from annotator.model.batch import Batch, collate
 from annotator.model.candidates import training_candidates
-from annotator.model.gold import GoldEncoder
 from annotator.model.heads import Biaffine, NerHead, RelationHead
 from annotator.model.joint import JointOutput
+from annotator.model.targets import GoldEncoder
 
 VARIANTS: list[dict[str, Any]] = [
     {"projection": projection, "bilinear": bilinear}

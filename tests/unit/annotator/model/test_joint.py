@@ -11,7 +11,7 @@ from annotator.domain import LabelSchema, TaggedSentence
 from annotator.errors import ShapeError
 from annotator.model import JointModel
 from annotator.model.batch import Batch, collate
-from annotator.model.gold import GoldEncoder
+from annotator.model.targets import GoldEncoder
 
 SENTENCES = EIGHT_SENTENCES[:4]
 

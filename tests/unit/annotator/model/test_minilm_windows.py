@@ -22,8 +22,8 @@ from windows import without_overlap
 from annotator.model import JointModel, ModelConfig, load_encoder
 from annotator.model.batch import collate
 from annotator.model.decoding import decode_constrained, find_spans
-from annotator.model.gold import GoldEncoder
 from annotator.model.pieces import PieceSentence, PieceTokenizer
+from annotator.model.targets import GoldEncoder
 
 pytestmark = pytest.mark.slow
 

@@ -9,10 +9,10 @@ from factories import LINK, TINY_HEADS
 from fake_studio import FakeStudio
 from run_world import ingest
 
-from annotator.services import engine
-from annotator.services.inbox import InboxReport, process_inbox, receive_event
-from annotator.services.labels import SplitRule
-from annotator.services.reconcile import PullReport, reconcile
+from annotator.services.inference import compute as engine
+from annotator.services.sync.annotations import SplitRule
+from annotator.services.sync.pull import PullReport, reconcile
+from annotator.services.sync.webhooks import InboxReport, process_inbox, receive_event
 from annotator.store.database import Database
 from annotator.store.projects import Project, get_project, link_studio
 

@@ -12,8 +12,8 @@ from tiny_bert import TINY_SCHEMA
 from annotator.domain import Document, Entity, Relation
 from annotator.jobs.training import run_settings
 from annotator.model import checkpoint_sha256
-from annotator.services.ingest import ingest_documents
-from annotator.services.retrain import run_training
+from annotator.services.intake.documents import ingest_documents
+from annotator.services.models.train import run_training
 from annotator.settings import Settings
 from annotator.store.database import Database
 from annotator.store.projects import Project

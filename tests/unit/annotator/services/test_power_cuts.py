@@ -15,9 +15,9 @@ from run_world import claim, do, versions
 from sqlalchemy.orm import Session
 
 from annotator.model import load_checkpoint
-from annotator.services import retrain
-from annotator.services.leftovers import folder_of_run, sweep_leftovers
-from annotator.services.registry import check_weights
+from annotator.services.inference.versions import check_weights
+from annotator.services.models import train as retrain
+from annotator.services.models.stale_files import folder_of_run, sweep_leftovers
 from annotator.settings import Settings
 from annotator.store.database import Database
 from annotator.store.projects import Project

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from annotator.domain import TaggedSentence, Token
+from annotator.simulation.arms import Arm
 from annotator.simulation.picks import pick_next, take_words
-from annotator.simulation.plan import Arm
 from annotator.simulation.scores import PoolScores
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from annotator.active.agreement import SeenSentence
 from annotator.domain import WordEntity, WordRelation
-from annotator.simulation.seen import load_seen, save_seen
+from annotator.simulation.prediction_cache import load_seen, save_seen
 from annotator.simulation.stopping import describe_stopping, stopping_lines
 
 AGREED = {

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from factories import make_document
 
-from annotator.services.ingest import store_document
+from annotator.services.intake.documents import store_document
 from annotator.store.database import Database
 from annotator.store.projects import Project
 

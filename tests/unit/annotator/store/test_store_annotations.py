@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from annotator.domain import Entity
-from annotator.services.ingest import store_document
+from annotator.services.intake.documents import store_document
 from annotator.store.annotations import (
     NewAnnotation,
     correction_totals,

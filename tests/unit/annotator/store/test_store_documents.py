@@ -5,7 +5,7 @@ from factories import NOON, RASH, at, make_annotation, make_document, make_task
 from tiny_bert import TINY_SCHEMA
 
 from annotator.errors import ConflictError, NotFoundError
-from annotator.services.ingest import store_document
+from annotator.services.intake.documents import store_document
 from annotator.store.annotations import record_annotation
 from annotator.store.database import Database
 from annotator.store.documents import (

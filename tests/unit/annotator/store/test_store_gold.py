@@ -8,7 +8,7 @@ from factories import at, make_annotation, make_document
 from tiny_bert import TINY_SCHEMA
 
 from annotator.domain import Entity, Relation
-from annotator.services.ingest import store_document
+from annotator.services.intake.documents import store_document
 from annotator.store.annotations import mark_deleted, record_annotation
 from annotator.store.database import Database
 from annotator.store.gold import GoldUnit, count_gold, gold_units

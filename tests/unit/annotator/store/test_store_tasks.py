@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from factories import make_annotation, make_document, make_task
 
-from annotator.services.ingest import store_document
+from annotator.services.intake.documents import store_document
 from annotator.store.annotations import record_annotation
 from annotator.store.database import Database
 from annotator.store.projects import Project
-from annotator.store.queries import Choice, latest_choice, log_selection, queue_head
+from annotator.store.selections import Choice, latest_choice, log_selection, queue_head
 from annotator.store.tasks import (
     add_task,
     count_tasks,

@@ -7,7 +7,7 @@ from tiny_bert import TINY_SCHEMA
 
 from annotator.domain import Entity
 from annotator.errors import ConflictError, NotFoundError
-from annotator.services.ingest import store_document
+from annotator.services.intake.documents import store_document
 from annotator.store.annotations import record_annotation
 from annotator.store.database import Database
 from annotator.store.gold import gold_units

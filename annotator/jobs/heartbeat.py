@@ -1,0 +1,149 @@
+"""What keeps a run alive while it trains: its lease, its progress and its log."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from annotator.errors import CancelledError, LeaseLostError, StoreError
+from annotator.logs import get_logger
+from annotator.store.database import Database
+from annotator.store.run_log import log_run
+from annotator.store.runs import heartbeat
+
+__all__ = ["Heartbeat", "Milestones"]
+
+_log = get_logger("jobs")
+_LEAST_S = 5.0
+
+Line = tuple[str, datetime, dict[str, Any]]
+
+
+class Milestones:
+    """Picks out of a run's progress what its log is to hold: phases, epochs, smaller batches.
+
+    Args:
+        least_s: Seconds between two epochs that are noted; a run on few sentences has hundreds.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self, *, least_s: float = _LEAST_S, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._least_s, self._clock = least_s, clock
+        self._noted_at = clock()
+        self._last: Mapping[str, Any] = {}
+
+    def take(self, progress: Mapping[str, Any]) -> list[Line]:
+        """Return the lines that ``progress`` is worth, mostly none."""
+        last, self._last = self._last, progress
+        lines = []
+        phase = progress.get("phase")
+        began = phase != last.get("phase")
+        ended = began or progress.get("epoch", 0) > last.get("epoch", 0)
+        if last.get("phase") == "train" and ended:
+            now = self._clock()
+            if began or now - self._noted_at >= self._least_s:
+                self._noted_at = now
+                lines.append(_line("epoch", last))
+        if began:
+            lines.append(_line(str(phase), _beginning(progress)))
+        elif progress.get("n_micro", 1) > last.get("n_micro", 1):
+            lines.append(_line("out of memory", {"n_micro": progress["n_micro"]}))
+        return lines
+
+
+def _beginning(progress: Mapping[str, Any]) -> dict[str, Any]:
+    kept = ("n_epochs", "n_steps", "resumed_from", "n_micro")
+    if progress.get("phase") == "train":
+        return {key: progress[key] for key in kept if progress.get(key)}
+    return dict(progress)
+
+
+def _line(kind: str, detail: Mapping[str, Any]) -> Line:
+    left_out = ("phase", "at")
+    return kind, datetime.now(UTC), {k: v for k, v in detail.items() if k not in left_out}
+
+
+class Heartbeat:
+    """Keeps a run's lease alive from a thread, and carries its progress and its log.
+
+    A run that could not renew its lease for as long as it lasts is over: another worker may have
+    taken it.
+    """
+
+    def __init__(self, database: Database, run_id: int, *, owner: str, lease_s: float) -> None:
+        self._database = database
+        self._run_id = run_id
+        self._owner = owner
+        self._lease_s = lease_s
+        self._milestones = Milestones()
+        self._progress: Mapping[str, Any] | None = None
+        self._lines: list[Line] = []
+        self._ended: BaseException | None = None
+        self._alive_at = time.monotonic()
+        self._turn = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name=f"heart-{run_id}", daemon=True)
+
+    def __enter__(self) -> Heartbeat:
+        self._alive_at = time.monotonic()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def report(self, progress: Mapping[str, Any]) -> None:
+        """Take progress, to be stored at the next beat, or at once where a phase begins.
+
+        Raises:
+            CancelledError: if somebody asked the run to stop.
+            LeaseLostError: if another worker holds the run, or may hold it by now.
+        """
+        lines = self._milestones.take(progress)
+        self._progress = {**progress, "at": time.time()}
+        if lines:
+            self._lines += lines
+            self._write()
+        silent_s = time.monotonic() - self._alive_at
+        if self._ended is None and silent_s > self._lease_s:
+            self._ended = LeaseLostError(
+                f"run {self._run_id} could not tell the database for {silent_s:.0f} s that it is "
+                "alive; another worker may do it now"
+            )
+        if self._ended is not None:
+            raise self._ended
+
+    def _beat(self) -> None:
+        pause_s = min(2.0, self._lease_s / 4)
+        while not self._stop.wait(pause_s) and not isinstance(self._ended, LeaseLostError):
+            self._write()
+
+    def _write(self) -> None:
+        with self._turn:
+            lines, progress = list(self._lines), self._progress
+            try:
+                with self._database.write() as session:
+                    cancelled = heartbeat(
+                        session,
+                        self._run_id,
+                        owner=self._owner,
+                        lease_s=self._lease_s,
+                        progress=progress,
+                    )
+                    for kind, at, detail in lines:
+                        log_run(session, self._run_id, kind, at=at, **detail)
+            except LeaseLostError as error:
+                self._ended = error
+            except StoreError as error:
+                _log.warning("heartbeat.failed", run_id=self._run_id, error=str(error))
+            else:
+                del self._lines[: len(lines)]
+                self._alive_at = time.monotonic()
+                if cancelled and self._ended is None:
+                    self._ended = CancelledError(f"run {self._run_id} was cancelled")

@@ -1,0 +1,305 @@
+"""What a worker does between runs: makes things as they should be, from the database alone.
+
+Every step may run twice and finds its work done. Nothing depends on a message having arrived.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from sqlalchemy.orm import Session
+
+from annotator.errors import ConfigError, ModelError, StudioError
+from annotator.jobs.leases import hold_lease
+from annotator.jobs.messages import JobQueue
+from annotator.logs import get_logger
+from annotator.model import Predictor
+from annotator.model.device import pick_device
+from annotator.model.untrained import load_untrained
+from annotator.services.inference.compute import make_engine
+from annotator.services.inference.versions import load_version
+from annotator.services.models.registry import prune_versions
+from annotator.services.models.stale_files import sweep_leftovers
+from annotator.services.models.submit import TriggerDecision, is_retrain_due, last_cron_time
+from annotator.services.queue.cold_start import Warmup, is_warmup_due, publish_warmup
+from annotator.services.queue.lexicon import load_lexicon, warmup_name
+from annotator.services.queue.order import QueueSettings
+from annotator.services.queue.publish import PublishReport, is_publish_due, publish_version
+from annotator.services.sync.annotations import SplitRule
+from annotator.services.sync.pull import PullReport, reconcile
+from annotator.services.sync.stale_predictions import prune_predictions
+from annotator.services.sync.upload import has_uploads, upload_tasks
+from annotator.services.sync.webhooks import process_inbox
+from annotator.settings import Settings
+from annotator.store.database import Database
+from annotator.store.projects import Project, get_project
+from annotator.store.prune import has_prunable
+from annotator.store.runs import list_runs, reap_runs, submit_run
+from annotator.store.snapshots import n_new_sentences, oldest_new_label
+from annotator.store.versions import ModelVersion, active_version
+from annotator.studio.client import StudioClient
+
+__all__ = ["Housekeeper", "queue_settings", "split_rule", "warmup_of"]
+
+_log = get_logger("jobs")
+_AGAIN_S = 2.0
+
+
+def queue_settings(settings: Settings) -> QueueSettings:
+    """Return how the queue is made."""
+    return QueueSettings(
+        strategy=settings.strategy,
+        batch=settings.batch,
+        random_share=settings.random_share,
+        per_document=settings.per_document,
+        seed=settings.seed,
+        warmup=settings.warmup,
+    )
+
+
+def warmup_of(settings: Settings) -> Warmup:
+    """Return how the first tasks are chosen while there is no model."""
+    return Warmup(
+        n=settings.warmup,
+        name=warmup_name(settings.home),
+        seed=settings.seed,
+        encoder=lambda: load_untrained(settings.encoder, device=pick_device(settings.device)),
+        lexicon=lambda: load_lexicon(settings.home),
+    )
+
+
+def split_rule(settings: Settings) -> SplitRule:
+    """Return how documents from Label Studio are drawn into the hold-out."""
+    return SplitRule(holdout_share=settings.holdout_share, seed=settings.seed)
+
+
+@dataclass
+class Housekeeper:
+    """Looks after one project. Holds the last model it loaded."""
+
+    settings: Settings
+    database: Database
+    queue: JobQueue
+    owner: str
+    _loaded: tuple[str, Predictor] | None = field(default=None, repr=False)
+    _again_at: float = field(default=0.0, repr=False)
+
+    def project(self) -> Project:
+        """Read the project as it is now."""
+        with self.database.read() as session:
+            return get_project(session, self.settings.project)
+
+    def alone(self, what: str) -> AbstractContextManager[bool]:
+        """Hold a lease while the block runs; yields False if somebody else holds it."""
+        return hold_lease(
+            self.database,
+            f"{what}:{self.settings.project}",
+            owner=self.owner,
+            lease_s=self.settings.lease_s,
+        )
+
+    def tend(self, pull: bool = False) -> None:
+        """Free dead runs, work off the inbox, pull if it is time, start what is due."""
+        with self.alone("tend") as mine:
+            if not mine:
+                self._look_again()
+                return
+            self._reap()
+            project = self.project()
+            process_inbox(self.database, project, split=split_rule(self.settings))
+            if project.studio is not None and (pull or self._is_pull_due(project)):
+                self._pull(project)
+            self._trigger(project)
+            self._prune(project)
+            self._wake()
+
+    def _look_again(self) -> None:
+        # One reminder is enough, however many events come in while another tends.
+        now = time.monotonic()
+        if now >= self._again_at:
+            self._again_at = now + _AGAIN_S
+            self.queue.tend(delay_s=_AGAIN_S)
+
+    def _reap(self) -> None:
+        with self.database.write() as session:
+            for run_id in reap_runs(session, max_attempts=self.settings.max_attempts):
+                _log.warning("run.requeued", run_id=run_id, reason="its worker fell silent")
+        with self.database.read() as session:
+            sweep_leftovers(session, self.settings.models_folder)
+
+    def _prune(self, project: Project) -> None:
+        try:
+            prune_versions(
+                self.database,
+                project.id,
+                keep=self.settings.keep_versions,
+                models_folder=self.settings.models_folder,
+                actor=self.owner,
+            )
+        except OSError as error:  # a folder that may not be renamed must not stop the rest
+            _log.warning("prune.failed", error=str(error.strerror))
+
+    def _is_pull_due(self, project: Project) -> bool:
+        if project.pulled_at is None:
+            return True
+        age_s = (datetime.now(UTC) - project.pulled_at).total_seconds()
+        return age_s >= self.settings.sync_interval_s
+
+    def _pull(self, project: Project) -> PullReport | None:
+        try:
+            with self.client(project) as client:
+                report = reconcile(self.database, project, client, split=split_rule(self.settings))
+        except (StudioError, ConfigError) as error:  # training can go on with what is here
+            _log.warning("pull.failed", error=str(error))
+            return None
+        _log.info(
+            "pull.done",
+            n_tasks=report.n_tasks,
+            n_news=report.n_news,
+            n_problems=len(report.problems),
+        )
+        return report
+
+    def client(self, project: Project) -> StudioClient:
+        """Open a client for the project's Label Studio."""
+        host = project.studio.host if project.studio else (self.settings.studio_url or "")
+        return StudioClient(host, self.settings.studio_token.get_secret_value())
+
+    def _trigger(self, project: Project) -> None:
+        with self.database.read() as session:  # counting takes long; events are to be written
+            _, decision = self._decide(session, project)
+        if decision.due:
+            self._submit(project)
+        if decision.wait_s > 0:
+            self.queue.tend(delay_s=decision.wait_s + 0.1)
+
+    def _decide(self, session: Session, project: Project) -> tuple[int, TriggerDecision]:
+        now = datetime.now(UTC)
+        n_new, n_gold, newest = n_new_sentences(session, project.id)
+        hours = self.settings.retrain_after_hours
+        return n_new, is_retrain_due(
+            n_new=n_new,
+            n_gold=n_gold,
+            newest=newest,
+            now=now,
+            oldest=oldest_new_label(session, project.id) if hours and n_new else None,
+            retrain_after_hours=hours,
+            n_at_cron=self._n_at_cron(session, project, now) if n_new else 0,
+            retrain_least=self.settings.retrain_least,
+            retrain_after=self.settings.retrain_after,
+            retrain_share=self.settings.retrain_share,
+            debounce_s=self.settings.debounce_s,
+        )
+
+    def _n_at_cron(self, session: Session, project: Project, now: datetime) -> int:
+        cron = self.settings.retrain_cron
+        if cron is None:
+            return 0
+        due_at = last_cron_time(cron, now)
+        last = list_runs(session, project.id, limit=1)
+        if last and last[0].created_at >= due_at:
+            return 0
+        return n_new_sentences(session, project.id, until=due_at)[0]
+
+    def _submit(self, project: Project) -> None:
+        with self.database.write() as session:
+            n_new, decision = self._decide(session, project)  # a run may have begun meanwhile
+            running = list_runs(session, project.id, states=("running",))
+            # A run that has not taken its snapshot yet will take these labels with it.
+            if not decision.due or any(run.snapshot_id is None for run in running):
+                return
+            run, is_new = submit_run(session, project.id, trigger=decision.reason or "count")
+        if is_new:
+            _log.info("run.queued", run_id=run.id, trigger=run.trigger, n_new=n_new)
+
+    def _wake(self) -> None:
+        project = self.project()
+        with self.database.read() as session:
+            waiting = list_runs(session, project.id, states=("queued",))
+            running = list_runs(session, project.id, states=("running",))
+        if waiting and not running:
+            self.queue.submit(waiting[-1].id)
+        if project.studio is None:
+            self._prune_predictions(project, None)
+        elif self._is_publish_due(project) or self._is_prune_due(project):
+            self.queue.publish()
+
+    def _is_prune_due(self, project: Project) -> bool:
+        with self.database.read() as session:
+            return has_prunable(session, project.id, keep=self.settings.keep_predictions)
+
+    def _prune_predictions(self, project: Project, client: StudioClient | None) -> None:
+        """Take a little away of what old versions predicted; the next round does more."""
+        report = prune_predictions(
+            self.database, project, client, keep=self.settings.keep_predictions
+        )
+        if not report.is_done:
+            _log.info("predictions.pruned", n_rows=report.n_rows, n_tasks=report.n_tasks)
+
+    def _is_publish_due(self, project: Project) -> bool:
+        with self.database.read() as session:
+            active = active_version(session, project.id)
+        if is_publish_due(self.database, project, active):
+            return True
+        name, n = warmup_name(self.settings.home), self.settings.warmup
+        return active is None and is_warmup_due(self.database, project.id, name=name, n=n)
+
+    def publish(self) -> PublishReport | None:
+        """Upload new documents and push the active version's predictions and order."""
+        with self.alone("publish") as mine:
+            project = self.project()
+            if not mine or project.studio is None:
+                return None
+            with self.database.read() as session:
+                active = active_version(session, project.id)
+            try:
+                with self.client(project) as client:
+                    if has_uploads(self.database, project):
+                        # An upload that was killed half way has left tasks; know them first.
+                        reconcile(self.database, project, client, split=split_rule(self.settings))
+                        upload_tasks(self.database, project, client)
+                    if active is None:
+                        self._warm_up(project, client)
+                        return None
+                    report = publish_version(
+                        self.database,
+                        project,
+                        client,
+                        active,
+                        lambda: self.predictor(active),
+                        queue=queue_settings(self.settings),
+                        engine=make_engine(self.settings, load=self.predictor),
+                    )
+                    self._prune_predictions(project, client)
+            except StudioError as error:
+                _log.warning("publish.failed", error=str(error))
+                return None
+        _log.info("publish.done", version=report.version, n_pushed=report.n_pushed)
+        return report
+
+    def _warm_up(self, project: Project, client: StudioClient) -> None:
+        try:
+            report = publish_warmup(self.database, project, client, warmup_of(self.settings))
+        except ModelError as error:  # people can label all the same, in no order
+            _log.warning("warmup.failed", error=str(error))
+            return
+        if report.n_placed:
+            _log.info(
+                "warmup.done",
+                version=report.name,
+                n_placed=report.n_placed,
+                n_seeds=report.n_seeds,
+                n_regions=report.n_regions,
+            )
+
+    def predictor(self, version: ModelVersion) -> Predictor:
+        """Return the model of a version, loaded once."""
+        if self._loaded is None or self._loaded[0] != version.name:
+            predictor = load_version(
+                version, device=self.settings.device, precision=self.settings.precision
+            )
+            self._loaded = (version.name, predictor)
+        return self._loaded[1]

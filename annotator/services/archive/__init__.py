@@ -1,0 +1,1 @@
+"""Gold and whole projects leave as files, and come back."""

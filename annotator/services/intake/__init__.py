@@ -1,0 +1,1 @@
+"""Documents come in: split, tokenized, grouped with their near-duplicates."""

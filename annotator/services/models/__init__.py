@@ -1,0 +1,1 @@
+"""The life of a version: snapshot, training, measures, gate, card, registry."""

@@ -1,0 +1,220 @@
+"""Two versions on the same hold-out: what changed by type, and which sentences flipped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.domain import TaggedSentence
+from annotator.errors import InputError
+from annotator.model import Calibration, Predictor
+from annotator.services.inference.versions import load_version
+from annotator.services.models.snapshot import HoldoutSentence, read_test_sentences
+from annotator.store.database import Database
+from annotator.store.versions import ModelVersion, get_version
+from annotator.training import (
+    Counts,
+    Evaluation,
+    LayerEvaluation,
+    decide,
+    evaluate,
+    measure_calibration,
+)
+from annotator.training.gate import joint_f1
+from annotator.training.state import fingerprint
+
+__all__ = ["Comparison", "compare_versions", "evaluate_version", "measure_version"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Version ``b`` against version ``a``.
+
+    ``fixed`` sentences are wholly right in ``b`` alone, ``broken`` ones in ``a`` alone: each
+    entity and relation found and nothing else.
+    """
+
+    a: str
+    b: str
+    scores: tuple[Evaluation, Evaluation]
+    promotes: bool
+    probability: float | None
+    reasons: tuple[str, ...]
+    fixed: tuple[HoldoutSentence, ...]
+    broken: tuple[HoldoutSentence, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values; sentences by document and offset, without their text."""
+        old, new = self.scores
+        return {
+            "a": self.a,
+            "b": self.b,
+            "n_sentences": new.n_sentences,
+            "joint_f1": {"a": _joint(old), "b": _joint(new)},
+            "probability": self.probability,
+            "would_promote": self.promotes,
+            "reasons": list(self.reasons),
+            "ner": _layer(old.ner, new.ner),
+            "re": _layer(old.re, new.re),
+            "fixed": [sentence.to_json() for sentence in self.fixed],
+            "broken": [sentence.to_json() for sentence in self.broken],
+        }
+
+
+def compare_versions(
+    database: Database, project_id: int, *, a: str, b: str, device: str, seed: int
+) -> Comparison:
+    """Score both versions on the hold-out as it is now and say what differs.
+
+    Scores are kept beside a version's weights, so that a version is run once for a hold-out.
+
+    Raises:
+        NotFoundError: if there is no such version.
+        CheckpointError: if the files of one are damaged, or deleted.
+        InputError: if there is no hold-out to compare them on.
+    """
+    with database.read() as session:
+        versions = [get_version(session, project_id, name) for name in (a, b)]
+    found = read_test_sentences(database, project_id)
+    if not found:
+        raise InputError(
+            "there is no hold-out to compare models on: import one with annotator import --as "
+            "holdout, or label the tasks that were drawn into it"
+        )
+    gold = [sentence.tagged for sentence in found]
+    old, new = (_scores(version, gold, device=device) for version in versions)
+    decision = decide(new, old, rng=np.random.default_rng(seed))
+    was_right, is_right = _wholly_right(old), _wholly_right(new)
+    return Comparison(
+        a=a,
+        b=b,
+        scores=(old, new),
+        promotes=decision.promote,
+        probability=decision.probability,
+        reasons=decision.reasons,
+        fixed=tuple(s for i, s in enumerate(found) if is_right[i] and not was_right[i]),
+        broken=tuple(s for i, s in enumerate(found) if was_right[i] and not is_right[i]),
+    )
+
+
+def _wholly_right(scores: Evaluation) -> NDArray[np.bool_]:
+    rows = scores.sentence_counts.reshape(-1, 2, 3)
+    return np.asarray((rows[:, :, :1] == rows).all(axis=(1, 2)))
+
+
+def _scores(version: ModelVersion, gold: list[TaggedSentence], *, device: str) -> Evaluation:
+    digest = fingerprint(gold, (), arguments=[version.sha256])
+    cache = Path(version.folder) / f"scores-{digest[:16]}.json"
+    with suppress(OSError, ValueError, KeyError, TypeError):  # absent, or cut short: made anew
+        return _from_json(json.loads(cache.read_text(encoding="utf-8")), n=len(gold))
+    scores = evaluate_version(load_version(version, device=device), gold)
+    with suppress(OSError):  # a folder that may only be read is scored each time
+        aside = cache.with_suffix(".new")
+        aside.write_text(json.dumps(_to_json(scores)) + "\n", encoding="utf-8")
+        aside.replace(cache)
+    return scores
+
+
+def _to_json(scores: Evaluation) -> dict[str, Any]:
+    value: dict[str, Any] = {"sentences": scores.sentence_counts.tolist()}
+    for name, layer in (("ner", scores.ner), ("re", scores.re)):
+        value[name] = {
+            "boundary": _triple(layer.boundary),
+            "types": {type_: _triple(counts) for type_, counts in layer.types.items()},
+        }
+    return value
+
+
+def _from_json(value: Mapping[str, Any], *, n: int) -> Evaluation:
+    rows = np.array(value["sentences"], dtype=np.int64).reshape(n, 6)
+    totals = rows.sum(axis=0).tolist()
+    layers = [
+        LayerEvaluation(
+            micro=_counts(totals[first : first + 3]),
+            boundary=_counts(value[name]["boundary"]),
+            types={type_: _counts(c) for type_, c in value[name]["types"].items()},
+        )
+        for name, first in (("ner", 0), ("re", 3))
+    ]
+    return Evaluation(ner=layers[0], re=layers[1], sentence_counts=rows)
+
+
+def _triple(counts: Counts) -> list[int]:
+    return [counts.tp, counts.n_pred, counts.n_gold]
+
+
+def _counts(triple: list[int]) -> Counts:
+    return Counts(tp=triple[0], n_pred=triple[1], n_gold=triple[2])
+
+
+def _joint(scores: Evaluation) -> float:
+    return round(float(joint_f1(scores.sentence_counts.sum(axis=0))), 4)
+
+
+def _layer(old: LayerEvaluation, new: LayerEvaluation) -> dict[str, Any]:
+    names = sorted({*old.types, *new.types})
+    types = {name: (old.types.get(name, Counts()), new.types.get(name, Counts())) for name in names}
+    return {
+        "micro": _change(old.micro, new.micro),
+        "types": {name: _change(*pair) for name, pair in types.items()},
+    }
+
+
+def _change(old: Counts, new: Counts) -> dict[str, Any]:
+    return {
+        "a": {**old.to_json(), "tp": old.tp, "n_pred": old.n_pred},
+        "b": {**new.to_json(), "tp": new.tp, "n_pred": new.n_pred},
+        "f1_change": round(new.f1 - old.f1, 4),
+        "n": max(old.n_gold, new.n_gold),
+    }
+
+
+def evaluate_version(predictor: Predictor, sentences: Sequence[TaggedSentence]) -> Evaluation:
+    """Score a model on sentences, strictly."""
+    return evaluate(sentences, predictor.predict([s.words for s in sentences]))
+
+
+def measure_version(
+    predictor: Predictor, sentences: Sequence[TaggedSentence], *, n_dev: int
+) -> tuple[Evaluation, dict[str, Any]]:
+    """Score a model, and measure its confidence with its temperatures and without.
+
+    Args:
+        predictor: The model.
+        sentences: Labelled sentences that nothing was fitted on.
+        n_dev: Number of sentences that the temperatures were fitted on.
+
+    Returns:
+        The scores, and all that is kept of the measurement: the scores with ``n_dev`` and
+        ``calibration``, which has for each head its temperature and the expected calibration
+        error as the scores come (``ece_before``) and as they are shown (``ece_after``).
+    """
+    words = [s.words for s in sentences]
+    predicted = predictor.predict(words)
+    evaluation = evaluate(sentences, predicted)
+    own = predictor.model.calibration
+    after = measure_calibration(sentences, predicted)
+    before = after
+    if (own.ner_temperature, own.relation_temperature) != (1.0, 1.0):
+        predictor.model.calibration = Calibration()
+        try:
+            before = measure_calibration(sentences, predictor.predict(words))
+        finally:
+            predictor.model.calibration = own
+    temperatures = {"ner": own.ner_temperature, "re": own.relation_temperature}
+    calibration = {
+        head: {
+            "temperature": round(temperature, 4),
+            "ece_before": before[head],
+            "ece_after": after[head],
+        }
+        for head, temperature in temperatures.items()
+    }
+    return evaluation, {**evaluation.to_json(), "n_dev": n_dev, "calibration": calibration}

@@ -1,0 +1,152 @@
+"""Putting a version into use by hand, and going back."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy.orm import Session
+
+from annotator.errors import NotFoundError
+from annotator.logs import get_logger
+from annotator.services.inference.versions import check_weights
+from annotator.store.database import Database
+from annotator.store.projects import audit
+from annotator.store.runs import list_runs
+from annotator.store.versions import (
+    ModelVersion,
+    activate_version,
+    active_version,
+    get_version,
+    list_versions,
+    lock_version,
+)
+
+__all__ = ["kept_versions", "previous_version", "promote_version", "prune_versions"]
+
+
+def promote_version(
+    database: Database,
+    project_id: int,
+    name: str,
+    *,
+    actor: str,
+    action: Literal["promote", "rollback"] = "promote",
+) -> ModelVersion:
+    """Make a version the active one, if its weights are what was registered.
+
+    ``action`` is what the audit trail calls it.
+
+    Raises:
+        NotFoundError: if there is no such version.
+        CheckpointError: if its files are damaged or deleted; nothing changes then.
+    """
+    with database.read() as session:
+        version = get_version(session, project_id, name)
+    check_weights(version)
+    with database.write() as session:
+        before = active_version(session, project_id)
+        activate_version(session, project_id, version.id, provisional=version.provisional)
+        session.flush()
+        if not Path(version.folder).is_dir():  # pruned since they were read
+            check_weights(version)
+        audit(
+            session,
+            project_id,
+            actor=actor,
+            action=action,
+            version=name,
+            before=before.name if before else None,
+            by_hand=True,
+        )
+        return get_version(session, project_id, name)
+
+
+def previous_version(session: Session, project_id: int) -> ModelVersion:
+    """Return the version that was in use before the active one.
+
+    Raises:
+        NotFoundError: if there is none to go back to.
+    """
+    active = active_version(session, project_id)
+    retired = [
+        v
+        for v in list_versions(session, project_id)
+        if v.state == "retired" and v.promoted_at is not None
+    ]
+    if active is None or not retired:
+        raise NotFoundError("there is no earlier version to go back to; see annotator models")
+    return max(retired, key=lambda v: (v.promoted_at, v.id))
+
+
+_ASIDE = ".pruned-"
+_log = get_logger("services")
+
+
+def kept_versions(session: Session, project_id: int, *, keep: int) -> set[str]:
+    """Return the names of the versions whose files must stay.
+
+    They are the one in use, the one that a rollback would choose, those that a run waits to
+    decide on or starts from, and the newest ``keep``.
+    """
+    versions = list_versions(session, project_id)
+    kept = {v.name for v in versions[:keep]}
+    kept |= {v.name for v in versions if v.state in {"active", "candidate"}}
+    with suppress(NotFoundError):
+        kept.add(previous_version(session, project_id).name)
+    waiting = list_runs(session, project_id, states=("queued", "running"), limit=1000)
+    return kept | {str(run.settings.get("start_from")) for run in waiting}
+
+
+def prune_versions(
+    database: Database, project_id: int, *, keep: int, models_folder: Path, actor: str
+) -> list[str]:
+    """Delete the files of versions that ``kept_versions`` does not name, each with an audit line.
+
+    A folder that does not lie in ``models_folder`` is left alone. May be killed at any time: a
+    folder is first renamed, within the transaction that notes it, and what is left of a renamed
+    one is deleted by the next call.
+
+    Returns:
+        The names of the versions whose files were deleted.
+    """
+    pruned: list[str] = []
+    _delete_asides(models_folder)
+    if len(list(models_folder.glob("*"))) <= keep:
+        return pruned
+    with database.read() as session:
+        kept = kept_versions(session, project_id, keep=keep)
+        found = [v for v in list_versions(session, project_id) if v.name not in kept]
+    for version in found:
+        folder = Path(version.folder)
+        if folder.parent != models_folder or not folder.is_dir():
+            continue
+        if _put_aside(database, project_id, version, keep=keep, actor=actor):
+            pruned.append(version.name)
+            _log.info("version.pruned", version=version.name)
+    _delete_asides(models_folder)
+    return pruned
+
+
+def _delete_asides(models_folder: Path) -> None:
+    for aside in models_folder.glob(f"{_ASIDE}*"):
+        shutil.rmtree(aside, ignore_errors=True)  # tried again next time
+
+
+def _put_aside(
+    database: Database, project_id: int, version: ModelVersion, *, keep: int, actor: str
+) -> bool:
+    folder = Path(version.folder)
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    with database.write() as session:
+        lock_version(session, version.id)  # somebody may be promoting it
+        if version.name in kept_versions(session, project_id, keep=keep):
+            return False
+        audit(
+            session, project_id, actor=actor, action="prune", version=version.name, size_bytes=size
+        )
+        session.flush()
+        folder.rename(folder.with_name(_ASIDE + folder.name))
+    return True

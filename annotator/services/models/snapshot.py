@@ -1,0 +1,138 @@
+"""What a run learns from: the sentences of its snapshot, cut to what the model can express."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from annotator.domain import LabelSchema, TaggedSentence
+from annotator.errors import TrainingError
+from annotator.services.intake.groups import group_stored_documents
+from annotator.store.database import Database
+from annotator.store.gold import GoldUnit, gold_units
+from annotator.store.projects import current_schema
+from annotator.store.runs import Run, set_snapshot
+from annotator.store.snapshots import Snapshot, get_snapshot, take_snapshot
+from annotator.text import align_document
+from annotator.training import split_holdout
+
+__all__ = ["HoldoutSentence", "RunPlan", "plan_run", "read_test_sentences"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPlan:
+    """The sentences of a snapshot, ready for training. ``n_left_out`` labels did not fit.
+
+    Of the hold-out, ``dev`` is fitted and chosen on, ``test`` only judges.
+    """
+
+    snapshot: Snapshot
+    train: tuple[TaggedSentence, ...]
+    holdout: tuple[TaggedSentence, ...]
+    n_left_out: int
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the run's log holds of this."""
+        return {
+            "digest": self.snapshot.digest[:12],
+            "n_train": len(self.train),
+            "n_holdout": len(self.holdout),
+            "n_left_out": self.n_left_out,
+        }
+
+    @property
+    def dev(self) -> tuple[TaggedSentence, ...]:
+        """The part of the hold-out that temperatures are fitted on."""
+        return split_holdout(self.holdout)[0]
+
+    @property
+    def test(self) -> tuple[TaggedSentence, ...]:
+        """The part of the hold-out that models are measured on."""
+        return split_holdout(self.holdout)[1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldoutSentence:
+    """A labelled sentence of the hold-out: in which document and where, with its text."""
+
+    document: str
+    start: int
+    text: str
+    tagged: TaggedSentence
+
+    def to_json(self) -> dict[str, Any]:
+        """Return where it is, without its text."""
+        return {"document": self.document, "start": self.start}
+
+
+def read_test_sentences(database: Database, project_id: int) -> list[HoldoutSentence]:
+    """Return the sentences that models are measured on as the gold is now."""
+    with database.read() as session:
+        units = [u for u in gold_units(session, project_id) if u.split == "holdout"]
+        schema = current_schema(session, project_id)
+    found = []
+    for unit in units:
+        for sentence in align_document(unit.document, group=unit.group).sentences:
+            found.append(
+                HoldoutSentence(
+                    document=unit.source_document,
+                    start=unit.region[0] + sentence.start,
+                    text=unit.document.text[sentence.start : sentence.end],
+                    tagged=sentence if schema is None else sentence.restrict(schema),
+                )
+            )
+    test = {id(tagged) for tagged in split_holdout([s.tagged for s in found])[1]}
+    return [sentence for sentence in found if id(sentence.tagged) in test]
+
+
+def plan_run(database: Database, project_id: int, run: Run) -> RunPlan:
+    """Bind a run to the gold of this moment, or read again what it was bound to.
+
+    Raises:
+        TrainingError: if there is no gold to learn from.
+    """
+    if run.snapshot_id is not None:
+        with database.read() as session:
+            snapshot = get_snapshot(session, run.snapshot_id)
+            units = list(gold_units(session, project_id, ids=sorted(snapshot.members)))
+        return _plan(snapshot, units)
+    group_stored_documents(database, project_id)
+    with database.write() as session:
+        units = list(gold_units(session, project_id))
+        learnt = LabelSchema.from_documents([unit.document for unit in units])
+        known = current_schema(session, project_id)
+        schema = known.with_pairs(learnt.pairs) if known else learnt
+        members = {unit.annotation_id: unit.split for unit in units}
+        n_sentences = sum(
+            len(align_document(unit.document).sentences) for unit in units if unit.split == "train"
+        )
+        if n_sentences == 0:
+            raise TrainingError(
+                "there is no gold to learn from: import some with annotator import --as gold, or "
+                "label tasks in Label Studio"
+            )
+        snapshot = take_snapshot(
+            session, project_id, schema=schema, members=members, n_sentences=n_sentences
+        )
+        set_snapshot(session, run.id, snapshot.id)
+    return _plan(snapshot, units)
+
+
+def _plan(snapshot: Snapshot, units: Sequence[GoldUnit]) -> RunPlan:
+    sentences: dict[str, list[TaggedSentence]] = {"train": [], "holdout": []}
+    n_left_out = 0
+    for unit in units:
+        alignment = align_document(unit.document, group=unit.group)
+        n_left_out += len(alignment.issues)
+        for sentence in alignment.sentences:
+            fitting = sentence.restrict(snapshot.schema)
+            n_left_out += len(sentence.entities) - len(fitting.entities)
+            n_left_out += len(sentence.relations) - len(fitting.relations)
+            sentences[snapshot.members[unit.annotation_id]].append(fitting)
+    return RunPlan(
+        snapshot=snapshot,
+        train=tuple(sentences["train"]),
+        holdout=tuple(sentences["holdout"]),
+        n_left_out=n_left_out,
+    )

@@ -1,0 +1,314 @@
+"""A training run from its snapshot to the gate's word, ended in one transaction."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from annotator.errors import CheckpointError, TrainingError
+from annotator.model import Predictor, checkpoint_sha256
+from annotator.model.folder import move_whole
+from annotator.services.inference.compute import Engine, LocalEngine
+from annotator.services.inference.versions import check_weights, load_version
+from annotator.services.models.card import write_card
+from annotator.services.models.evaluate import evaluate_version, measure_version
+from annotator.services.models.learning_curve import describe_point
+from annotator.services.models.snapshot import RunPlan, plan_run
+from annotator.services.models.stale_files import (
+    ORIGIN_FILE,
+    drop_asides,
+    folder_of_run,
+    was_made_by,
+)
+from annotator.store.database import Database
+from annotator.store.projects import audit
+from annotator.store.run_log import log_run
+from annotator.store.runs import Run, finish_run, get_run
+from annotator.store.versions import (
+    ModelVersion,
+    activate_version,
+    active_version,
+    add_evaluation,
+    add_version,
+    get_version,
+    set_version_state,
+)
+from annotator.training import (
+    Decision,
+    Evaluation,
+    TrainingProgress,
+    TrainingSettings,
+    WarmStart,
+    decide,
+)
+
+__all__ = ["RunSettings", "run_training"]
+
+Report = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """What a run needs to know beside its snapshot.
+
+    A run that starts from the version before keeps ``warm_keep`` of its weights and takes
+    ``warm_share`` of the epochs and of the least steps.
+    """
+
+    project: str
+    encoder: str
+    device: str
+    models_folder: Path
+    training: TrainingSettings
+    engine: Engine = field(default_factory=LocalEngine)
+    warm_keep: float = 0.5
+    warm_share: float = 0.33
+
+
+def run_training(
+    database: Database,
+    project_id: int,
+    run_id: int,
+    *,
+    owner: str,
+    settings: RunSettings,
+    report: Report,
+) -> tuple[ModelVersion, Decision]:
+    """Train, evaluate, decide and end the run, all that a claimed run needs.
+
+    Everything before the last transaction may be repeated: a run that was killed resumes from
+    its checkpoint, and one killed after training finds the trained model.
+
+    Args:
+        database: The project's database.
+        project_id: The project.
+        run_id: A run that ``owner`` has claimed.
+        owner: Who holds the lease.
+        settings: Encoder, device, folder and training settings.
+        report: Receives progress; may raise CancelledError or LeaseLostError to stop.
+
+    Raises:
+        TrainingError: if there is nothing to learn from, the loss is not finite, or the model
+            cannot be written.
+        CheckpointError: if the version in use, or the one to start from, cannot be read.
+        LeaseLostError: if another worker holds the run by now; nothing was changed.
+    """
+    report({"phase": "prepare"})
+    with database.read() as session:
+        run = get_run(session, run_id)
+    plan = plan_run(database, project_id, run)
+    with database.write() as session:
+        log_run(session, run_id, "snapshot", **plan.describe())
+    start = _start(database, project_id, run, settings)
+    try:
+        folder = _train(plan, run, settings, start, report)
+    except OSError as error:
+        raise _not_written(settings, error) from error
+    report({"phase": "evaluate", "n_sentences": len(plan.test)})
+    candidate, metrics = measure_version(
+        Predictor.load(folder, device=settings.device), plan.test, n_dev=len(plan.dev)
+    )
+    metrics = {**metrics, **describe_point(candidate, plan.train, seed=settings.training.seed)}
+    before = _evaluate_incumbent(database, project_id, run, plan, settings)
+    decision = decide(candidate, before, rng=np.random.default_rng(settings.training.seed))
+    sha256 = checkpoint_sha256(folder)
+    name = f"{_slug(settings.project)}-{run_id}-{sha256[:8]}"
+    final = settings.models_folder / name
+    try:
+        if not final.exists():
+            write_card(
+                folder,
+                name=name,
+                plan=plan,
+                metrics=metrics,
+                decision=decision,
+                run=run,
+                encoder=settings.encoder,
+                device=settings.device,
+                training=settings.training if start is None else _shorter(settings),
+            )
+        move_whole(folder, final)  # before the database names it
+    except OSError as error:
+        raise _not_written(settings, error) from error
+    with database.write() as session:
+        version = add_version(
+            session,
+            project_id,
+            name=name,
+            folder=str(final),
+            sha256=sha256,
+            run_id=run_id,
+            snapshot_id=plan.snapshot.id,
+        )
+        _end_run(session, project_id, run, version, metrics, decision, owner=owner)
+        return get_version(session, project_id, name), decision
+
+
+def _not_written(settings: RunSettings, error: OSError) -> TrainingError:
+    return TrainingError(
+        f"the model cannot be written into {settings.models_folder} ({error.strerror}): check "
+        "that the disk has room and the folder may be written"
+    )
+
+
+def _start(
+    database: Database, project_id: int, run: Run, settings: RunSettings
+) -> WarmStart | None:
+    """Return the version that a run was asked to start from; None is the pre-trained encoder."""
+    name = run.settings.get("start_from")
+    if name is None:
+        return None
+    with database.read() as session:
+        version = get_version(session, project_id, name)
+    check_weights(version)
+    return WarmStart(folder=Path(version.folder), keep=settings.warm_keep)
+
+
+def _end_run(
+    session: Session,
+    project_id: int,
+    run: Run,
+    version: ModelVersion,
+    metrics: Mapping[str, Any],
+    decision: Decision,
+    *,
+    owner: str,
+) -> None:
+    add_evaluation(
+        session,
+        version.id,
+        split="holdout",
+        metrics=metrics,
+        n_sentences=metrics["n_sentences"],
+    )
+    promoted = decision.promote or run.force
+    reasons = list(decision.reasons)
+    if run.force and not decision.promote:
+        reasons.append("promoted by force")
+    if promoted:
+        activate_version(session, project_id, version.id, provisional=decision.provisional)
+    else:
+        set_version_state(session, version.id, "held")
+    audit(
+        session,
+        project_id,
+        actor=owner,
+        action="promote" if promoted else "hold",
+        version=version.name,
+        run=run.id,
+        reasons=reasons,
+        forced=run.force,
+    )
+    log_run(
+        session,
+        run.id,
+        "gate",
+        promoted=promoted,
+        reasons=reasons,
+        version=version.name,
+        ner_f1=round(metrics["ner"]["micro"]["f1"], 1),
+        re_f1=round(metrics["re"]["micro"]["f1"], 1),
+    )
+    state = "succeeded" if promoted else "held"
+    finish_run(session, run.id, owner=owner, state=state, reasons=reasons)
+
+
+def _evaluate_incumbent(
+    database: Database, project_id: int, run: Run, plan: RunPlan, settings: RunSettings
+) -> Evaluation | None:
+    # The version in use now: while this run trained, somebody may have chosen another one.
+    with database.read() as session:
+        incumbent = active_version(session, project_id)
+    if incumbent is None or not plan.test:
+        return None
+    try:
+        old = load_version(incumbent, device=settings.device)
+    except CheckpointError:
+        if run.force:  # the way out where the version in use cannot be read any more
+            return None
+        raise
+    return evaluate_version(old, plan.test)
+
+
+def _slug(project: str) -> str:
+    # Part of a folder's name and of a pattern: no slash, no star.
+    return re.sub(r"[^\w.-]+", "-", project)
+
+
+def _write_origin(folder: Path, plan: RunPlan, run: Run) -> None:
+    origin = {
+        "run": run.id,
+        "submitted_at": run.created_at.isoformat(),
+        "snapshot": plan.snapshot.digest,
+        "n_train": len(plan.train),
+        "n_dev": len(plan.dev),
+        "n_holdout": len(plan.holdout),
+        "n_left_out": plan.n_left_out,
+        "start_from": run.settings.get("start_from"),
+        "finished_at": datetime.now(UTC).isoformat(),
+    }
+    (folder / ORIGIN_FILE).write_text(json.dumps(origin, indent=1) + "\n", encoding="utf-8")
+
+
+def _train(
+    plan: RunPlan, run: Run, settings: RunSettings, start: WarmStart | None, report: Report
+) -> Path:
+    folder = settings.models_folder / folder_of_run(run)
+    # A checkpoint appears whole or not at all, so one that is there is the run's result: a run
+    # that was killed later than that does not train twice, even after the rename.
+    renamed = settings.models_folder.glob(f"{_slug(settings.project)}-{run.id}-????????")
+    for done in renamed:
+        if was_made_by(run, done):
+            return done
+
+    def on_progress(progress: TrainingProgress) -> None:
+        report(
+            {
+                "phase": "train",
+                "epoch": progress.epoch,
+                "n_epochs": progress.n_epochs,
+                "step": progress.step,
+                "n_steps": progress.n_steps,
+                "loss": round(progress.loss, 4),
+                "words_per_s": round(progress.words_per_s),
+                "remaining_s": round(progress.remaining_s),
+                "memory_mb": progress.memory_mb,
+                "n_micro": progress.n_micro,
+                "resumed_from": progress.resumed_from,
+            }
+        )
+
+    drop_asides(folder)
+    if not folder.is_dir():
+        settings.models_folder.mkdir(parents=True, exist_ok=True)
+        settings.engine.train(
+            plan.train,
+            schema=plan.snapshot.schema,
+            encoder=settings.encoder,
+            settings=settings.training if start is None else _shorter(settings),
+            folder=folder,
+            dev=plan.dev,
+            device=settings.device,
+            on_progress=on_progress,
+            start=start,
+        )
+    if not was_made_by(run, folder):
+        _write_origin(folder, plan, run)
+    return folder
+
+
+def _shorter(settings: RunSettings) -> TrainingSettings:
+    whole = settings.training
+    return replace(
+        whole,
+        epochs=max(1, round(whole.epochs * settings.warm_share)),
+        min_steps=round(whole.min_steps * settings.warm_share),
+    )

@@ -1,0 +1,1 @@
+"""What is shown next: order, publication, cold start, costs, lexicon."""

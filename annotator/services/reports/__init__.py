@@ -1,0 +1,1 @@
+"""What people are told of a project, a task and its health. Nothing is changed."""

@@ -1,0 +1,374 @@
+"""Label Studio's tasks and annotations into the database, from an event or from a pull alike."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from annotator.domain import Document, Entity, Relation
+from annotator.errors import TaskFormatError
+from annotator.services.intake.documents import draw_split, store_document
+from annotator.services.intake.groups import Arrival, place_documents, remember_places
+from annotator.store.annotations import NewAnnotation, record_annotation
+from annotator.store.cold_start import is_warmup_name
+from annotator.store.documents import find_document, find_sentence, hash_text, keep_shown
+from annotator.store.groups import group_of
+from annotator.store.tasks import Task, add_task, find_task, move_task, refresh_state
+from annotator.studio.codec import result_to_labels
+from annotator.studio.config import LabelConfig
+from annotator.studio.page import Page, open_page
+
+__all__ = [
+    "Corrections",
+    "SplitRule",
+    "compare_labels",
+    "page_of",
+    "record_studio_annotation",
+    "resolve_task",
+]
+
+_MAX_NAME = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitRule:
+    """How documents that first appear in Label Studio are drawn into the hold-out."""
+
+    holdout_share: float
+    seed: int
+
+
+def page_of(task: Mapping[str, Any], config: LabelConfig) -> Page:
+    """Open what one of Label Studio's tasks shows.
+
+    Raises:
+        TaskFormatError: if the configured field does not hold what its tag needs.
+    """
+    try:
+        return open_page(task.get("data"), config)
+    except TaskFormatError as error:
+        raise TaskFormatError(f"task {task.get('id')}: {error}") from None
+
+
+def resolve_task(
+    session: Session,
+    project_id: int,
+    task: Mapping[str, Any],
+    *,
+    config: LabelConfig,
+    split: SplitRule,
+) -> Task:
+    """Return our task for one of Label Studio's, storing its document if it is new.
+
+    A task of ours names its document and place (``doc_id``, ``sent_start``); any other becomes a
+    document of its own. A task whose text was edited is moved to a new document: labels given
+    before stay with the text they were given for.
+
+    Raises:
+        TaskFormatError: if the task has no id or no text in the configured field.
+    """
+    studio_id, data = task.get("id"), task.get("data")
+    if not isinstance(studio_id, int) or not isinstance(data, Mapping):
+        raise TaskFormatError("a task needs an integer id and an object data")
+    text = page_of(task, config).text
+    if not text:
+        raise TaskFormatError(f"task {studio_id}: data.{config.text_field} holds no text")
+    shown = None if config.layout == "text" else data.get(config.text_field)
+    known = find_task(session, project_id, studio_id=studio_id)
+    if known is not None and known.text == text:
+        if shown is not None and known.sentence_id is None:
+            keep_shown(session, known.document_id, shown)
+        return known
+    if known is not None and known.state == "deleted":
+        known = None  # not an edit: Label Studio gives ids of deleted tasks to new ones
+    place = _place(session, project_id, studio_id, data, text, split, known, is_plain=shown is None)
+    document_id, sentence_id = place
+    if shown is not None and sentence_id is None:
+        keep_shown(session, document_id, shown)
+    if known is not None:
+        move_task(session, known.id, document_id=document_id, sentence_id=sentence_id)
+    else:
+        add_task(
+            session,
+            project_id,
+            studio_id=studio_id,
+            document_id=document_id,
+            sentence_id=sentence_id,
+        )
+    found = find_task(session, project_id, studio_id=studio_id)
+    if found is None:
+        raise TaskFormatError(f"task {studio_id} could not be stored")
+    return found
+
+
+def _place(
+    session: Session,
+    project_id: int,
+    studio_id: int,
+    data: Mapping[str, Any],
+    text: str,
+    split: SplitRule,
+    known: Task | None,
+    *,
+    is_plain: bool,
+) -> tuple[int, int | None]:
+    name, start = data.get("doc_id"), data.get("sent_start")
+    if isinstance(name, str) and isinstance(start, int):
+        sentence = find_sentence(session, project_id, document=name, start=start)
+        if sentence is not None and sentence.text == text:
+            return sentence.document_id, sentence.id
+    document = f"studio-{studio_id}-{hash_text(text)[:8]}"
+    if isinstance(name, str) and 0 < len(name) <= _MAX_NAME and start is None and known is None:
+        # A name that another text has already is no name for this one.
+        held = find_document(session, project_id, name)
+        # Two pages of one text may differ in their markup; a document keeps the markup of one.
+        document = name if held is None or (is_plain and held.text == text) else document
+    held = find_document(session, project_id, document)
+    if held is not None and held.text == text:
+        return held.id, None
+    # An edited text stays with what it was before, on the same side of the split.
+    group = group_of(session, known.document_id) if known is not None else None
+    arrival = Arrival(
+        group=group or document,
+        text=text,
+        split=known.split
+        if known is not None
+        else draw_split(document, share=split.holdout_share, seed=split.seed),
+    )
+    (place,), _ = place_documents(session, project_id, [arrival])
+    stored, _, _ = store_document(
+        session,
+        project_id,
+        Document(id=document, text=text),
+        split=place.split,
+        group=place.group,
+    )
+    remember_places(session, project_id, {stored: place})
+    return stored, None
+
+
+def record_studio_annotation(
+    session: Session,
+    project_id: int,
+    task: Task,
+    annotation: Mapping[str, Any],
+    *,
+    page: Page,
+    config: LabelConfig,
+    prediction: Mapping[str, Any] | None = None,
+    revive: bool = False,
+) -> bool:
+    """Append an annotation as Label Studio has it now; True if that was news.
+
+    ``page`` is what the task shows. What it changed of ``prediction`` (the one it started from)
+    is computed here, once, and stored.
+
+    Raises:
+        TaskFormatError: if the annotation has no id or no list of results.
+    """
+    annotation_id = annotation.get("id")
+    if not isinstance(annotation_id, int):
+        raise TaskFormatError(f"task {task.studio_id}: an annotation without an integer id")
+    labels = result_to_labels(annotation.get("result"), text=page, config=config)
+    offset = task.region[0]
+    in_bulk = _is_accepted_in_bulk(annotation)
+    # What no model proposed and nobody looked at is no label.
+    is_unseen = in_bulk and is_warmup_name(_version_of(prediction))
+    new = NewAnnotation(
+        project_id=project_id,
+        document_id=task.document_id,
+        task_id=task.id,
+        source="studio",
+        external_id=str(annotation_id),
+        state="skipped" if annotation.get("was_cancelled") or is_unseen else "submitted",
+        region=task.region,
+        entities=tuple(_shift(e, offset) for e in labels.entities),
+        relations=labels.relations,
+        created_at=_time(annotation.get("updated_at")),
+        raw=annotation.get("result"),
+        annotator=_person(annotation.get("completed_by")),
+        ground_truth=bool(annotation.get("ground_truth")),
+        bulk_created=in_bulk,
+        lead_time_s=_number(annotation.get("lead_time")),
+        parent_prediction=_integer(annotation.get("parent_prediction")),
+        parent_version=_version_of(prediction),
+        issues=[
+            {"kind": i.kind, "region": i.region, "message": i.message, "kept": i.kept}
+            for i in labels.issues
+        ],
+        diff=_corrections(prediction, (labels.entities, labels.relations), page, config),
+    )
+    is_new = record_annotation(session, new, revive=revive)
+    refresh_state(session, task.id, revive=revive)
+    return is_new
+
+
+def _is_accepted_in_bulk(annotation: Mapping[str, Any]) -> bool:
+    """Tell a copy of a prediction that nobody looked at: the Data Manager makes them by the score.
+
+    It does not set ``bulk_created``; but a person takes time, and the editor says of each region
+    where it came from.
+    """
+    if annotation.get("bulk_created"):
+        return True
+    regions = [one for one in annotation.get("result") or () if isinstance(one, Mapping)]
+    is_copy = annotation.get("parent_prediction") is not None
+    return is_copy and not annotation.get("lead_time") and not any("origin" in r for r in regions)
+
+
+def _shift(entity: Entity, offset: int) -> Entity:
+    return replace(entity, start=entity.start + offset, end=entity.end + offset)
+
+
+def _corrections(
+    prediction: Mapping[str, Any] | None,
+    labels: tuple[tuple[Entity, ...], tuple[Relation, ...]],
+    page: Page,
+    config: LabelConfig,
+) -> dict[str, Any] | None:
+    if not prediction or not isinstance(prediction.get("result"), list):
+        return None
+    if is_warmup_name(_version_of(prediction)):  # no model proposed it
+        return None
+    before = result_to_labels(prediction["result"], text=page, config=config)
+    return compare_labels((before.entities, before.relations), labels).to_json()
+
+
+def _version_of(prediction: Mapping[str, Any] | None) -> str | None:
+    version = prediction.get("model_version") if prediction else None
+    return version if isinstance(version, str) else None
+
+
+def _time(value: Any) -> datetime:
+    if isinstance(value, str):
+        try:
+            at = datetime.fromisoformat(value)
+        except ValueError as error:
+            raise TaskFormatError("updated_at is no ISO 8601 time") from error
+        return at if at.tzinfo else at.replace(tzinfo=UTC)
+    return datetime.now(UTC)
+
+
+def _person(value: Any) -> str | None:
+    # The REST API gives an id or an object, events an id.
+    if isinstance(value, Mapping):
+        value = value.get("id")
+    return None if value is None else str(value)
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _integer(value: Any) -> int | None:
+    if isinstance(value, Mapping):
+        value = value.get("id")
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corrections:
+    """Counts of what was kept and changed. What was relabelled or re-bounded was not kept.
+
+    A relation is re-bounded if it still joins the same two entities and one of these was.
+    """
+
+    entities_kept: int
+    entities_relabelled: int
+    entities_rebounded: int
+    entities_removed: int
+    entities_added: int
+    relations_kept: int
+    relations_relabelled: int
+    relations_rebounded: int
+    relations_removed: int
+    relations_added: int
+
+    def to_json(self) -> dict[str, int]:
+        """Return plain JSON values."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def compare_labels(
+    predicted: tuple[Sequence[Entity], Sequence[Relation]],
+    labelled: tuple[Sequence[Entity], Sequence[Relation]],
+) -> Corrections:
+    """Compare entities by id first, then by span and type; relations by the entities they join.
+
+    Label Studio says nothing about deletions and relations, and its ``origin`` cannot be relied
+    upon, so everything is computed from the two sides.
+    """
+    before = {entity.id: entity for entity in predicted[0]}
+    after = {entity.id: entity for entity in labelled[0]}
+    same = _match(before, after)
+    pairs = [(before[old], after[new]) for old, new in same.items()]
+    kept = sum(_span(old) == _span(new) and old.type == new.type for old, new in pairs)
+    relabelled = sum(old.type != new.type for old, new in pairs)
+    moved = {new.id for old, new in pairs if _span(old) != _span(new)}
+    return Corrections(
+        entities_kept=kept,
+        entities_relabelled=relabelled,
+        entities_rebounded=len(pairs) - kept - relabelled,
+        entities_removed=len(before) - len(pairs),
+        entities_added=len(after) - len(pairs),
+        **_compare_relations(
+            _facts(predicted[1], same),
+            _facts(labelled[1], {new: new for new in after}),
+            moved=moved,
+        ),
+    )
+
+
+def _match(before: Mapping[str, Entity], after: Mapping[str, Entity]) -> dict[str, str]:
+    """Return which entity became which: by id, what is left by span and type, one to one."""
+    same = {id_: id_ for id_ in before if id_ in after}
+    by_span: dict[tuple[int, int, str], list[str]] = {}
+    for entity in after.values():
+        if entity.id not in same:
+            by_span.setdefault((*_span(entity), entity.type), []).append(entity.id)
+    for entity in before.values():
+        if entity.id not in same and (found := by_span.get((*_span(entity), entity.type))):
+            same[entity.id] = found.pop(0)
+    return same
+
+
+def _span(entity: Entity) -> tuple[int, int]:
+    return entity.start, entity.end
+
+
+def _facts(
+    relations: Sequence[Relation], names: Mapping[str, str]
+) -> set[tuple[str, str, str | None]]:
+    """Return head, tail and type of relations, the ends by what they became.
+
+    An end that is gone has a name that nothing else has.
+    """
+    return {
+        (names.get(r.head, f"gone {r.head}"), names.get(r.tail, f"gone {r.tail}"), r.type)
+        for r in relations
+    }
+
+
+def _compare_relations(
+    old: set[tuple[str, str, str | None]],
+    new: set[tuple[str, str, str | None]],
+    *,
+    moved: set[str],
+) -> dict[str, int]:
+    stayed = old & new
+    rebounded = sum(head in moved or tail in moved for head, tail, _ in stayed)
+    lost = Counter((head, tail) for head, tail, _ in old - new)
+    made = Counter((head, tail) for head, tail, _ in new - old)
+    relabelled = (lost & made).total()
+    return {
+        "relations_kept": len(stayed) - rebounded,
+        "relations_relabelled": relabelled,
+        "relations_rebounded": rebounded,
+        "relations_removed": lost.total() - relabelled,
+        "relations_added": made.total() - relabelled,
+    }

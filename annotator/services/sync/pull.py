@@ -1,0 +1,235 @@
+"""The pull: makes our database equal to Label Studio's, whatever became of the webhooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from annotator.errors import ConfigError, ConflictError, InputError
+from annotator.services.sync.annotations import (
+    SplitRule,
+    page_of,
+    record_studio_annotation,
+    resolve_task,
+)
+from annotator.services.sync.webhooks import touched_tasks
+from annotator.store.annotations import mark_deleted, studio_ids
+from annotator.store.database import Database
+from annotator.store.projects import (
+    Project,
+    current_config_xml,
+    current_schema,
+    get_project,
+    save_schema,
+    set_pulled,
+)
+from annotator.store.tasks import (
+    find_task,
+    known_studio_ids,
+    mark_tasks_deleted,
+    note_seen,
+    refresh_state,
+    seen_tasks,
+)
+from annotator.studio.client import StudioClient
+from annotator.studio.config import LabelConfig, parse_config
+
+__all__ = ["PullReport", "reconcile"]
+
+_OVERLAP = timedelta(seconds=30)  # clocks and transactions: look back a little further
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullReport:
+    """What a pull found. ``problems`` name tasks by id; they are looked at again once changed."""
+
+    n_tasks: int
+    n_news: int
+    n_deleted_tasks: int
+    n_deleted_annotations: int
+    problems: tuple[str, ...]
+
+
+def reconcile(
+    database: Database,
+    project: Project,
+    client: StudioClient,
+    *,
+    split: SplitRule,
+    full: bool = False,
+    on_progress: Callable[[int], None] | None = None,
+) -> PullReport:
+    """Pull every task that changed since it was last looked at, and find what was deleted.
+
+    When a task changed last, by Label Studio's word, is stored with it in the transaction that
+    makes it equal. So the many that changed shortly before a pull are not read again by each pull
+    that looks back that far.
+
+    Tasks that events have changed here are looked at too: an event that came late may have said
+    of a task what is no longer so.
+
+    Args:
+        database: The project's database.
+        project: A connected project.
+        client: Label Studio.
+        split: How tasks that are new to us are drawn into the hold-out.
+        full: Look at all tasks, not only at changed ones.
+        on_progress: Called with the number of tasks seen so far.
+
+    Raises:
+        StudioError: if Label Studio cannot be reached; what was pulled until then is kept.
+        StoreError: if the database fails; the same.
+        ConfigError: if the project is not connected.
+    """
+    link = project.studio
+    if link is None:
+        raise ConfigError("the project is not connected to Label Studio; run annotator connect")
+    started = datetime.now(UTC)
+    xml = client.project(link.project_id).config_xml
+    config = _refresh_config(database, project.id, xml)
+    with database.read() as session:  # a new configuration has put it back
+        before = get_project(session, project.name)
+    since = None if full or before.pulled_until is None else before.pulled_until - _OVERLAP
+    pull = _Pull(database, project.id, config, split, started, on_progress)
+    if since is None:
+        for task in client.tasks(link.project_id):
+            pull.look_at(task)
+    else:
+        for page in client.changes(link.project_id, updated_after=since):
+            pull.newest = max(filter(None, (pull.newest, max(at for _, at in page))))
+            for task in client.tasks_of(link.project_id, _unseen(database, project.id, page)):
+                pull.look_at(task)
+    with database.read() as session:  # first ours: what is made meanwhile is not missing there
+        known = known_studio_ids(session, project.id)
+        touched = touched_tasks(session, project.id, since=(before.pulled_at or started) - _OVERLAP)
+    there = client.task_ids(link.project_id)
+    for task in client.tasks_of(link.project_id, list((touched & there) - pull.seen)):
+        pull.look_at(task)
+    with database.write() as session:
+        n_deleted = mark_tasks_deleted(session, project.id, known - there)
+        # A configuration that came meanwhile has asked for another look at all tasks.
+        is_same = current_config_xml(session, project.id) == xml
+        until = pull.until(before.pulled_until) if is_same else None
+        set_pulled(session, project.id, started=started, until=until)
+    return PullReport(
+        n_tasks=len(pull.seen),
+        n_news=pull.n_news,
+        n_deleted_tasks=n_deleted,
+        n_deleted_annotations=pull.n_gone,
+        problems=tuple(pull.problems),
+    )
+
+
+def _unseen(database: Database, project_id: int, page: Sequence[tuple[int, datetime]]) -> list[int]:
+    with database.read() as session:
+        seen = seen_tasks(session, project_id, [studio_id for studio_id, _ in page])
+    return [studio_id for studio_id, at in page if seen.get(studio_id) != at]
+
+
+@dataclass
+class _Pull:
+    """A pull under way, and what it has found so far."""
+
+    database: Database
+    project_id: int
+    config: LabelConfig
+    split: SplitRule
+    started: datetime
+    on_progress: Callable[[int], None] | None
+    seen: set[int] = field(default_factory=set)
+    n_news: int = 0
+    n_gone: int = 0
+    problems: list[str] = field(default_factory=list)
+    newest: datetime | None = None
+    floor: datetime | None = None
+
+    def look_at(self, task: Mapping[str, Any]) -> None:
+        """Make what we have of a task equal to it."""
+        changed_at = _updated_at(task)
+        self.seen.add(int(task["id"]))
+        self.newest = max(filter(None, (self.newest, changed_at)), default=None)
+        try:
+            with self.database.write() as session:
+                news, gone = _apply(
+                    session, self.project_id, task, self.config, self.split, self.started
+                )
+            self.n_news += news
+            self.n_gone += gone
+        except InputError as error:  # the same again until somebody changes it
+            self.problems.append(str(error))
+        except ConflictError as error:
+            self.problems.append(str(error))
+            self.floor = min(filter(None, (self.floor, changed_at)), default=None)
+        if self.on_progress is not None:
+            self.on_progress(len(self.seen))
+
+    def until(self, before: datetime | None) -> datetime | None:
+        """Return a time by Label Studio's clock: no change before it is unseen.
+
+        A task may have changed after its page was read, and a later page may hold a younger
+        change. All that happened while this pull lasted, so it takes back that much.
+        """
+        newest = self.newest
+        if newest is not None:
+            newest -= max(datetime.now(UTC) - self.started, timedelta())
+        newest = max(filter(None, (before, newest)), default=None)
+        return min(filter(None, (newest, self.floor)), default=None)
+
+
+def _refresh_config(database: Database, project_id: int, xml: str) -> LabelConfig:
+    config = parse_config(xml)
+    with database.write() as session:
+        if xml != current_config_xml(session, project_id):
+            known = current_schema(session, project_id)
+            pairs = known.pairs if known else frozenset()
+            save_schema(session, project_id, config.schema.with_pairs(pairs), config_xml=xml)
+    return config
+
+
+def _apply(
+    session: Session,
+    project_id: int,
+    task: Mapping[str, Any],
+    config: LabelConfig,
+    split: SplitRule,
+    started: datetime,
+) -> tuple[int, int]:
+    known = find_task(session, project_id, studio_id=int(task["id"]))
+    ours = resolve_task(session, project_id, task, config=config, split=split)
+    predictions = {
+        p["id"]: p for p in task.get("predictions") or () if isinstance(p, Mapping) and "id" in p
+    }
+    page = page_of(task, config)
+    news, present = int(known is None), set[str]()
+    for annotation in task.get("annotations") or ():
+        present.add(str(annotation.get("id")))
+        news += record_studio_annotation(
+            session,
+            project_id,
+            ours,
+            annotation,
+            page=page,
+            config=config,
+            prediction=predictions.get(annotation.get("parent_prediction")),
+            revive=True,
+        )
+    # What came in by webhook after this pull began may be younger than the page we look at.
+    vanished = studio_ids(session, project_id, task_id=ours.id, received_before=started) - present
+    now = datetime.now(UTC)
+    gone = sum(
+        mark_deleted(session, project_id, external_id=external_id, at=now)
+        for external_id in vanished
+    )
+    if gone or ours.state == "deleted":
+        refresh_state(session, ours.id, revive=True)
+    note_seen(session, ours.id, _updated_at(task))
+    return news, gone
+
+
+def _updated_at(task: Mapping[str, Any]) -> datetime | None:
+    value = task.get("updated_at")
+    return datetime.fromisoformat(value) if isinstance(value, str) else None

@@ -1,0 +1,340 @@
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from factories import LINK, RASH, make_document
+from fake_studio import FakeStudio, make_region
+from sqlalchemy import update
+from tiny_bert import TINY_SCHEMA
+
+from annotator.errors import ConfigError, StudioError
+from annotator.jobs import housekeeper as tend_module
+from annotator.jobs.housekeeper import Housekeeper
+from annotator.jobs.leases import hold_lease
+from annotator.jobs.presence import workers_alive
+from annotator.model import checkpoint_sha256
+from annotator.services.intake.documents import ingest_documents
+from annotator.services.sync.webhooks import receive_event
+from annotator.settings import Settings
+from annotator.store.database import Database
+from annotator.store.gold import count_gold
+from annotator.store.leases import take_lease
+from annotator.store.projects import Project, link_studio
+from annotator.store.runs import (
+    claim_run,
+    list_runs,
+    set_snapshot,
+    submit_run,
+)
+from annotator.store.snapshots import take_snapshot
+from annotator.store.tasks import count_tasks
+from annotator.store.versions import activate_version, add_version
+from db.tables import LeaseRow, TrainingRunRow
+
+
+@dataclass
+class SpyQueue:
+    """Remembers what it was asked."""
+
+    submitted: list[int] = field(default_factory=list)
+    tended: list[float] = field(default_factory=list)
+    n_published: int = 0
+
+    def submit(self, run_id: int) -> None:
+        self.submitted.append(run_id)
+
+    def tend(self, delay_s: float = 0.0) -> None:
+        self.tended.append(delay_s)
+
+    def publish(self) -> None:
+        self.n_published += 1
+
+
+@pytest.fixture
+def queue() -> SpyQueue:
+    return SpyQueue()
+
+
+@pytest.fixture
+def studio() -> FakeStudio:
+    return FakeStudio()
+
+
+@pytest.fixture
+def tender(
+    settings: Settings,
+    database: Database,
+    project: Project,
+    queue: SpyQueue,
+    studio: FakeStudio,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Housekeeper:
+    """A tender of a project that trains after three labels, with ``studio`` for a client."""
+    quick = settings.model_copy(update={"retrain_after": 3, "debounce_s": 0.0})
+    made = Housekeeper(quick, database, queue, "host:1")  # type: ignore[arg-type]
+    monkeypatch.setattr(made, "client", lambda _project: nullcontext(studio))
+    return made
+
+
+@pytest.fixture
+def linked(database: Database, project: Project) -> Project:
+    with database.write() as session:
+        link_studio(session, project.id, LINK)
+    return project
+
+
+def label(database: Database, project: Project, n: int, first: int = 0) -> None:
+    ingest_documents(
+        database,
+        project.id,
+        [make_document(f"d{first + i}") for i in range(n)],
+        role="gold",
+        holdout_share=0.0,
+        seed=1,
+    )
+
+
+def states(database: Database, project: Project) -> list[str]:
+    with database.read() as session:
+        return [run.state for run in list_runs(session, project.id)]
+
+
+def start_run(database: Database, project: Project, *, has_snapshot: bool) -> int:
+    with database.write() as session:
+        run, _ = submit_run(session, project.id, trigger="test")
+        claim_run(session, run.id, owner="host:2", lease_s=60)
+        if has_snapshot:
+            snapshot = take_snapshot(
+                session, project.id, schema=TINY_SCHEMA, members={}, n_sentences=0
+            )
+            set_snapshot(session, run.id, snapshot.id)
+    return run.id
+
+
+# ------------------------------------------------------------------ runs
+
+
+def test_enough_labels_start_a_run_once(
+    database: Database, project: Project, tender: Housekeeper, queue: SpyQueue
+) -> None:
+    label(database, project, 2)
+    tender.tend()
+    assert states(database, project) == []
+    label(database, project, 1, first=2)
+
+    tender.tend()
+    tender.tend()
+
+    assert states(database, project) == ["queued"]
+    assert queue.submitted == [1, 1]  # said again until somebody claims it
+
+
+@pytest.mark.parametrize(
+    ("has_snapshot", "expected"),
+    [(False, ["running"]), (True, ["queued", "running"])],
+    ids=["will see the labels", "has not seen them"],
+)
+def test_labels_that_a_run_under_way_will_see_start_no_other(
+    database: Database,
+    project: Project,
+    tender: Housekeeper,
+    queue: SpyQueue,
+    has_snapshot: bool,
+    expected: list[str],
+) -> None:
+    start_run(database, project, has_snapshot=has_snapshot)
+    label(database, project, 5)
+
+    tender.tend()
+
+    assert states(database, project) == expected
+    assert queue.submitted == []
+
+
+def test_labels_that_still_come_in_are_looked_at_again(
+    database: Database, project: Project, tender: Housekeeper, queue: SpyQueue
+) -> None:
+    tender.settings = tender.settings.model_copy(update={"debounce_s": 30.0})
+    label(database, project, 3)
+
+    tender.tend()
+
+    assert states(database, project) == []
+    assert [0 < delay <= 30.1 for delay in queue.tended] == [True]
+
+
+def test_a_run_whose_worker_fell_silent_is_queued_again(
+    database: Database, project: Project, tender: Housekeeper, queue: SpyQueue
+) -> None:
+    run_id = start_run(database, project, has_snapshot=True)
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    with database.write() as session:
+        session.execute(update(TrainingRunRow).values(lease_until=past))
+
+    tender.tend()
+
+    assert queue.submitted == [run_id]
+
+
+# ------------------------------------------------------------------ Label Studio
+
+
+def test_the_inbox_is_worked_off(
+    database: Database, linked: Project, tender: Housekeeper, studio: FakeStudio
+) -> None:
+    studio.annotate(studio.add_task(text=RASH), [make_region("a", 0, 7, "Drug", text=RASH)])
+    with database.write() as session:
+        for event in studio.events:
+            receive_event(session, event)
+    studio.down = True
+
+    tender.tend()
+
+    with database.read() as session:
+        assert count_gold(session, linked.id)["train"] == 1
+
+
+def test_a_pull_is_made_at_the_start_and_when_it_is_time(
+    database: Database, linked: Project, tender: Housekeeper, studio: FakeStudio
+) -> None:
+    studio.add_task(text=RASH)
+    tender.tend()
+    studio.add_task(text="Another note.")
+    tender.tend()
+    with database.read() as session:
+        before = count_tasks(session, linked.id)["open"]
+
+    tender.tend(True)
+
+    with database.read() as session:
+        assert (before, count_tasks(session, linked.id)["open"]) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "error", [StudioError("it is down"), ConfigError("no <Labels>")], ids=["down", "configuration"]
+)
+def test_a_pull_that_fails_does_not_stop_training(
+    database: Database,
+    linked: Project,
+    tender: Housekeeper,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    def fail(*_arguments: Any, **_options: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(tend_module, "reconcile", fail)
+    label(database, linked, 3)
+
+    tender.tend()
+
+    assert states(database, linked) == ["queued"]
+
+
+def test_new_documents_are_published(
+    database: Database, linked: Project, tender: Housekeeper, queue: SpyQueue, studio: FakeStudio
+) -> None:
+    ingest_documents(database, linked.id, [make_document()], role="pool", holdout_share=0.0, seed=1)
+    tender.tend()
+    assert queue.n_published == 1
+
+    tender.publish()
+
+    assert [len(one) for one in studio.imports] == [1]
+    tender.tend()
+    assert queue.n_published == 1
+
+
+def test_the_version_in_use_is_published(
+    database: Database,
+    linked: Project,
+    tender: Housekeeper,
+    studio: FakeStudio,
+    tiny_model: Path,
+) -> None:
+    with database.write() as session:
+        run, _ = submit_run(session, linked.id, trigger="test")
+        snapshot = take_snapshot(session, linked.id, schema=TINY_SCHEMA, members={}, n_sentences=0)
+        version = add_version(
+            session,
+            linked.id,
+            name="ward-1",
+            folder=str(tiny_model),
+            sha256=checkpoint_sha256(tiny_model),
+            run_id=run.id,
+            snapshot_id=snapshot.id,
+        )
+        activate_version(session, linked.id, version.id, provisional=False)
+    studio.add_task(text=RASH)
+    tender.tend(True)
+
+    report = tender.publish()
+
+    assert report is not None
+    assert (report.n_pushed, studio.model_version) == (1, "ward-1")
+    studio.down = True
+    assert tender.publish() is None  # said in the log, done by the next one
+
+
+# ------------------------------------------------------------------ one at a time
+
+
+def test_while_one_tends_another_looks_again_every_two_seconds(
+    database: Database,
+    project: Project,
+    tender: Housekeeper,
+    queue: SpyQueue,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = iter(100.0 + i / 10 for i in range(41))
+    monkeypatch.setattr(tend_module, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    with database.write() as session:
+        take_lease(session, "tend:ward", owner="host:2", lease_s=600)
+
+    for _ in range(40):  # events of four seconds
+        tender.tend()
+
+    assert queue.tended == [2.0, 2.0]
+
+
+def test_two_threads_of_one_worker_never_hold_one_lease(database: Database) -> None:
+    held: list[bool] = []
+
+    def work() -> None:
+        with hold_lease(database, "publish:ward", owner="host:1", lease_s=3) as mine:
+            held.append(mine)
+            time.sleep(0.3)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+
+    assert sorted(held) == [False, False, True]
+
+
+def test_a_lease_lives_as_long_as_its_block_and_no_longer(database: Database) -> None:
+    with hold_lease(database, "publish:ward", owner="host:1", lease_s=0.3) as mine:
+        time.sleep(0.7)
+        with hold_lease(database, "publish:ward", owner="host:2", lease_s=0.3) as other:
+            assert (mine, other) == (True, False)
+
+    with hold_lease(database, "publish:ward", owner="host:2", lease_s=0.3) as other:
+        assert other
+
+
+def test_a_worker_is_alive_while_its_lease_runs(database: Database) -> None:
+    with database.write() as session:
+        take_lease(session, "worker:host:1", owner="host:1", lease_s=20)
+    assert workers_alive(database) == ["host:1"]
+
+    with database.write() as session:
+        session.execute(update(LeaseRow).values(until=datetime.now(UTC) - timedelta(seconds=1)))
+    assert workers_alive(database) == []
