@@ -8,15 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from annotator.model.bald import head_disagreement
 from annotator.model.batch import Batch
-from annotator.model.calibration import score_entities
 from annotator.model.candidates import CandidateSet, candidates_from_spans
 from annotator.model.decoding import find_spans
 from annotator.model.joint import JointModel
-from annotator.model.signals import SIGNALS, sum_pair_entropy, word_signals
+from annotator.model.signals import SIGNALS, head_disagreement, sum_pair_entropy, word_signals
 
-__all__ = ["BatchAnalysis", "FoundRelations", "analyse", "relate"]
+__all__ = ["BatchAnalysis", "FoundRelations", "analyse", "relate", "score_entities"]
 
 _MAX_PAIR_SCORES = 1 << 24  # scores held at once; more heads are taken in blocks
 
@@ -106,6 +104,34 @@ def analyse(
         signals=torch.stack(columns, dim=1),
         embedding=functional.normalize(mean, dim=1),
     )
+
+
+def score_entities(tag_probs: Tensor, candidates: CandidateSet, *, ends: Tensor) -> Tensor:
+    """Score entities by the least sure of their tags.
+
+    The tags of one entity stand or fall together, so the least probable one bounds the entity
+    from above and is close to it; their product would count the same doubt several times.
+
+    Args:
+        tag_probs: Calibrated probability of each word's decoded tag. Shape ``(batch, words)``.
+        candidates: The decoded entities, in order of their last words.
+        ends: True at the last word of each. Shape ``(batch, words)``, bool.
+
+    Returns:
+        Scores in [0, 1], 0 where padded. Shape ``(batch, candidates)``.
+    """
+    if candidates.mask.shape[1] == 0:
+        return tag_probs.new_zeros(candidates.mask.shape)
+    index = torch.arange(tag_probs.shape[1], device=tag_probs.device).expand_as(ends)
+    slot = ends.cumsum(dim=1) - ends.long()  # the entity that ends here or next
+    inside_range = slot < candidates.mask.shape[1]
+    slot = slot.clamp(max=candidates.mask.shape[1] - 1)
+    inside = inside_range & (index >= candidates.first.gather(1, slot))
+    inside &= index <= candidates.last.gather(1, slot)
+    values = torch.where(inside, tag_probs, 1.0)
+    scores = tag_probs.new_ones(candidates.mask.shape)
+    scores = scores.scatter_reduce(1, slot, values, reduce="amin")
+    return scores.clamp(0.0, 1.0) * candidates.mask
 
 
 def relate(

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from annotator.errors import ConfigError
-from annotator.model.candidates import CandidateSet
 
-__all__ = ["Calibration", "calibration_error", "fit_temperature", "score_entities"]
+__all__ = ["Calibration", "calibration_error", "fit_temperature"]
 
 _LOWEST, _HIGHEST = 0.05, 20.0
 _GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
@@ -109,34 +107,6 @@ def fit_temperature(logits: Tensor, classes: Tensor) -> float:
             right = low + _GOLDEN * (high - low)
             loss_right = loss(right)
     return math.exp((low + high) / 2.0)
-
-
-def score_entities(tag_probs: Tensor, candidates: CandidateSet, *, ends: Tensor) -> Tensor:
-    """Score entities by the least sure of their tags.
-
-    The tags of one entity stand or fall together, so the least probable one bounds the entity
-    from above and is close to it; their product would count the same doubt several times.
-
-    Args:
-        tag_probs: Calibrated probability of each word's decoded tag. Shape ``(batch, words)``.
-        candidates: The decoded entities, in order of their last words.
-        ends: True at the last word of each. Shape ``(batch, words)``, bool.
-
-    Returns:
-        Scores in [0, 1], 0 where padded. Shape ``(batch, candidates)``.
-    """
-    if candidates.mask.shape[1] == 0:
-        return tag_probs.new_zeros(candidates.mask.shape)
-    index = torch.arange(tag_probs.shape[1], device=tag_probs.device).expand_as(ends)
-    slot = ends.cumsum(dim=1) - ends.long()  # the entity that ends here or next
-    inside_range = slot < candidates.mask.shape[1]
-    slot = slot.clamp(max=candidates.mask.shape[1] - 1)
-    inside = inside_range & (index >= candidates.first.gather(1, slot))
-    inside &= index <= candidates.last.gather(1, slot)
-    values = torch.where(inside, tag_probs, 1.0)
-    scores = tag_probs.new_ones(candidates.mask.shape)
-    scores = scores.scatter_reduce(1, slot, values, reduce="amin")
-    return scores.clamp(0.0, 1.0) * candidates.mask
 
 
 def calibration_error(

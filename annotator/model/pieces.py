@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,25 @@ from numpy.typing import NDArray
 
 from annotator.errors import ModelError
 from annotator.model.encoder import Encoder
-from annotator.model.word_shape import word_shapes
 
-__all__ = ["PieceSentence", "PieceTokenizer", "Windows", "cut_windows"]
+__all__ = ["SHAPES", "PieceSentence", "PieceTokenizer", "Windows", "cut_windows", "word_shapes"]
 
 IntArray = NDArray[np.int64]
+
+#: Shape names in class order; ``none`` is for special pieces and padding.
+SHAPES = (
+    "none",
+    "lower",  # rash
+    "capitalised",  # Paris
+    "upper",  # NSAID
+    "initial",  # B
+    "mixed",  # McDonald, iPhone
+    "digits",  # 1999
+    "letters_and_digits",  # IL2, 5FU
+    "other",  # punctuation, symbols, scripts without capitals
+)
+
+_CLASS = {name: i for i, name in enumerate(SHAPES)}
 
 _MAX_PIECES_PER_WORD = 64
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # no encoding has them; tokenizers refuse them
@@ -44,8 +59,7 @@ class PieceSentence:
     Attributes:
         ids: Piece ids. Shape ``(pieces,)``.
         first_piece: Where each word begins in ``ids``. Shape ``(words,)``.
-        shapes: Shape class of the word of each piece, as ``annotator.model.word_shape`` says.
-            Shape ``(pieces,)``.
+        shapes: Class in ``SHAPES`` of the word of each piece. Shape ``(pieces,)``.
         windows: How it is cut for the encoder; one window where it fits.
         cost: Pieces that the encoder reads, special ones and overlaps included.
     """
@@ -60,6 +74,27 @@ class PieceSentence:
     def n_words(self) -> int:
         """The number of words."""
         return len(self.first_piece)
+
+
+@lru_cache(maxsize=1 << 16)
+def _shape(word: str) -> int:
+    letters = [char for char in word if char.isalpha()]
+    has_digit = any(char.isdigit() for char in word)
+    if not letters:
+        return _CLASS["digits" if has_digit else "other"]
+    if has_digit:
+        return _CLASS["letters_and_digits"]
+    n_upper = sum(char.isupper() for char in letters)
+    if n_upper == 0:
+        return _CLASS["lower" if any(char.islower() for char in letters) else "other"]
+    if n_upper == len(letters):
+        return _CLASS["initial" if n_upper == 1 else "upper"]
+    return _CLASS["capitalised" if n_upper == 1 and letters[0].isupper() else "mixed"]
+
+
+def word_shapes(words: Sequence[str]) -> NDArray[np.int64]:
+    """Return the class number of each word's shape, never 0. Shape ``(words,)``."""
+    return np.fromiter(map(_shape, words), dtype=np.int64, count=len(words))
 
 
 def cut_windows(first_piece: IntArray, n_pieces: int, *, capacity: int) -> Windows:

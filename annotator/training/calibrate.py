@@ -9,13 +9,12 @@ import torch
 from torch import Tensor
 
 from annotator.domain import TaggedSentence
-from annotator.model.batch import IGNORED_TAG, Batch, collate, plan_batches
+from annotator.model.batch import IGNORED_TAG, Batch, GoldEncoder, collate, plan_batches
 from annotator.model.calibration import Calibration, fit_temperature
 from annotator.model.candidates import training_candidates
 from annotator.model.joint import JointModel, JointOutput
 from annotator.model.memory import in_halves
 from annotator.model.signals import entropy
-from annotator.model.targets import GoldEncoder
 
 __all__ = ["HEADS", "fit_calibration"]
 

@@ -16,12 +16,11 @@ from torch import Tensor, nn
 
 from annotator.domain import TaggedSentence
 from annotator.errors import TrainingError
-from annotator.model.batch import Batch, collate
+from annotator.model.batch import Batch, GoldEncoder, GoldLabels, collate
 from annotator.model.device import computes_bf16
 from annotator.model.joint import JointModel, Losses
 from annotator.model.memory import free_memory, is_out_of_memory, peak_memory_mb
 from annotator.model.pieces import PieceSentence
-from annotator.model.targets import GoldEncoder, GoldLabels
 from annotator.training.optimizer import WeightAverage, build_optimizer
 from annotator.training.replica import Replica
 from annotator.training.schedule import Schedule, plan_epoch, plan_schedule

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from tiny_bert import make_tagged
 
+from annotator.domain import LabelSchema
 from annotator.errors import ShapeError
-from annotator.model import JointModel
-from annotator.model.batch import IGNORED_TAG, collate, plan_batches
-from annotator.model.targets import GoldLabels
+from annotator.model import JointModel, ModelConfig
+from annotator.model.batch import IGNORED_TAG, GoldEncoder, GoldLabels, collate, plan_batches
 
 COSTS = [3, 50, 7, 7, 120, 1, 9, 30]
 
@@ -107,3 +108,48 @@ def test_hidden_words_are_masked_with_all_their_pieces_and_no_others(
     special = {*tokenizer.prefix, *tokenizer.suffix, tokenizer.pad_id}
     assert special.isdisjoint(before[changed].tolist())
     assert hidden.hide_words(0.0, mask_id=1).input_ids.equal(hidden.input_ids)
+
+
+def test_labels_become_class_numbers(schema: LabelSchema) -> None:
+    sentence = make_tagged(
+        "aspirin induced severe rash",
+        ("Drug", 0, 0),
+        ("Effect", 2, 3),
+        relations=(("treats", 0, 1),),
+    )
+
+    labels = GoldEncoder(ModelConfig(schema=schema)).encode(sentence)
+
+    assert labels.tags.tolist() == [4, 0, 5, 7]
+    assert labels.relations.tolist() == [[0, 3, 2]]
+
+
+def test_labels_the_schema_does_not_know_are_left_out_and_counted(schema: LabelSchema) -> None:
+    sentence = make_tagged(
+        "aspirin induced rash",
+        ("Gene", 0, 0),
+        ("Effect", 2, 2),
+        relations=(("causes", 0, 1), ("inhibits", 1, 0)),
+    )
+    encoder = GoldEncoder(ModelConfig(schema=schema))
+
+    labels = encoder.encode(sentence)
+
+    assert labels.tags.tolist() == [0, 0, 8]
+    assert labels.relations.tolist() == []
+    assert encoder.left_out == {"entity Gene": 1, "relation causes": 1, "relation inhibits": 1}
+
+
+def test_second_relation_of_a_pair_is_counted(schema: LabelSchema) -> None:
+    sentence = make_tagged(
+        "aspirin rash",
+        ("Drug", 0, 0),
+        ("Effect", 1, 1),
+        relations=(("causes", 0, 1), ("treats", 0, 1)),
+    )
+    encoder = GoldEncoder(ModelConfig(schema=schema))
+
+    labels = encoder.encode(sentence)
+
+    assert labels.relations.tolist() == [[0, 1, 1]]
+    assert encoder.left_out == {"second or reflexive relation treats": 1}

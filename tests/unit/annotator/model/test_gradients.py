@@ -12,11 +12,10 @@ from torch import Tensor, nn
 
 from annotator.domain import LabelSchema
 from annotator.model import JointModel, ModelConfig
-from annotator.model.batch import Batch, collate
+from annotator.model.batch import Batch, GoldEncoder, collate
 from annotator.model.candidates import training_candidates
 from annotator.model.heads import Biaffine, NerHead, RelationHead
 from annotator.model.joint import JointOutput
-from annotator.model.targets import GoldEncoder
 
 VARIANTS: list[dict[str, Any]] = [
     {"projection": projection, "bilinear": bilinear}

@@ -10,8 +10,7 @@ from torch.nn import functional
 from annotator.domain import LabelSchema, TaggedSentence
 from annotator.errors import ShapeError
 from annotator.model import JointModel
-from annotator.model.batch import Batch, collate
-from annotator.model.targets import GoldEncoder
+from annotator.model.batch import Batch, GoldEncoder, collate
 
 SENTENCES = EIGHT_SENTENCES[:4]
 

@@ -17,10 +17,9 @@ from torch import Tensor
 from annotator.domain import LabelSchema
 from annotator.model import JointModel, Predictor
 from annotator.model.analysis import analyse
-from annotator.model.bald import head_disagreement
-from annotator.model.batch import Batch, collate
+from annotator.model.batch import Batch, GoldEncoder, collate
 from annotator.model.candidates import CandidateSet, candidates_from_entities
-from annotator.model.targets import GoldEncoder
+from annotator.model.signals import head_disagreement
 
 SCHEMA = LabelSchema(
     entity_types=("Drug", "Effect", "Dose"),

@@ -20,10 +20,9 @@ from torch.nn import functional
 from windows import without_overlap
 
 from annotator.model import JointModel, ModelConfig, load_encoder
-from annotator.model.batch import collate
+from annotator.model.batch import GoldEncoder, collate
 from annotator.model.decoding import decode_constrained, find_spans
 from annotator.model.pieces import PieceSentence, PieceTokenizer
-from annotator.model.targets import GoldEncoder
 
 pytestmark = pytest.mark.slow
 

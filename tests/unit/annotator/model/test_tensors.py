@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from annotator.domain import LabelSchema
 from annotator.model import ModelConfig
+from annotator.model.analysis import score_entities
 from annotator.model.batch import IGNORED_TAG
-from annotator.model.calibration import score_entities
 from annotator.model.candidates import (
     CandidateSet,
     candidates_from_spans,
