@@ -87,10 +87,8 @@ def train(
         device: Where to compute.
         on_progress: Called after each step; what it raises stops the run.
         options: Other fields of ``ModelConfig``.
-        replica: This process among several that train together, see ``training.launch``; the
-            first one writes.
-        start: An older model to begin from, see ``training.warm``; None begins from the
-            pre-trained encoder.
+        replica: This process among several that train together; the first one writes.
+        start: An older model to begin from; None begins from the pre-trained encoder.
 
     Raises:
         TrainingError: if there is nothing to train on, or the loss is not finite.
@@ -98,48 +96,25 @@ def train(
         ConfigError: if schema or options are not fit for a model.
         ModelError: if the encoder cannot be loaded.
     """
+    present = _with_words(sentences)
+    config = _configure(schema, encoder, options or {})
+    device, folder = torch.device(device), Path(folder)
+    digest = _digest(present, dev, config, settings, device=device, start=start)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        model = _begin(config, settings, device=device, start=start)
+        data = TrainingData.encode(present, model)
+        run = Run(model, data, settings, folder=folder, digest=digest, replica=replica)
+        _finish(run, dev, on_progress)
+    return _write(run, folder)
+
+
+def _with_words(sentences: Sequence[TaggedSentence]) -> list[TaggedSentence]:
     present = [sentence for sentence in sentences if sentence.words]
     if not present:
         raise TrainingError(
             "there is no sentence to train on: label and submit at least one, or import gold data"
         )
-    config = _configure(schema, encoder, options or {})
-    device = torch.device(device)
-    # How often the state is saved changes no weight.
-    chosen = {k: v for k, v in settings.to_json().items() if k != "save_every_s"}
-    arguments: list[Any] = [config.to_json(), chosen, device.type]
-    if start is not None:
-        arguments.append(start.fingerprint())
-    digest = fingerprint(present, dev, arguments=arguments)
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(settings.seed)
-        model = JointModel(load_encoder(encoder), config).to(device)
-        if start is not None:
-            shrink_and_perturb(model, start)
-        data = TrainingData.encode(present, model)
-        run = Run(model, data, settings, folder=Path(folder), digest=digest, replica=replica)
-        if run.replica.rank:
-            torch.manual_seed(settings.seed + run.replica.rank)  # other dropout in each process
-        run.finish(on_progress)
-        model.calibration = choose_calibration(model, dev)
-    if run.replica.rank == 0:
-        save_checkpoint(model, Path(folder))
-        drop_state(Path(folder))
-    run.replica.wait()
-    return TrainingResult(
-        folder=Path(folder),
-        weights_sha256=checkpoint_sha256(Path(folder)),
-        n_sentences=len(present),
-        n_epochs=len(run.schedule.epoch_steps),
-        n_steps=run.position.step,
-        loss=run.position.loss,
-        train_s=run.position.elapsed_s,
-        words_per_s=run.words_per_s,
-        resumed_from=run.resumed_from,
-        calibration=model.calibration,
-        left_out=data.left_out,
-    )
+    return present
 
 
 def _configure(schema: LabelSchema, encoder: str, options: Mapping[str, Any]) -> ModelConfig:
@@ -147,3 +122,68 @@ def _configure(schema: LabelSchema, encoder: str, options: Mapping[str, Any]) ->
         return ModelConfig(schema=schema, encoder=encoder, **options)
     except TypeError as error:
         raise ConfigError(f"unknown model option among {', '.join(sorted(options))}") from error
+
+
+def _digest(
+    sentences: Sequence[TaggedSentence],
+    dev: Sequence[TaggedSentence],
+    config: ModelConfig,
+    settings: TrainingSettings,
+    *,
+    device: torch.device,
+    start: WarmStart | None,
+) -> str:
+    """Return a fingerprint of everything the weights depend on."""
+    # How often the state is saved changes no weight.
+    chosen = {k: v for k, v in settings.to_json().items() if k != "save_every_s"}
+    arguments: list[Any] = [config.to_json(), chosen, device.type]
+    if start is not None:
+        arguments.append(start.fingerprint())
+    return fingerprint(sentences, dev, arguments=arguments)
+
+
+def _begin(
+    config: ModelConfig,
+    settings: TrainingSettings,
+    *,
+    device: torch.device,
+    start: WarmStart | None,
+) -> JointModel:
+    """Build the model as it is before its first step, from the seed of the run."""
+    torch.manual_seed(settings.seed)
+    model = JointModel(load_encoder(config.encoder), config).to(device)
+    if start is not None:
+        shrink_and_perturb(model, start)
+    return model
+
+
+def _finish(
+    run: Run,
+    dev: Sequence[TaggedSentence],
+    on_progress: Callable[[TrainingProgress], None] | None,
+) -> None:
+    if run.replica.rank:
+        torch.manual_seed(run.settings.seed + run.replica.rank)  # other dropout in each process
+    run.finish(on_progress)
+    run.model.calibration = choose_calibration(run.model, dev)
+
+
+def _write(run: Run, folder: Path) -> TrainingResult:
+    """Write the checkpoint, in the first process; return in all of them when it is there."""
+    if run.replica.rank == 0:
+        save_checkpoint(run.model, folder)
+        drop_state(folder)
+    run.replica.wait()
+    return TrainingResult(
+        folder=folder,
+        weights_sha256=checkpoint_sha256(folder),
+        n_sentences=len(run.data.ids),
+        n_epochs=len(run.schedule.epoch_steps),
+        n_steps=run.position.step,
+        loss=run.position.loss,
+        train_s=run.position.elapsed_s,
+        words_per_s=run.words_per_s,
+        resumed_from=run.resumed_from,
+        calibration=run.model.calibration,
+        left_out=run.data.left_out,
+    )
