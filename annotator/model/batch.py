@@ -1,4 +1,4 @@
-"""Batches: sentences of like length together, as tensors."""
+"""Batches: word pieces and gold labels of sentences of like length, as tensors."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class GoldEncoder:
             else:
                 triples[pair] = label
         rows = [(head, tail, label) for (head, tail), label in triples.items()]
-        return np.array(rows, dtype=np.int64).reshape(-1, 3)
+        return np.array(rows, dtype=np.int64).reshape(-1, 3)  # (relations, 3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,9 +140,9 @@ class Batch:
             self.word_mask, False
         )
         places, _ = piece_places(self.word_piece[hidden], self.word_length[hidden])
-        ids = self.input_ids.flatten().clone()
+        ids = self.input_ids.flatten().clone()  # (rows * pieces,)
         ids[places] = mask_id
-        return replace(self, input_ids=ids.view_as(self.input_ids))
+        return replace(self, input_ids=ids.view_as(self.input_ids))  # (rows, pieces)
 
 
 def piece_places(first: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
@@ -155,8 +155,8 @@ def piece_places(first: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         The places, shape ``(pieces,)``, and where each word begins in them, shape ``(words,)``.
     """
-    offsets = length.cumsum(0) - length
-    within = torch.arange(int(length.sum()), device=first.device)
+    offsets = length.cumsum(0) - length  # (words,)
+    within = torch.arange(int(length.sum()), device=first.device)  # (pieces,)
     return within + (first - offsets).repeat_interleave(length), offsets
 
 
@@ -207,46 +207,62 @@ def collate(
     Raises:
         ShapeError: if there are not as many labels as sentences or words.
     """
-    n_prefix, n_suffix = len(tokenizer.prefix), len(tokenizer.suffix)
-    n_rows = sum(len(sentence.windows.start) for sentence in sentences)
-    longest = max(
-        int((sentence.windows.end - sentence.windows.start).max()) for sentence in sentences
+    n_special = len(tokenizer.prefix) + len(tokenizer.suffix)
+    windows = [sentence.windows for sentence in sentences]
+    lengths = np.concatenate([one.end - one.start for one in windows]) + n_special  # (rows,)
+    width = int(lengths.max())
+    ids, shapes = _fill_rows(sentences, tokenizer, lengths)
+    word_piece, word_length = _place_words(sentences, n_prefix=len(tokenizer.prefix), width=width)
+    counts = np.array([sentence.n_words for sentence in sentences])  # (batch,)
+    word_mask = np.arange(word_piece.shape[1]) < counts[:, None]  # (batch, words)
+    tags, relations = (None, None) if gold is None else _collate_gold(gold, counts)
+    return Batch(
+        input_ids=torch.from_numpy(ids),
+        attention_mask=torch.from_numpy(np.arange(width) < lengths[:, None]),  # (rows, pieces)
+        shapes=torch.from_numpy(shapes),
+        word_piece=torch.from_numpy(word_piece),
+        word_length=torch.from_numpy(word_length),
+        word_mask=torch.from_numpy(word_mask),
+        tags=tags,
+        relations=relations,
     )
-    width = longest + n_prefix + n_suffix
-    n_words = max(sentence.n_words for sentence in sentences)
-    ids = np.full((n_rows, width), tokenizer.pad_id, dtype=np.int64)
+
+
+def _fill_rows(
+    sentences: Sequence[PieceSentence], tokenizer: PieceTokenizer, lengths: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return piece ids and shape classes, a row a window, each ``(rows, pieces)``."""
+    n_prefix, n_suffix = len(tokenizer.prefix), len(tokenizer.suffix)
+    ids = np.full((len(lengths), int(lengths.max())), tokenizer.pad_id, dtype=np.int64)
     shapes = np.zeros_like(ids)
-    lengths = np.zeros(n_rows, dtype=np.int64)
-    word_piece = np.zeros((len(sentences), n_words), dtype=np.int64)
-    word_length = np.zeros_like(word_piece)
     ids[:, :n_prefix] = tokenizer.prefix
     i_row = 0
-    for i, sentence in enumerate(sentences):
+    for sentence in sentences:
         windows = sentence.windows
-        starts = windows.start[windows.owner]
-        word_piece[i, : sentence.n_words] = (
-            (i_row + windows.owner) * width + n_prefix + sentence.first_piece - starts
-        )
-        word_length[i, : sentence.n_words] = np.diff(sentence.first_piece, append=len(sentence.ids))
         for start, end in zip(windows.start.tolist(), windows.end.tolist(), strict=True):
             stop = n_prefix + end - start
             ids[i_row, n_prefix:stop] = sentence.ids[start:end]
             shapes[i_row, n_prefix:stop] = sentence.shapes[start:end]
             ids[i_row, stop : stop + n_suffix] = tokenizer.suffix
-            lengths[i_row] = stop + n_suffix
             i_row += 1
-    counts = np.array([sentence.n_words for sentence in sentences])
-    tags, relations = (None, None) if gold is None else _collate_gold(gold, counts)
-    return Batch(
-        input_ids=torch.from_numpy(ids),
-        attention_mask=torch.from_numpy(np.arange(width) < lengths[:, None]),
-        shapes=torch.from_numpy(shapes),
-        word_piece=torch.from_numpy(word_piece),
-        word_length=torch.from_numpy(word_length),
-        word_mask=torch.from_numpy(np.arange(n_words) < counts[:, None]),
-        tags=tags,
-        relations=relations,
-    )
+    return ids, shapes
+
+
+def _place_words(
+    sentences: Sequence[PieceSentence], *, n_prefix: int, width: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return ``word_piece`` and ``word_length`` of a batch with rows of ``width`` pieces."""
+    n_words = max(sentence.n_words for sentence in sentences)
+    word_piece = np.zeros((len(sentences), n_words), dtype=np.int64)
+    word_length = np.zeros_like(word_piece)
+    first_row = 0
+    for i, sentence in enumerate(sentences):
+        owner = sentence.windows.owner
+        within = n_prefix + sentence.first_piece - sentence.windows.start[owner]  # (words,)
+        word_piece[i, : sentence.n_words] = (first_row + owner) * width + within
+        word_length[i, : sentence.n_words] = np.diff(sentence.first_piece, append=len(sentence.ids))
+        first_row += len(sentence.windows.start)
+    return word_piece, word_length
 
 
 def _collate_gold(gold: Sequence[GoldLabels], counts: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
@@ -256,7 +272,8 @@ def _collate_gold(gold: Sequence[GoldLabels], counts: NDArray[np.int64]) -> tupl
     tags = np.full((len(gold), int(counts.max())), IGNORED_TAG, dtype=np.int64)
     for i, labels in enumerate(gold):
         tags[i, : len(labels.tags)] = labels.tags
-    owners = np.repeat(np.arange(len(gold)), [len(labels.relations) for labels in gold])
-    triples = np.concatenate([labels.relations for labels in gold])
-    relations = np.concatenate([owners[:, None], triples], axis=1).astype(np.int64)
-    return torch.from_numpy(tags), torch.from_numpy(relations)
+    n_relations = [len(labels.relations) for labels in gold]
+    owners = np.repeat(np.arange(len(gold)), n_relations)  # (relations,)
+    triples = np.concatenate([labels.relations for labels in gold])  # (relations, 3)
+    rows = np.concatenate([owners[:, None], triples], axis=1).astype(np.int64)  # (relations, 4)
+    return torch.from_numpy(tags), torch.from_numpy(rows)
