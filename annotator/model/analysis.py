@@ -72,7 +72,7 @@ def analyse(
     log_probs = (output.ner_logits / model.calibration.ner_temperature).log_softmax(dim=-1)
     spans = find_spans(output.tags)
     candidates = candidates_from_spans(output.tags, spans)
-    tag_probs = log_probs.gather(2, output.tags[..., None]).squeeze(2).exp()
+    tag_probs = log_probs.gather(2, output.tags[..., None]).squeeze(2).exp()  # (batch, words)
     entity_scores = score_entities(tag_probs, candidates, ends=spans.ends)
     relations = relate(model, output.states, candidates, scores=entity_scores)
     n_entities = candidates.mask.sum(dim=1)
@@ -96,12 +96,13 @@ def analyse(
                 n_passes=bald_passes,
             )
         )
-    mean = output.states.sum(dim=1) / batch.word_mask.sum(dim=1, keepdim=True).clamp(min=1)
+    n_words = batch.word_mask.sum(dim=1, keepdim=True)  # (batch, 1)
+    mean = output.states.sum(dim=1) / n_words.clamp(min=1)  # (batch, H)
     return BatchAnalysis(
         candidates=candidates,
         entity_scores=entity_scores,
         relations=relations,
-        signals=torch.stack(columns, dim=1),
+        signals=torch.stack(columns, dim=1),  # (batch, signals)
         embedding=functional.normalize(mean, dim=1),
     )
 
@@ -122,15 +123,16 @@ def score_entities(tag_probs: Tensor, candidates: CandidateSet, *, ends: Tensor)
     """
     if candidates.mask.shape[1] == 0:
         return tag_probs.new_zeros(candidates.mask.shape)
-    index = torch.arange(tag_probs.shape[1], device=tag_probs.device).expand_as(ends)
-    slot = ends.cumsum(dim=1) - ends.long()  # the entity that ends here or next
+    word = torch.arange(tag_probs.shape[1], device=tag_probs.device)  # (words,)
+    # The entity that ends here or next.
+    slot = ends.cumsum(dim=1) - ends.long()  # (batch, words)
     inside_range = slot < candidates.mask.shape[1]
     slot = slot.clamp(max=candidates.mask.shape[1] - 1)
-    inside = inside_range & (index >= candidates.first.gather(1, slot))
-    inside &= index <= candidates.last.gather(1, slot)
+    first, last = candidates.first.gather(1, slot), candidates.last.gather(1, slot)
+    inside = inside_range & (first <= word) & (word <= last)  # (batch, words)
     values = torch.where(inside, tag_probs, 1.0)
     scores = tag_probs.new_ones(candidates.mask.shape)
-    scores = scores.scatter_reduce(1, slot, values, reduce="amin")
+    scores = scores.scatter_reduce(1, slot, values, reduce="amin")  # (batch, candidates)
     return scores.clamp(0.0, 1.0) * candidates.mask
 
 
@@ -154,22 +156,23 @@ def relate(
     parts: list[tuple[Tensor, Tensor]] = []
     for block in model.score_blocks(states, candidates, max_scores=_MAX_PAIR_SCORES):
         logits = block.logits / model.calibration.relation_temperature
-        log_probs = logits.log_softmax(dim=-1)
+        log_probs = logits.log_softmax(dim=-1)  # (batch, heads, candidates, R + 1)
         entropy += sum_pair_entropy(log_probs, block.mask)
-        n_pairs += block.mask.sum(dim=(1, 2))
+        n_pairs += block.mask.sum(dim=(1, 2))  # (batch,)
         parts.append(_best(log_probs, block.mask, scores, start=block.first))
     if not parts:
         index, score = candidates.last.new_zeros(0, 4), states.new_zeros(0)
     else:
-        index = torch.cat([part[0] for part in parts])
-        score = torch.cat([part[1] for part in parts])
+        index = torch.cat([part[0] for part in parts])  # (relations, 4)
+        score = torch.cat([part[1] for part in parts])  # (relations,)
     return FoundRelations(index=index, score=score, entropy=entropy, n_pairs=n_pairs)
 
 
 def _best(log_probs: Tensor, mask: Tensor, scores: Tensor, *, start: int) -> tuple[Tensor, Tensor]:
-    best = log_probs.max(dim=-1)
-    sentence, head, tail = ((best.indices > 0) & mask).nonzero(as_tuple=True)
-    label = best.indices[sentence, head, tail]
+    best = log_probs.max(dim=-1)  # (batch, heads, candidates)
+    sentence, head, tail = ((best.indices > 0) & mask).nonzero(as_tuple=True)  # (relations,) each
+    label = best.indices[sentence, head, tail]  # (relations,)
     weaker = torch.minimum(scores[sentence, head + start], scores[sentence, tail])
     score = torch.minimum(best.values[sentence, head, tail].exp(), weaker).clamp(0.0, 1.0)
-    return torch.stack((sentence, head + start, tail, label), dim=1), score
+    index = torch.stack((sentence, head + start, tail, label), dim=1)  # (relations, 4)
+    return index, score

@@ -82,7 +82,7 @@ def merge_pieces(attention: Tensor, piece_words: Tensor, *, n_words: int) -> Ten
     words = torch.arange(n_words, device=attention.device)
     belongs = (piece_words[:, None] == words).to(attention.dtype)  # (pieces, words)
     averages = belongs / belongs.sum(dim=0).clamp(min=1)
-    return averages.T @ attention @ belongs
+    return averages.T @ attention @ belongs  # (..., words, words)
 
 
 def renormalise(shares: Tensor) -> Tensor:
@@ -123,7 +123,7 @@ def find_heads(
     found: dict[Pattern, tuple[HeadWeight, ...]] = {}
     for pattern, weights in pattern_weights(attention).items():
         n_heads = weights.shape[1]
-        best = weights.flatten().sort(descending=True, stable=True)
+        best = weights.flatten().sort(descending=True, stable=True)  # (layers * heads,)
         found[pattern] = tuple(
             HeadWeight(layer=i // n_heads + 1, head=i % n_heads + 1, weight=weight)
             for i, weight in zip(
@@ -152,7 +152,7 @@ def attend(encoder: Encoder, pieces: PieceTokenizer, words: Sequence[str]) -> Wo
     # The special pieces behind and before the text are merged like two words more.
     n, n_start, n_end = len(words), len(pieces.prefix), len(pieces.suffix)
     owners = np.repeat([n + 1, *range(n), n], [n_start, *counts.tolist(), n_end])
-    attention = _read(encoder, torch.from_numpy(ids)[None])
+    attention = _read(encoder, torch.from_numpy(ids)[None])  # (layers, heads, pieces, pieces)
     merged = merge_pieces(attention, torch.from_numpy(owners), n_words=n + 2)[..., :n, :]
     return WordAttention(shares=merged[..., :n], start=merged[..., n + 1], end=merged[..., n])
 
@@ -180,7 +180,7 @@ def _read(encoder: Encoder, input_ids: Tensor) -> Tensor:
     ):
         found = "it tells none" if not layers else "its layers tell something else"
         raise _no_attention(encoder, found)
-    return torch.cat(layers).float().cpu()
+    return torch.cat(layers).float().cpu()  # (layers, heads, pieces, pieces)
 
 
 def _no_attention(encoder: Encoder, found: str) -> ModelError:

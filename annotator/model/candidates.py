@@ -19,6 +19,7 @@ __all__ = [
     "candidates_from_entities",
     "candidates_from_spans",
     "label_pairs",
+    "legal_between",
     "legal_classes",
     "pair_mask",
     "training_candidates",
@@ -97,6 +98,20 @@ def legal_classes(config: ModelConfig) -> Tensor:
     return legal
 
 
+def legal_between(legal: Tensor, heads: Tensor, tails: Tensor) -> Tensor:
+    """Look up what may hold between each head and each tail.
+
+    Args:
+        legal: By the types of head and tail. Shape ``(types, types, ...)``.
+        heads: Entity type numbers. Shape ``(batch, heads)``, int64.
+        tails: Entity type numbers. Shape ``(batch, tails)``, int64.
+
+    Returns:
+        Shape ``(batch, heads, tails, ...)``.
+    """
+    return legal[heads[:, :, None], tails[:, None, :]]  # (batch, heads, tails, ...)
+
+
 def pair_mask(candidates: CandidateSet, legal: Tensor) -> Tensor:
     """Tell which ordered pairs are candidates: two different entities that may be related.
 
@@ -105,9 +120,9 @@ def pair_mask(candidates: CandidateSet, legal: Tensor) -> Tensor:
     """
     types, mask = candidates.types, candidates.mask
     possible = legal[..., 1:].any(dim=-1)  # (types, types)
-    pairs = mask[:, :, None] & mask[:, None, :] & possible[types[:, :, None], types[:, None, :]]
+    pairs = mask[:, :, None] & mask[:, None, :]  # (batch, candidates, candidates)
     itself = torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
-    return pairs & ~itself
+    return pairs & ~itself & legal_between(possible, types, types)
 
 
 def candidates_from_spans(
@@ -122,18 +137,18 @@ def candidates_from_spans(
     """
     ends = spans.ends
     n_candidates = int(ends.sum(dim=1).max()) if ends.numel() else 0
-    sentence, word = ends.nonzero(as_tuple=True)
-    slot = ends.cumsum(dim=1)[sentence, word] - 1
-    last = tags.new_zeros(tags.shape[0], n_candidates)
+    sentence, word = ends.nonzero(as_tuple=True)  # (entities,) each
+    slot = ends.cumsum(dim=1)[sentence, word] - 1  # (entities,)
+    last = tags.new_zeros(tags.shape[0], n_candidates)  # (batch, candidates)
     last[sentence, slot] = word
     mask = torch.zeros_like(last, dtype=torch.bool)
     mask[sentence, slot] = True
     return CandidateSet(
-        first=spans.first.gather(1, last) * mask,
+        first=spans.first.gather(1, last) * mask,  # (batch, candidates)
         last=last,
-        tags=tags.gather(1, last) * mask,
+        tags=tags.gather(1, last) * mask,  # (batch, candidates)
         mask=mask,
-        right=None if right is None else right.gather(1, last) & mask,
+        right=None if right is None else right.gather(1, last) & mask,  # (batch, candidates)
     )
 
 
@@ -200,8 +215,8 @@ def training_candidates(
 
 
 def _keep_best(ends: Tensor, *, scores: Tensor, limit: int) -> Tensor:
-    ranked = scores.masked_fill(~ends, -1.0).topk(limit, dim=1).indices
-    best = torch.zeros_like(ends).scatter_(1, ranked, True)
+    ranked = scores.masked_fill(~ends, -1.0).topk(limit, dim=1).indices  # (batch, limit)
+    best = torch.zeros_like(ends).scatter_(1, ranked, True)  # (batch, words)
     return ends & best
 
 
@@ -221,10 +236,10 @@ def label_pairs(candidates: CandidateSet, relations: Tensor, *, n_words: int) ->
     n_sentences, n_candidates = right.shape
     labels = relations.new_zeros(n_sentences, n_candidates, n_candidates)
     slots = relations.new_full((n_sentences, n_words), -1)
-    sentence, slot = right.nonzero(as_tuple=True)
+    sentence, slot = right.nonzero(as_tuple=True)  # (gold candidates,) each
     slots[sentence, candidates.last[sentence, slot]] = slot
-    owner, head, tail, label = relations.unbind(dim=1)
-    head_slot, tail_slot = slots[owner, head], slots[owner, tail]
+    owner, head, tail, label = relations.unbind(dim=1)  # (relations,) each
+    head_slot, tail_slot = slots[owner, head], slots[owner, tail]  # (relations,) each
     found = (head_slot >= 0) & (tail_slot >= 0)
     labels[owner[found], head_slot[found], tail_slot[found]] = label[found]
     return labels

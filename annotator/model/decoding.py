@@ -53,9 +53,9 @@ def find_spans(tags: Tensor) -> Spans:
         tags: Tag classes. Shape ``(batch, words)``, int64; padding is ``O`` or negative.
     """
     kind, joined = _tag_kind(tags), _continues(tags)
-    index = torch.arange(tags.shape[1], device=tags.device).expand_as(tags)
+    index = torch.arange(tags.shape[1], device=tags.device).expand_as(tags)  # (batch, words)
     first = torch.where(joined, torch.zeros_like(index), index).cummax(dim=1).values
-    begins_well = kind.gather(1, first) == _BEGIN
+    begins_well = kind.gather(1, first) == _BEGIN  # (batch, words)
     ends = (kind == _SINGLE) | ((kind == _END) & joined & begins_well)
     return Spans(ends=ends, first=first)
 
@@ -80,7 +80,7 @@ def decode_argmax(logits: Tensor, *, word_mask: Tensor) -> Tensor:
     Returns:
         Tag classes. Shape ``(batch, words)``, int64.
     """
-    return logits.argmax(dim=-1) * word_mask
+    return logits.argmax(dim=-1) * word_mask  # (batch, words)
 
 
 def decode_constrained(logits: Tensor, *, word_mask: Tensor) -> Tensor:
@@ -100,9 +100,9 @@ def decode_constrained(logits: Tensor, *, word_mask: Tensor) -> Tensor:
     tags = decode_argmax(logits, word_mask=word_mask)
     if tags.shape[1] == 0:
         return tags
-    illegal = (~legal_mask(tags)).nonzero().squeeze(1)
+    illegal = (~legal_mask(tags)).nonzero().squeeze(1)  # (illegal sentences,)
     if illegal.numel():
-        mask = word_mask[illegal]
+        mask = word_mask[illegal]  # (illegal sentences, words)
         longest = int(mask.sum(dim=1).max())
         scores = logits[illegal, :longest].float().log_softmax(dim=-1)
         tags[illegal, :longest] = _search(scores, mask[:, :longest])
@@ -114,23 +114,27 @@ def _search(scores: Tensor, word_mask: Tensor) -> Tensor:
     n_sentences, n_words, n_tags = scores.shape
     padding = torch.full((n_tags,), _IMPOSSIBLE, device=scores.device)
     padding[0] = 0.0
-    scores = torch.where(word_mask[..., None], scores, padding)
+    scores = torch.where(word_mask[..., None], scores, padding)  # (batch, words, tags)
     typed = scores[..., 1:].reshape(n_sentences, n_words, -1, 4)  # (batch, words, types, 4)
     n_types = typed.shape[2]
-    closing = torch.cat((scores[..., :1], typed[..., _SINGLE], typed[..., _END]), dim=2)
-    closed = scores.new_zeros(n_sentences)
-    open_ = scores.new_full((n_sentences, n_types), _IMPOSSIBLE)
+    whole, end = typed[..., _SINGLE], typed[..., _END]  # (batch, words, types) each
+    closing = torch.cat((scores[..., :1], whole, end), dim=2)  # (batch, words, 1 + 2 * types)
+    closed = scores.new_zeros(n_sentences)  # (batch,)
+    open_ = scores.new_full((n_sentences, n_types), _IMPOSSIBLE)  # (batch, types)
     closed_choice = []  # 0 is O, then S- of each type, then E- of each type
     begin_choice = []  # True where the open state of a type begins here
     for n in range(n_words):
-        before = torch.cat((closed[:, None].expand(-1, 1 + n_types), open_), dim=1)
-        begin = closed[:, None] + typed[:, n, :, _BEGIN]
-        inside = open_ + typed[:, n, :, _INSIDE]
+        outside = closed[:, None].expand(-1, 1 + n_types)  # (batch, 1 + types)
+        before = torch.cat((outside, open_), dim=1)  # (batch, 1 + 2 * types)
+        begin = closed[:, None] + typed[:, n, :, _BEGIN]  # (batch, types)
+        inside = open_ + typed[:, n, :, _INSIDE]  # (batch, types)
         begin_choice.append(begin >= inside)
         open_ = torch.maximum(begin, inside)
-        closed, choice = (before + closing[:, n]).max(dim=1)
+        closed, choice = (before + closing[:, n]).max(dim=1)  # (batch,) each
         closed_choice.append(choice)
-    return _trace(torch.stack(closed_choice, dim=1), torch.stack(begin_choice, dim=1))
+    closed_choices = torch.stack(closed_choice, dim=1)  # (batch, words)
+    begin_choices = torch.stack(begin_choice, dim=1)  # (batch, words, types)
+    return _trace(closed_choices, begin_choices)
 
 
 def _trace(closed_choice: Tensor, begin_choice: Tensor) -> Tensor:
@@ -144,12 +148,12 @@ def _trace(closed_choice: Tensor, begin_choice: Tensor) -> Tensor:
     tags = torch.zeros_like(closed_choice)
     inside_of = closed_choice.new_full((n_sentences, 1), -1)  # type of the open state, -1 closed
     for n in range(n_words - 1, -1, -1):
-        choice = closed_choice[:, n : n + 1]
+        choice = closed_choice[:, n : n + 1]  # (batch, 1)
         is_end = choice > n_types
         is_single = (choice > 0) & ~is_end
         type_ = torch.where(is_end, choice - 1 - n_types, choice - 1)
         closed_tag = torch.where(is_end, 4 * type_ + 3, torch.where(is_single, 4 * type_ + 4, 0))
-        begins = begin_choice[:, n].gather(1, inside_of.clamp(min=0))
+        begins = begin_choice[:, n].gather(1, inside_of.clamp(min=0))  # (batch, 1)
         open_tag = 4 * inside_of + torch.where(begins, 1, 2)
         is_open = inside_of >= 0
         tags[:, n : n + 1] = torch.where(is_open, open_tag, closed_tag)

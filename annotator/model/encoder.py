@@ -183,8 +183,8 @@ def _check_states(encoder: Encoder) -> None:
     pad_id = encoder.tokenizer.pad_token_id
     ids = torch.tensor([encoder.tokenizer.backend_tokenizer.encode("a b").ids])  # (1, pieces)
     n_pieces = ids.shape[1]
-    padded = functional.pad(ids, (0, _PROBE_PADDING), value=pad_id or 0)
-    mask = torch.arange(padded.shape[1])[None] < n_pieces
+    padded = functional.pad(ids, (0, _PROBE_PADDING), value=pad_id or 0)  # (1, pieces)
+    mask = torch.arange(padded.shape[1])[None] < n_pieces  # (1, pieces)
     try:
         alone: Tensor = encoder.network(
             input_ids=ids, attention_mask=mask[:, :n_pieces]

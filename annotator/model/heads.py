@@ -63,16 +63,17 @@ class Biaffine(nn.Module):
 
         Memory is O(batch * heads * (tails + m) * classes); pairs times m is never materialised.
         """
-        scores: Tensor = self.linear_head(heads)[:, :, None] + self.linear_tail(tails)[:, None]
+        by_head: Tensor = self.linear_head(heads)[:, :, None]  # (batch, heads, 1, classes)
+        by_tail: Tensor = self.linear_tail(tails)[:, None]  # (batch, 1, tails, classes)
+        scores = by_head + by_tail  # (batch, heads, tails, classes)
         if self.U is None:
             return scores
         width = heads.shape[2]
         left = heads @ self.U.reshape(width, -1)  # (batch, heads, classes * m)
         left = left.reshape(heads.shape[0], -1, width)  # (batch, heads * classes, m)
         form = left @ tails.transpose(1, 2)  # (batch, heads * classes, tails)
-        form = form.reshape(heads.shape[0], heads.shape[1], self.n_classes, -1)
-        total: Tensor = scores + form.transpose(2, 3)
-        return total
+        form = form.reshape(*heads.shape[:2], self.n_classes, -1)  # (batch, heads, classes, tails)
+        return scores + form.transpose(2, 3)  # (batch, heads, tails, classes)
 
 
 class RangeMaximum:
@@ -91,7 +92,7 @@ class RangeMaximum:
         while 2 * spans[-1] <= n_words:
             below, kept = levels[-1], n_words - spans[-1]
             above = torch.maximum(below[:, :kept], below[:, spans[-1] :])
-            levels.append(torch.cat((above, below[:, kept:]), dim=1))
+            levels.append(torch.cat((above, below[:, kept:]), dim=1))  # (batch, words, width)
             spans.append(2 * spans[-1])
         self._table = torch.stack(levels, dim=1)  # (batch, levels, words, width)
         self._spans = torch.tensor(spans, device=values.device)
@@ -111,9 +112,9 @@ class RangeMaximum:
         level = torch.bucketize(length, self._spans, right=True).sub(1).clamp(min=0)
         first = start.where(some, 0)
         second = (start + length - self._spans[level]).where(some, 0)
-        left, right = (self._table[sentence, level, word] for word in (first, second))
-        greatest: Tensor = torch.maximum(left, right) * some[:, None]
-        return greatest
+        left = self._table[sentence, level, first]  # (ranges, width)
+        right = self._table[sentence, level, second]  # (ranges, width)
+        return torch.maximum(left, right) * some[:, None]  # (ranges, width)
 
 
 class PairContext(nn.Module):
@@ -163,14 +164,15 @@ class PairContext(nn.Module):
         """
         first, last = candidates.first, candidates.last
         head_first = last[sentence, head] < first[sentence, tail]
-        left, right = head.where(head_first, tail), tail.where(head_first, head)
+        left, right = head.where(head_first, tail), tail.where(head_first, head)  # (pairs,) each
         start = last[sentence, left] + 1
         length = (first[sentence, right] - start).clamp(min=0)
-        scores = self.output(self.dropout(words.query(sentence, start, length)))
-        forwards, backwards = scores.split(self.n_classes, dim=-1)
+        pooled = words.query(sentence, start, length)  # (pairs, width)
+        scores = self.output(self.dropout(pooled))  # (pairs, 2 * (R + 1))
+        forwards, backwards = scores.split(self.n_classes, dim=-1)  # (pairs, R + 1) each
         bucket = torch.bucketize(length, self.buckets, right=True)
-        pooled = torch.where(head_first[:, None], forwards, backwards)
-        total: Tensor = pooled + self.distance(bucket + len(_BUCKETS) * head_first)
+        between = torch.where(head_first[:, None], forwards, backwards)  # (pairs, R + 1)
+        total: Tensor = between + self.distance(bucket + len(_BUCKETS) * head_first)
         return total
 
 
@@ -223,7 +225,8 @@ class RelationHead(nn.Module):
         """
         joined = self.dropout(states)
         if self.embedding is not None:
-            joined = torch.cat((joined, self.embedding(tags)), dim=-1)
+            labels = self.embedding(tags)  # (batch, candidates, label_embedding)
+            joined = torch.cat((joined, labels), dim=-1)  # (batch, candidates, H + label_embedding)
         heads = self.head_network(joined)
         tails = heads if self.tail_network is None else self.tail_network(joined)
         return heads, tails
@@ -248,11 +251,10 @@ class RelationHead(nn.Module):
         Returns:
             Heads and tails, each of shape ``(batch, candidates, m)``.
         """
-        sentence, slot = candidates.mask.nonzero(as_tuple=True)
-        words = candidates.last[sentence, slot]
-        projected = self.project(states[sentence, words], candidates.tags[sentence, slot])
-        shape = (*candidates.mask.shape, projected[0].shape[1])
-        heads, tails = (
-            part.new_zeros(shape).index_put((sentence, slot), part) for part in projected
-        )
-        return heads, tails
+        sentence, slot = candidates.mask.nonzero(as_tuple=True)  # (entities,) each
+        words = candidates.last[sentence, slot]  # (entities,)
+        tags = candidates.tags[sentence, slot]  # (entities,)
+        heads, tails = self.project(states[sentence, words], tags)  # (entities, m) each
+        empty = heads.new_zeros(*candidates.mask.shape, heads.shape[1])  # (batch, candidates, m)
+        places = sentence, slot
+        return empty.index_put(places, heads), empty.index_put(places, tails)

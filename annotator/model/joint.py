@@ -1,9 +1,24 @@
-"""The joint model of entities and relations (Giorgi et al. 2019, arXiv 1912.13415)."""
+"""The joint model of entities and relations (Giorgi et al. 2019, arXiv 1912.13415).
+
+One forward pass, in the order in which it is read:
+
+==========================  ==================================================================
+``model.pieces``            words -> word pieces; a long sentence in overlapping windows
+``model.batch``             pieces and gold labels -> tensors
+``JointModel.encode``       pieces -> word states ``x_n``
+``heads.NerHead``           ``x_n`` -> tag scores ``s_n``
+``model.decoding``          tag scores -> tags -> spans
+``model.candidates``        spans -> candidate entities, their ordered pairs, the pairs' classes
+``heads.RelationHead``      ``[x ; e]`` of both ends of a pair -> relation scores
+``JointModel.losses``       scores and gold -> ``L_NER + weight * L_RE``
+``model.analysis``          without gold: scores -> entities, relations, ``model.signals``
+==========================  ==================================================================
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -17,17 +32,18 @@ from annotator.model.candidates import (
     CandidateSet,
     candidates_from_spans,
     label_pairs,
+    legal_between,
     legal_classes,
     pair_mask,
     training_candidates,
 )
-from annotator.model.config import ModelConfig
+from annotator.model.config import Candidates, ModelConfig
 from annotator.model.decoding import decode_argmax, decode_constrained, find_spans
 from annotator.model.encoder import Encoder
 from annotator.model.heads import NerHead, RelationHead, ShapeEmbedding
 from annotator.model.pieces import PieceTokenizer
 
-__all__ = ["JointModel", "JointOutput", "Losses"]
+__all__ = ["JointModel", "JointOutput", "Losses", "PairScores"]
 
 _ILLEGAL = -1e9
 
@@ -55,17 +71,6 @@ class JointOutput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Losses:
-    """Mean cross-entropies: over words, over candidate pairs, and their weighted sum. Scalars."""
-
-    ner: Tensor
-    relation: Tensor
-    total: Tensor
-    n_words: int
-    n_pairs: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PairScores:
     """The scores of the pairs of some heads, from candidate ``first`` on, with all tails.
 
@@ -81,11 +86,24 @@ class PairScores:
     mask: Tensor
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Losses:
+    """Mean cross-entropies: over words, over candidate pairs, and their weighted sum. Scalars."""
+
+    ner: Tensor
+    relation: Tensor
+    total: Tensor
+    n_words: int
+    n_pairs: int
+
+
 class JointModel(nn.Module):
     """An encoder with a tag head and a relation head, its tokenizer and its calibration.
 
     A schema without relation types has no relation head; everything else works alike.
     """
+
+    legal: Tensor
 
     def __init__(self, encoder: Encoder, config: ModelConfig) -> None:
         super().__init__()
@@ -99,13 +117,47 @@ class JointModel(nn.Module):
             RelationHead(encoder.width, config) if config.schema.relation_types else None
         )
         self.calibration = Calibration()
-        self.legal: Tensor
         self.register_buffer("legal", legal_classes(config), persistent=False)
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.ner.output.weight.device
+
+    def forward(
+        self, batch: Batch, *, relations: bool = True, dtype: torch.dtype | None = None
+    ) -> JointOutput:
+        """Tag words and score the pairs of candidates.
+
+        With gold in ``batch`` the candidates are those of training (``config.candidates``),
+        otherwise the predicted entities.
+
+        Args:
+            batch: The batch, on the model's device.
+            relations: False leaves the pairs out, while the weight of their loss is 0.
+            dtype: As in ``encode``.
+        """
+        output = self.tag(batch, dtype=dtype)
+        if not relations or self.relation is None:
+            return output
+        if batch.tags is None:
+            candidates = candidates_from_spans(output.tags, find_spans(output.tags))
+            return self.relate(output, candidates)
+        return self.relate_training(output, batch.tags, choice=self.config.candidates)
+
+    def tag(
+        self,
+        batch: Batch,
+        *,
+        row_budget: int | None = None,
+        dtype: torch.dtype | None = None,
+        network: nn.Module | None = None,
+    ) -> JointOutput:
+        """Run the encoder and the tag head only; the arguments are those of ``encode``."""
+        states = self.encode(batch, row_budget=row_budget, dtype=dtype, network=network)
+        logits = self.ner(states)  # (batch, words, 4 * types + 1)
+        tags = self.decode_tags(logits, word_mask=batch.word_mask)  # (batch, words)
+        return JointOutput(states=states, ner_logits=logits, tags=tags)
 
     def encode(
         self,
@@ -135,19 +187,21 @@ class JointModel(nn.Module):
                 self._encode_rows(encoder, batch, slice(i, i + step))
                 for i in range(0, n_rows, step)
             ]
-        flat = (parts[0] if len(parts) == 1 else torch.cat(parts)).flatten(0, 1)
+        rows = parts[0] if len(parts) == 1 else torch.cat(parts)  # (rows, pieces, H)
+        flat = rows.flatten(0, 1)  # (rows * pieces, H)
         if self.config.pooling == "mean":
             return mean_states(flat.float(), first=batch.word_piece, length=batch.word_length)
-        states = functional.embedding(batch.word_piece, flat).float()
-        return states * batch.word_mask[..., None]
+        states = functional.embedding(batch.word_piece, flat).float()  # (batch, words, H)
+        return states * batch.word_mask[..., None]  # (batch, words, H)
 
     def _encode_rows(self, encoder: nn.Module, batch: Batch, rows: slice) -> Tensor:
-        ids, mask = batch.input_ids[rows], batch.attention_mask[rows]
+        """Run the encoder on some rows of pieces. Returns ``(rows, pieces, H)``."""
+        ids, mask = batch.input_ids[rows], batch.attention_mask[rows]  # (rows, pieces)
         if self.shape is None:
             states: Tensor = encoder(input_ids=ids, attention_mask=mask).last_hidden_state
             return states
         lookup = cast(nn.Module, encoder.get_input_embeddings())  # type: ignore[operator]
-        pieces: Tensor = lookup(ids)
+        pieces: Tensor = lookup(ids)  # (rows, pieces, input width)
         embedded = pieces + self.shape(batch.shapes[rows]).to(pieces.dtype)
         states = encoder(inputs_embeds=embedded, attention_mask=mask).last_hidden_state
         return states
@@ -157,19 +211,34 @@ class JointModel(nn.Module):
         decode = decode_constrained if self.config.decoding == "constrained" else decode_argmax
         return decode(logits.detach(), word_mask=word_mask)
 
-    def tag(
-        self,
-        batch: Batch,
-        *,
-        row_budget: int | None = None,
-        dtype: torch.dtype | None = None,
-        network: nn.Module | None = None,
+    def relate(self, output: JointOutput, candidates: CandidateSet) -> JointOutput:
+        """Return ``output`` with the scores of all ordered pairs of ``candidates``."""
+        scores = self.score_pairs(output.states, candidates)
+        if scores is None:
+            return replace(output, candidates=candidates)
+        return replace(
+            output, candidates=candidates, pair_logits=scores.logits, pair_mask=scores.mask
+        )
+
+    def relate_training(
+        self, output: JointOutput, gold: Tensor, *, choice: Candidates
     ) -> JointOutput:
-        """Run the encoder and the tag head only; the arguments are those of ``encode``."""
-        states = self.encode(batch, row_budget=row_budget, dtype=dtype, network=network)
-        logits = self.ner(states)
-        tags = self.decode_tags(logits, word_mask=batch.word_mask)
-        return JointOutput(states=states, ner_logits=logits, tags=tags)
+        """Return ``output`` with the scores of the pairs of its training candidates.
+
+        Args:
+            output: From ``tag``.
+            gold: Gold tag classes, negative where padded. Shape ``(batch, words)``, int64.
+            choice: As in ``training_candidates``.
+        """
+        probs = output.ner_logits.detach().softmax(dim=-1)
+        candidates = training_candidates(
+            predicted=output.tags,
+            gold=gold,
+            scores=probs.amax(dim=-1),  # (batch, words)
+            choice=choice,
+            limit=self.config.max_candidates,
+        )
+        return self.relate(output, candidates)
 
     def score_pairs(self, states: Tensor, candidates: CandidateSet) -> PairScores | None:
         """Score all ordered pairs of ``candidates``; None if there is nothing to score.
@@ -203,51 +272,15 @@ class JointModel(nn.Module):
             block = max(1, max_scores // (n_sentences * n_candidates * self.legal.shape[2]))
         for first in range(0, n_candidates, block):
             rows = slice(first, first + block)
-            scores: Tensor = self.relation.biaffine(heads[:, rows], tails)
+            scores = self.relation.biaffine(heads[:, rows], tails)  # (batch, heads, tails, R + 1)
             if context is not None and words is not None:
-                sentence, head, tail = mask[:, rows].nonzero(as_tuple=True)
+                sentence, head, tail = mask[:, rows].nonzero(as_tuple=True)  # (pairs,) each
                 added = context(words, candidates, sentence=sentence, head=head + first, tail=tail)
                 scores = scores.index_put((sentence, head, tail), added, accumulate=True)
-            legal = self.legal[types[:, rows, None], types[:, None, :]]
+            legal = legal_between(self.legal, types[:, rows], types)
             yield PairScores(
                 first=first, logits=scores.masked_fill(~legal, _ILLEGAL), mask=mask[:, rows]
             )
-
-    def forward(
-        self, batch: Batch, *, relations: bool = True, dtype: torch.dtype | None = None
-    ) -> JointOutput:
-        """Tag words and score the pairs of candidates.
-
-        With gold in ``batch`` the candidates are those of training (``config.candidates``),
-        otherwise the predicted entities.
-
-        Args:
-            batch: The batch, on the model's device.
-            relations: False leaves the pairs out, while the weight of their loss is 0.
-            dtype: As in ``encode``.
-        """
-        output = self.tag(batch, dtype=dtype)
-        if not relations or self.relation is None:
-            return output
-        if batch.tags is None:
-            candidates = candidates_from_spans(output.tags, find_spans(output.tags))
-        else:
-            candidates = training_candidates(
-                predicted=output.tags,
-                gold=batch.tags,
-                scores=output.ner_logits.detach().softmax(dim=-1).amax(dim=-1),
-                choice=self.config.candidates,
-                limit=self.config.max_candidates,
-            )
-        scores = self.score_pairs(output.states, candidates)
-        return JointOutput(
-            states=output.states,
-            ner_logits=output.ner_logits,
-            tags=output.tags,
-            candidates=candidates,
-            pair_logits=None if scores is None else scores.logits,
-            pair_mask=None if scores is None else scores.mask,
-        )
 
     def losses(self, output: JointOutput, batch: Batch, *, relation_weight: float) -> Losses:
         """Return ``L_NER``, ``L_RE`` and ``L_NER + relation_weight * L_RE``.
@@ -258,7 +291,9 @@ class JointModel(nn.Module):
         if batch.tags is None or batch.relations is None:
             raise ShapeError("a loss needs a batch with gold labels")
         ner = functional.cross_entropy(
-            output.ner_logits.flatten(0, 1), batch.tags.flatten(), ignore_index=IGNORED_TAG
+            output.ner_logits.flatten(0, 1),  # (batch * words, 4 * types + 1)
+            batch.tags.flatten(),  # (batch * words,)
+            ignore_index=IGNORED_TAG,
         )
         pairs = self.labelled_pairs(output, batch)
         n_pairs = 0 if pairs is None else pairs[1].numel()
@@ -281,9 +316,10 @@ class JointModel(nn.Module):
         if output.pair_logits is None or output.candidates is None or batch.relations is None:
             return None
         labels = label_pairs(output.candidates, batch.relations, n_words=batch.word_mask.shape[1])
-        types = output.candidates.types
-        legal = self.legal[types[:, :, None], types[:, None, :]]
-        labels = labels * legal.gather(3, labels[..., None]).squeeze(3)
+        types = output.candidates.types  # (batch, candidates)
+        legal = legal_between(self.legal, types, types)  # (batch, candidates, candidates, R + 1)
+        is_legal = legal.gather(3, labels[..., None]).squeeze(3)  # (batch, candidates, candidates)
+        labels = labels * is_legal
         return output.pair_logits[output.pair_mask], labels[output.pair_mask]
 
 
@@ -298,6 +334,6 @@ def mean_states(flat: Tensor, *, first: Tensor, length: Tensor) -> Tensor:
     Returns:
         Shape ``(batch, words, H)``; 0 where padded.
     """
-    pieces, offsets = piece_places(first.flatten(), length.flatten())
-    mean = functional.embedding_bag(pieces, flat, offsets, mode="mean")
-    return mean.view(*first.shape, -1)
+    pieces, offsets = piece_places(first.flatten(), length.flatten())  # (pieces,), (batch * words,)
+    mean = functional.embedding_bag(pieces, flat, offsets, mode="mean")  # (batch * words, H)
+    return mean.view(*first.shape, -1)  # (batch, words, H)

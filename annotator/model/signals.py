@@ -69,7 +69,7 @@ def sum_pair_entropy(log_probs: Tensor, mask: Tensor) -> Tensor:
     Returns:
         Shape ``(batch,)``.
     """
-    return (entropy(log_probs) * mask).sum(dim=(1, 2))
+    return (entropy(log_probs) * mask).sum(dim=(1, 2))  # (batch,)
 
 
 def word_signals(
@@ -98,15 +98,16 @@ def word_signals(
         One tensor a name of ``SIGNALS``, each of shape ``(batch,)``.
     """
     mask = word_mask.to(log_probs.dtype)
-    n_words = mask.sum(dim=1)
+    n_words = mask.sum(dim=1)  # (batch,)
     words = n_words.clamp(min=1.0)
-    token_entropy = (entropy(log_probs) * mask).sum(dim=1)
-    top = log_probs.topk(2, dim=-1).values
-    best = top[..., 0] * mask
+    token_entropy = (entropy(log_probs) * mask).sum(dim=1)  # (batch,)
+    top = log_probs.topk(2, dim=-1).values  # (batch, words, 2)
+    best = top[..., 0] * mask  # (batch, words)
     gap = (top[..., 0].exp() - top[..., 1].exp()) * mask
     probs = log_probs.exp()
-    ending = (probs[..., 3::4].sum(dim=-1) + probs[..., 4::4].sum(dim=-1)) * mask
-    expected = ending.sum(dim=1).square() - ending.square().sum(dim=1)
+    end, single = probs[..., 3::4].sum(dim=-1), probs[..., 4::4].sum(dim=-1)  # (batch, words) each
+    ending = (end + single) * mask  # (batch, words)
+    expected = ending.sum(dim=1).square() - ending.square().sum(dim=1)  # (batch,)
     hidden = (expected - n_predicted).clamp(min=0.0) * float(has_relations)
     return {
         "n_words": n_words,
@@ -156,7 +157,7 @@ def head_disagreement(
                 pair_mask = scores.mask
                 logits = scores.logits / model.calibration.relation_temperature
                 pairs.add(logits.log_softmax(dim=-1))
-    total = (tags.result() * word_mask).sum(dim=1)
+    total = (tags.result() * word_mask).sum(dim=1)  # (batch,)
     if pair_mask is not None:
         total = total + (pairs.result() * pair_mask).sum(dim=(1, 2))
     return total / word_mask.sum(dim=1).clamp(min=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -11,8 +10,7 @@ from torch import Tensor
 from annotator.domain import TaggedSentence
 from annotator.model.batch import IGNORED_TAG, Batch, GoldEncoder, collate, plan_batches
 from annotator.model.calibration import Calibration, fit_temperature
-from annotator.model.candidates import training_candidates
-from annotator.model.joint import JointModel, JointOutput
+from annotator.model.joint import JointModel
 from annotator.model.memory import in_halves
 from annotator.model.signals import entropy
 
@@ -67,32 +65,18 @@ def _collect(
     if batch.tags is None:
         return
     real = batch.tags != IGNORED_TAG
-    labelled = _score_labelled(model, output, batch)
+    scored = model.relate_training(output, batch.tags, choice="predicted")
+    labelled = model.labelled_pairs(scored, batch)
     # Last, so that a batch for which memory does not suffice has left nothing.
-    tags.append((output.ner_logits[real].cpu(), batch.tags[real].cpu()))
+    tags.append((output.ner_logits[real].cpu(), batch.tags[real].cpu()))  # (words, 4 * types + 1)
     if labelled is not None:
         pairs.append((labelled[0].cpu(), labelled[1].cpu()))
 
 
-def _score_labelled(
-    model: JointModel, output: JointOutput, batch: Batch
-) -> tuple[Tensor, Tensor] | None:
-    if batch.tags is None:
-        return None
-    candidates = training_candidates(
-        predicted=output.tags,
-        gold=batch.tags,
-        scores=output.ner_logits.softmax(dim=-1).amax(dim=-1),
-        choice="predicted",
-        limit=model.config.max_candidates,
-    )
-    scores = model.score_pairs(output.states, candidates)
-    if scores is None:
-        return None
-    scored = replace(
-        output, candidates=candidates, pair_logits=scores.logits, pair_mask=scores.mask
-    )
-    return model.labelled_pairs(scored, batch)
+def _joined(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    logits = torch.cat([part[0] for part in parts])  # (items, classes)
+    classes = torch.cat([part[1] for part in parts])  # (items,)
+    return logits, classes
 
 
 def _fit(
@@ -100,12 +84,12 @@ def _fit(
 ) -> Calibration:
     ner = relation = 1.0
     if "ner" in heads:
-        ner = fit_temperature(torch.cat([p[0] for p in tags]), torch.cat([p[1] for p in tags]))
-    logits = torch.cat([p[0] for p in pairs]) if pairs else torch.zeros(0, 1)
-    if not len(logits):
+        ner = fit_temperature(*_joined(tags))
+    if not any(len(labels) for _, labels in pairs):
         return Calibration(ner_temperature=ner, fitted=True)
+    logits, classes = _joined(pairs)
     if "re" in heads:
-        relation = fit_temperature(logits, torch.cat([p[1] for p in pairs]))
+        relation = fit_temperature(logits, classes)
     mean_entropy = float(entropy((logits / relation).log_softmax(dim=-1)).mean())
     return Calibration(
         ner_temperature=ner,

@@ -56,7 +56,8 @@ class Replica:
         parameters = [p for p in model.parameters() if p.requires_grad]
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
         there = gradients[0].new_tensor([p.grad is not None for p in parameters])
-        total = self.reduce(torch.cat([there, *(gradient.flatten() for gradient in gradients)]))
-        present, *parts = torch.split(total, [len(parameters), *(p.numel() for p in parameters)])
+        flat = torch.cat([there, *(gradient.flatten() for gradient in gradients)])  # (all values,)
+        sizes = [len(parameters), *(p.numel() for p in parameters)]
+        present, *parts = torch.split(self.reduce(flat), sizes)  # (size,) each
         for parameter, part, found in zip(parameters, parts, present.tolist(), strict=True):
             parameter.grad = part.view_as(parameter).clone() if found else None

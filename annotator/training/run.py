@@ -159,7 +159,8 @@ class Run:
         for _ in range(_LOAD_TRIES):
             position = load_state(self._folder, self._state, digest=self._digest)
             step = torch.tensor([position.step], dtype=torch.float64, device=self.replica.device)
-            total, squares = self.replica.sum(torch.cat([step, step.square()])).tolist()
+            sums = self.replica.sum(torch.cat([step, step.square()]))  # (2,)
+            total, squares = sums.tolist()
             if self.replica.n * squares == total * total:
                 return position
             time.sleep(_LOAD_PAUSE_S)
@@ -323,7 +324,8 @@ class Run:
             self.replica.sum(counts)
             return counts.sum()
         counts = counts.new_tensor([losses.n_words, losses.n_pairs])
-        ner, relation = (counts / self.replica.sum(counts.clone()).clamp(min=1.0)).unbind()
+        shares = counts / self.replica.sum(counts.clone()).clamp(min=1.0)  # (2,)
+        ner, relation = shares.unbind()
         ramp = self.schedule.relation_weight(self.position.step)
         total: Tensor = ner * losses.ner + ramp * relation * losses.relation
         return total
