@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.active.modal_adapter import query_ranked, query_top
+from annotator.active.modal_adapter import query_ranked
 
 __all__ = [
     "PREFILTER",
@@ -105,8 +105,7 @@ def select_batch(
         per_group=per_group,
     )
     taken = {s.id for s in batch}
-    order = query_top(scores, len(candidates), rng=rng)
-    rest = (candidates[i].id for i in order)
+    rest = (candidates[i].id for i in np.argsort(-scores, kind="stable"))
     return batch + [Selection(id=i, reason="rest") for i in rest if i not in taken]
 
 
@@ -125,7 +124,7 @@ def prefilter(scores: NDArray[Any], n: int, *, rng: np.random.Generator) -> NDAr
         Indices of the candidates, int64. Shape ``(min(10 * n, pool),)``.
     """
     noisy = np.log(np.maximum(scores, 1e-9)) + rng.gumbel(size=len(scores))
-    return query_top(percentile_ranks(noisy), PREFILTER * n, rng=rng)
+    return np.argsort(-noisy)[: PREFILTER * n]
 
 
 def win_tournaments(utilities: NDArray[Any]) -> NDArray[Any]:

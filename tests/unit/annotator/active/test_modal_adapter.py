@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from modAL.batch import ranked_batch
-from modAL.models import ActiveLearner
-from modAL.utils.selection import multi_argmax
 
-from annotator.active.modal_adapter import query_ranked, query_top
+from annotator.active.modal_adapter import query_ranked
 from annotator.errors import ShapeError
 
 RngState = tuple[Any, ...]
@@ -37,24 +35,6 @@ def test_the_calls_take_the_arguments_that_are_given() -> None:
         "metric",
         "n_jobs",
     ]
-    assert {"estimator", "query_strategy"} <= set(inspect.signature(ActiveLearner).parameters)
-    assert "n_instances" in inspect.signature(multi_argmax).parameters
-
-
-def test_a_learner_hands_rows_to_its_strategy_and_returns_what_it_says() -> None:
-    seen: list[Any] = []
-
-    def strategy(learner: Any, rows: Any, n_instances: int) -> tuple[Any, Any]:
-        seen.append((learner.estimator, rows.shape, n_instances))
-        return np.array([2]), np.array([0.5])
-
-    estimator = SimpleNamespace(classes_=np.array([0, 1]))
-    learner = ActiveLearner(estimator=estimator, query_strategy=strategy)
-
-    chosen, _ = learner.query(np.zeros((4, 1)), n_instances=1)
-
-    assert list(chosen) == [2]
-    assert seen == [(estimator, (4, 1), 1)]
 
 
 def test_a_ranked_batch_returns_indices_and_their_scores(rng: np.random.Generator) -> None:
@@ -78,10 +58,10 @@ def test_a_ranked_batch_returns_indices_and_their_scores(rng: np.random.Generato
 
 
 @pytest.mark.parametrize("n", [0, 1, 3, 5, 9])
-def test_the_top_is_what_sorting_finds(n: int, rng: np.random.Generator) -> None:
+def test_without_any_label_the_top_is_what_sorting_finds(n: int, rng: np.random.Generator) -> None:
     scores = rng.random(5)
 
-    chosen = query_top(scores, n, rng=rng)
+    chosen = query_ranked(scores, np.eye(5), n, labelled=np.zeros((0, 5)), rng=rng)
 
     assert list(chosen) == list(np.argsort(-scores))[:n]
     assert chosen.dtype == np.int64
@@ -90,7 +70,9 @@ def test_the_top_is_what_sorting_finds(n: int, rng: np.random.Generator) -> None
 def test_a_score_that_is_no_number_comes_last(rng: np.random.Generator) -> None:
     scores = np.array([0.25, np.nan, 0.5, np.inf])
 
-    assert list(query_top(scores, 4, rng=rng))[-1] == 1
+    chosen = query_ranked(scores, np.eye(4), 4, labelled=np.eye(4), rng=rng)
+
+    assert list(chosen) == [3, 2, 0, 1]
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -101,10 +83,7 @@ def test_the_same_seed_chooses_the_same_and_the_global_generator_is_left_alone(s
     scores, pool, labelled = data.random(30), data.normal(size=(30, 4)), data.normal(size=(5, 4))
 
     chosen = [
-        (
-            list(query_top(scores, 9, rng=np.random.default_rng(seed))),
-            list(query_ranked(scores, pool, 9, labelled=labelled, rng=np.random.default_rng(seed))),
-        )
+        list(query_ranked(scores, pool, 9, labelled=labelled, rng=np.random.default_rng(seed)))
         for _ in range(2)
     ]
 
@@ -138,14 +117,6 @@ def test_with_many_labels_usefulness_decides() -> None:
     chosen = query_ranked(scores, pool, 2, labelled=labelled, rng=np.random.default_rng(1))
 
     assert list(chosen) == [1, 3]
-
-
-def test_without_any_label_the_most_useful_are_taken(rng: np.random.Generator) -> None:
-    scores = rng.random(6)
-
-    chosen = query_ranked(scores, np.eye(6), 3, labelled=np.zeros((0, 0)), rng=rng)
-
-    assert list(chosen) == list(np.argsort(-scores))[:3]
 
 
 @pytest.mark.parametrize(
