@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
-import subprocess
 import time
-from pathlib import Path
-from typing import Final
+
+import psutil
 
 __all__ = ["end_group", "free_port", "is_free", "is_running", "process_start"]
-
-_PROC: Final = Path("/proc")
 
 
 def is_free(host: str, port: int) -> bool:
@@ -36,34 +32,21 @@ def free_port(host: str) -> int:
 
 def is_running(pid: int) -> bool:
     """Tell whether a process lives; one that ended and waits for its parent does not."""
-    if pid <= 0:
-        return False
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return pid > 0 and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
-    except PermissionError:
-        return True
-    fields = _stat_fields(pid)
-    if fields:
-        return fields[0] != "Z"
-    with contextlib.suppress(ChildProcessError):  # without /proc: ask as its parent, if we are
-        return os.waitpid(pid, os.WNOHANG) == (0, 0)
-    return True
 
 
-def process_start(pid: int) -> str | None:
-    """Return what tells this process from a later one with the same number, None if unknown."""
-    fields = _stat_fields(pid)
-    if len(fields) > 19:
-        return fields[19]  # ticks since the machine started
-    program = shutil.which("ps")
-    if program is None:
+def process_start(pid: int) -> float | None:
+    """Return what tells this process from a later one with the same number, None if it is gone.
+
+    It counts in seconds since the machine started: a clock that is set right does not change it.
+    """
+    try:
+        return round(float(psutil.Process(pid).create_time() - psutil.boot_time()), 2)
+    except psutil.NoSuchProcess:
         return None
-    shown = subprocess.run(  # noqa: S603 - a fixed program and a number, no shell
-        [program, "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )
-    return shown.stdout.strip() or None
 
 
 def end_group(pid: int, *, timeout_s: float) -> None:
@@ -85,12 +68,3 @@ def end_group(pid: int, *, timeout_s: float) -> None:
 def _signal_group(pid: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
-
-
-def _stat_fields(pid: int) -> list[str]:
-    """Return the fields of ``/proc/<pid>/stat`` from the state on, none where there is no /proc."""
-    try:
-        line = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return []
-    return line.rpartition(")")[2].split()
