@@ -20,8 +20,7 @@ class StopRule:
         growth: The next step of labels, as a factor of the words; the upper end of what it is
             expected to bring must be below ``gain`` points.
         gain: See ``growth``.
-        needs_agreement: Whether successive models must agree too.
-        tags: Least kappa over word tags.
+        tags: Least kappa over word tags; this and what follows is told and decides nothing.
         pairs: Least kappa over decisions for a relation.
         delta_f: Largest predicted change of the joint F1, in points.
         window: So many last comparisons must all agree; two span three models.
@@ -31,7 +30,6 @@ class StopRule:
 
     growth: float = 1.1
     gain: float = 0.5
-    needs_agreement: bool = False
     tags: float = 0.99
     pairs: float = 0.97
     delta_f: float = 0.5
@@ -53,22 +51,21 @@ class Advice:
 
 
 def advise(
-    agreements: Sequence[Agreement],
     gain: Gain | None,
     *,
-    has_relations: bool,
+    agreements: Sequence[Agreement] = (),
+    has_relations: bool = False,
     rule: StopRule | None = None,
 ) -> Advice:
     """Say whether more labels are likely to pay.
 
     What the curve is expected to gain decides. Whether successive models agree (Bloodgood and
-    Vijay-Shanker 2009) is told beside it and decides only where the rule asks for it: two models
-    that were trained from the same labels differ too. What cannot be measured is never a reason
-    to stop.
+    Vijay-Shanker 2009) is told beside it: two models that were trained from the same labels differ
+    too. What cannot be measured is never a reason to stop.
 
     Args:
-        agreements: Of successive models, the oldest first.
         gain: What words grown by ``rule.growth`` would bring; None if it is not known.
+        agreements: Of successive models, the oldest first.
         has_relations: Whether the schema has relation types.
         rule: The thresholds.
     """
@@ -87,8 +84,7 @@ def advise(
     last = agreements[max(0, len(agreements) - rule.window) :]
     against = _judge_agreement(last, rule, has_relations=has_relations)
     told = tuple(against) or (f"the last {rule.window + 1} models agree",)
-    is_held = bool(against) and rule.needs_agreement
-    return Advice(state="unknown" if is_held else "stop", reasons=(str(gain), *told))
+    return Advice(state="stop", reasons=(str(gain), *told))
 
 
 def _judge_agreement(

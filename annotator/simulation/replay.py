@@ -14,14 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from annotator.active.agreement import compare_models
 from annotator.active.spread import spread_order
 from annotator.model import Predictor
 from annotator.model.untrained import embed_sentences, load_untrained
 from annotator.simulation.arms import FULL, START, Arm, Replay, SimulatedCorpus
 from annotator.simulation.ledger import Ledger
 from annotator.simulation.picks import pick_next, take_words
-from annotator.simulation.prediction_cache import load_seen, save_seen, to_seen
 from annotator.simulation.rounds import count_labels, do_round
 from annotator.simulation.scores import PoolScores
 from annotator.training import TrainingProgress
@@ -130,7 +128,6 @@ class Simulation:
         record, model = self._round(arm.name, seed, i_round, known)
         record["picked"] = picked
         record["profile"] = count_labels([self.corpus.pool[i] for i in picked])
-        record["agreement"] = self._compare(arm, seed, i_round)
         if i_round + 1 < len(self.replay.shares):
             scores = PoolScores.of(model.predict(self.corpus.pool))
             record["next"] = self._pick(arm, seed, i_round + 1, known, scores)
@@ -182,7 +179,7 @@ class Simulation:
             )
 
         key = f"{self.ledger.digest[:12]}-{name}-seed{seed}-round{i_round}"
-        record, model, predicted = do_round(
+        record, model = do_round(
             self.corpus,
             self.replay,
             labelled,
@@ -191,24 +188,8 @@ class Simulation:
             bald_passes=self._bald_passes,
             on_progress=tell,
         )
-        save_seen(self._seen_path(name, seed, i_round), to_seen(predicted, self.corpus.test))
         counts = count_labels([self.corpus.pool[i] for i in labelled])
         return {"arm": name, "seed": seed, "round": i_round, "labelled": counts, **record}, model
-
-    def _compare(self, arm: Arm, seed: int, i_round: int) -> dict[str, Any] | None:
-        """Return how the model agrees with that of the round before on the test part.
-
-        It is what a project's hold-out is: drawn at random, and learnt from by neither. None if
-        what the other one predicted is not here: its round was done elsewhere.
-        """
-        name = START if i_round == 1 else arm.name
-        before = load_seen(self._seen_path(name, seed, i_round - 1))
-        after = load_seen(self._seen_path(arm.name, seed, i_round))
-        if before is None or after is None:
-            return None
-        n_relation_types = len(self.corpus.schema.relation_types)
-        found = compare_models(before, after, n_relation_types=n_relation_types)
-        return {"on": "test", **found.to_json()}
 
     def _keep(self, record: dict[str, Any]) -> dict[str, Any]:
         self.ledger.keep(record)
@@ -236,7 +217,3 @@ class Simulation:
     def _scores_path(self, seed: int) -> Path:
         name = f"{self.ledger.digest[:12]}-seed{seed}-bald{self._bald_passes}.npz"
         return self._out / "scores" / name
-
-    def _seen_path(self, name: str, seed: int, i_round: int) -> Path:
-        key = f"{self.ledger.digest[:12]}-{name}-seed{seed}-round{i_round}"
-        return self._out / "seen-test" / f"{key}.json"

@@ -49,9 +49,7 @@ def describe_simulation(
         "strategies": describe_arms(
             records, arms=simulation.arms, n_rounds=len(replay.shares), cost=cost
         ),
-        "stopping": describe_stopping(
-            records, has_relations=bool(simulation.corpus.schema.relation_types)
-        ),
+        "stopping": describe_stopping(records),
         "pool": describe_pool(simulation.corpus),
         "n_test": len(simulation.corpus.test),
         "on": replay.on,

@@ -14,7 +14,7 @@ import torch
 
 from annotator.domain import TaggedSentence
 from annotator.experiments.run import versions
-from annotator.model import Predictor, SentencePrediction
+from annotator.model import Predictor
 from annotator.simulation.arms import Replay, SimulatedCorpus
 from annotator.training import TrainingProgress, evaluate, train
 from annotator.training.gate import measure_joint
@@ -31,7 +31,7 @@ def do_round(
     folder: Path,
     bald_passes: int = 0,
     on_progress: Callable[[TrainingProgress], None] | None = None,
-) -> tuple[dict[str, Any], Predictor, list[SentencePrediction]]:
+) -> tuple[dict[str, Any], Predictor]:
     """Train from the pre-trained encoder on some sentences of the pool, and score the test part.
 
     A killed training goes on from its last saved state.
@@ -46,7 +46,7 @@ def do_round(
         on_progress: Called after each step.
 
     Returns:
-        Scores and how they were made; the model; and what it predicts of the test part.
+        Scores and how they were made, and the model.
     """
     trained = train(
         [corpus.pool[i] for i in labelled],
@@ -60,8 +60,7 @@ def do_round(
     )
     started = time.monotonic()
     predictor = Predictor.load(folder, device=replay.device, bald_passes=bald_passes)
-    predicted = predictor.predict(corpus.test)
-    found = evaluate(corpus.test, predicted)
+    found = evaluate(corpus.test, predictor.predict(corpus.test))
     joint = measure_joint(found, rng=np.random.default_rng(seed))
     ner, re = found.ner.micro.f1, found.re.micro.f1
     record = {
@@ -77,7 +76,7 @@ def do_round(
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     shutil.rmtree(folder)
-    return record, predictor, predicted
+    return record, predictor
 
 
 def count_labels(sentences: Sequence[TaggedSentence]) -> dict[str, int]:

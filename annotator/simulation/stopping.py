@@ -7,7 +7,6 @@ from dataclasses import asdict
 from statistics import fmean
 from typing import Any, Final
 
-from annotator.active.agreement import Agreement
 from annotator.active.forecast import CurvePoint, LearningCurve
 from annotator.active.stopping import StopRule, advise
 from annotator.simulation.arms import FULL, START
@@ -17,15 +16,12 @@ __all__ = ["describe_stopping", "stopping_lines"]
 #: The product's rule, and others beside it: what would they have cost?
 RULES: Final = {
     "as advised": StopRule(),
-    "if models agree too": StopRule(needs_agreement=True),
     "looser": StopRule(gain=0.75),
     "loose": StopRule(gain=1.0),
 }
 
 
-def describe_stopping(
-    records: Sequence[Mapping[str, Any]], *, has_relations: bool
-) -> dict[str, Any]:
+def describe_stopping(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return, by rule, what was advised in each arm and seed whose scores have errors.
 
     ``stopped`` has a row an arm and seed: the first round after which the advice was to stop
@@ -58,7 +54,7 @@ def describe_stopping(
         ],
         "stopped": {
             name: [
-                {"arm": arm, "seed": seed, **_stop(trail, full, rule, has_relations=has_relations)}
+                {"arm": arm, "seed": seed, **_stop(trail, full, rule)}
                 for (arm, seed), (trail, full) in trails.items()
             ]
             for name, rule in RULES.items()
@@ -67,32 +63,21 @@ def describe_stopping(
 
 
 def _measured(record: Mapping[str, Any]) -> dict[str, Any]:
-    compared = record.get("agreement")
     return {
         "round": record["round"],
         "words": record["labelled"]["words"],
         "joint_f1": record["joint_f1"],
-        **{key: compared[key] if compared else None for key in ("tags", "pairs", "delta_f")},
     }
 
 
 def _stop(
-    trail: Sequence[Mapping[str, Any]],
-    full: Mapping[str, Any],
-    rule: StopRule,
-    *,
-    has_relations: bool,
+    trail: Sequence[Mapping[str, Any]], full: Mapping[str, Any], rule: StopRule
 ) -> dict[str, Any]:
     """Walk the rounds as a project would, and return the first one that it was advised at."""
     for i, record in enumerate(trail):
         done = trail[: i + 1]
         curve = _curve(done)
-        advice = advise(
-            _compared(done),
-            curve.gain(rule.growth) if curve else None,
-            has_relations=has_relations,
-            rule=rule,
-        )
+        advice = advise(curve.gain(rule.growth) if curve else None, rule=rule)
         if advice.state == "stop":
             words = record["labelled"]["words"]
             return {
@@ -135,15 +120,6 @@ def _curve(done: Sequence[Mapping[str, Any]]) -> LearningCurve | None:
             for one in done
         ]
     )
-
-
-def _compared(done: Sequence[Mapping[str, Any]]) -> list[Agreement]:
-    """Return the comparisons since the last one that is lacking."""
-    found: list[Agreement] = []
-    for record in done[1:]:
-        value = record.get("agreement")
-        found = [] if value is None else [*found, Agreement.from_json(value)]
-    return found
 
 
 def stopping_lines(value: Mapping[str, Any]) -> list[str]:

@@ -77,7 +77,7 @@ def test_the_page_shows_the_curves_and_ratios_of_the_records(name: str) -> None:
 @pytest.mark.parametrize(("name", "title"), TRAILS.items())
 def test_the_page_says_when_it_would_have_advised_to_stop(name: str, title: str) -> None:
     page = (DOCS / "results.md").read_text("utf-8")
-    found = describe_stopping(read_records(name), has_relations=True)
+    found = describe_stopping(read_records(name))
 
     trails, told = found["stopped"]["as advised"], found["forecasts"]
     n_stopped = sum(row["round"] is not None for row in trails)

@@ -196,12 +196,12 @@ def _advise(versions: Sequence[PromotedVersion], *, has_relations: bool) -> dict
     curve = LearningCurve.fit(points)
     gain = curve.gain(StopRule().growth) if curve else None
     advice = advise(
-        [
+        gain,
+        agreements=[
             Agreement.from_json(one.metrics[UNLABELLED])
             for one in versions
             if UNLABELLED in one.metrics
         ],
-        gain,
         has_relations=has_relations,
     )
     return {"advice": advice.to_json(), "forecast": gain.to_json() if gain else None}
