@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from annotator.cli.bench_growth import growth
 from annotator.cli.bench_pool import select, store
 from annotator.cli.project import JsonOption, emit, progress_bar
 
@@ -224,7 +223,6 @@ def _engine_lines(value: dict[str, Any]) -> list[str]:
     ]
 
 
-bench.command("growth")(growth)
 bench.command("store")(store)
 bench.command("select")(select)
 
