@@ -92,7 +92,7 @@ class Term(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """The same for all."""
+    """No preference: 0 for each sentence."""
 
     ranked = ()
 
@@ -217,7 +217,7 @@ class Alternate:
     def values(self, pool: ScoredPool) -> NDArray[Any]:
         """Return numbers that fall with the turn in which a sentence is taken, in (0, 1].
 
-        Who is scored by himself has no turn: he is taken when his better rank is due.
+        Scored one by one, sentences take no turns: each gets its better rank.
         """
         if pool.sample is not None:
             return TopRank(self.terms).values(pool)
@@ -244,8 +244,8 @@ class Distance:
     def values(self, pool: ScoredPool) -> NDArray[Any]:
         """Return numbers that fall with the turn in which a sentence is taken, in (0, 1].
 
-        Who is scored by himself has no turn: his number is one less the greatest cosine with a
-        label, in [0, 2], and 1 before there are any; what was taken before is for the batch.
+        Scored one by one, a sentence gets one less its greatest cosine with a labelled one, in
+        [0, 2], and 1 before there are any.
 
         Raises:
             ConfigError: if there are no embeddings.

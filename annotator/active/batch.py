@@ -132,9 +132,9 @@ def win_tournaments(utilities: NDArray[Any]) -> NDArray[Any]:
 
     The better of two candidates that are drawn uniformly is candidate ``i`` with probability
     ``(i^2 - (i - 1)^2) / N^2 = 2 p_i / N``, where ``i`` counts from the least useful of ``N`` and
-    ``p_i = (i - 1/2) / N`` is its percentile rank: the weights of the Gumbel draw. To ignore who
-    has won before is to draw without replacement. So the pool need not be looked at as a whole,
-    and the distribution is that of ``prefilter``, exactly.
+    ``p_i = (i - 1/2) / N`` is its percentile rank: the weights of the Gumbel draw. Passing over
+    earlier winners makes it a draw without replacement. So the distribution is exactly that of
+    ``prefilter``, and the pool need not be read as a whole.
 
     Args:
         utilities: Of candidates drawn uniformly and with replacement, one a row; a candidate that

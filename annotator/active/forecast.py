@@ -19,7 +19,6 @@ _EXPONENTS: Final = np.linspace(0.05, 2.0, 40)
 #: Two trainings from the same labels differ by more than this, whatever the hold-out says.
 _LEAST_ERROR: Final = 0.5
 _REACH: Final = 10.0  # standard deviations in which quantiles are sought
-_HALVINGS: Final = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,10 +117,10 @@ class LearningCurve:
         )
 
     def level(self, words: float, *, error: float = 0.0) -> Interval:
-        """Return the F1 of a model of so many words.
+        """Return the F1 of a model that learns from ``words`` words.
 
-        ``error`` is the standard error of a hold-out on which it is looked at; by default there
-        is none, and the interval is that of the curve.
+        ``error`` is the standard error of the hold-out that measures it; without one the interval
+        is that of the curve.
         """
         return self._read(np.stack([np.ones(len(_EXPONENTS)), -self._reach(words)], axis=1), error)
 
@@ -137,27 +136,14 @@ class LearningCurve:
 
     def _read(self, of: NDArray[np.float64], error: float = 0.0) -> Interval:
         """Return quantiles of a mixture of normal distributions of ``of`` times a and b."""
+        from scipy.optimize import brentq
+
         means = (of * self.fits).sum(axis=1)
         spread = np.sqrt(np.einsum("ki,kij,kj->k", of, self.covariances, of) + error**2)
         ends = (means - _REACH * spread).min(), (means + _REACH * spread).max()
-        middle, low, high = (
-            _quantile(share, means, spread, self.weights, ends) for share in (0.5, 0.025, 0.975)
-        )
+
+        def excess(level: float, share: float) -> float:
+            return float(self.weights @ ndtr((level - means) / spread)) - share
+
+        middle, low, high = (brentq(excess, *ends, args=(share,)) for share in (0.5, 0.025, 0.975))
         return Interval(middle=middle, low=low, high=high)
-
-
-def _quantile(
-    share: float,
-    means: NDArray[np.float64],
-    spread: NDArray[np.float64],
-    weights: NDArray[np.float64],
-    ends: tuple[float, float],
-) -> float:
-    low, high = float(ends[0]), float(ends[1])
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        if float(weights @ ndtr((middle - means) / spread)) < share:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2

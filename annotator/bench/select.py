@@ -70,12 +70,8 @@ def bench_select(
         with _without_signals():
             return predictor.predict(words)
 
-    seconds = race(
-        {"score": score, "predict": predict},
-        n_rounds=plan.n_rounds,
-        device=plan.device,
-        report=report,
-    )
+    ways = {"score": score, "predict": predict}
+    seconds = race(ways, n_rounds=plan.n_rounds, device=plan.device, report=report)
     rounds = [a / b - 1 for a, b in zip(seconds["score"], seconds["predict"], strict=True)]
     return {
         "select_s": round(statistics.median(selected), 4),
