@@ -1,0 +1,207 @@
+"""What was labelled last, and how much: the gold that the queue and the triggers look at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from factories import at, make_annotation, make_document
+
+from annotator.services.intake.documents import store_document
+from annotator.store.annotations import record_annotation
+from annotator.store.database import Database
+from annotator.store.documents import sentences_of
+from annotator.store.gold import (
+    count_gold,
+    gold_units,
+    newest_gold_sentences,
+    newest_gold_texts,
+)
+from annotator.store.projects import Project, ensure_project
+
+FIRST, SECOND = "Fever after drug A.", "No rash with drug B."
+TEXT = f"{FIRST} {SECOND}"
+WHOLE, ONE, TWO = (0, len(TEXT)), (0, len(FIRST)), (len(FIRST) + 1, len(TEXT))
+
+
+class Ward:
+    """A project whose documents all hold ``TEXT``; each annotation is its own unless named."""
+
+    def __init__(self, database: Database, project_id: int) -> None:
+        self.database, self.project_id = database, project_id
+        self.documents: list[int] = []
+
+    def add(self, name: str, *, split: str = "train") -> int:
+        document = make_document(name, TEXT)
+        with self.database.write() as session:
+            stored, _, _ = store_document(session, self.project_id, document, split=split)
+        self.documents.append(stored)
+        return stored
+
+    def label(self, document_id: int, external_id: str, **fields: Any) -> None:
+        with self.database.write() as session:
+            new = make_annotation(
+                self.project_id,
+                document_id,
+                document=make_document("any", TEXT),
+                external_id=external_id,
+                **fields,
+            )
+            record_annotation(session, new)
+
+    def sentences(self, limit: int = 99) -> list[tuple[int, int]]:
+        """Document and number of the sentences labelled last."""
+        with self.database.read() as session:
+            found = newest_gold_sentences(session, self.project_id, limit=limit)
+            places = {
+                sentence.id: (document, i)
+                for document in self.documents
+                for i, sentence in enumerate(sentences_of(session, document))
+            }
+        return [places[one] for one in found]
+
+    def texts(self, limit: int = 99) -> list[str]:
+        with self.database.read() as session:
+            return newest_gold_texts(session, self.project_id, limit=limit)
+
+    def counts(self) -> dict[str, int]:
+        with self.database.read() as session:
+            return count_gold(session, self.project_id)
+
+
+@pytest.fixture
+def ward(database: Database, project: Project) -> Ward:
+    return Ward(database, project.id)
+
+
+@pytest.fixture
+def other(database: Database, project: Project) -> Ward:
+    with database.write() as session:
+        return Ward(database, ensure_project(session, name="other", unit="sentence").id)
+
+
+def test_what_was_labelled_last_comes_first(ward: Ward) -> None:
+    old, young = ward.add("old"), ward.add("young")
+    ward.label(young, "1", region=WHOLE, created_at=at(9))
+    ward.label(old, "2", region=TWO, created_at=at(5))
+    ward.label(old, "3", region=ONE, created_at=at(5))
+
+    assert ward.sentences() == [(young, 0), (young, 1), (old, 0), (old, 1)]
+    assert ward.texts() == [TEXT, FIRST, SECOND]
+    assert (ward.sentences(limit=2), ward.texts(limit=2)) == (
+        [(young, 0), (young, 1)],
+        [TEXT, FIRST],
+    )
+
+
+def test_a_sentence_that_two_people_labelled_is_named_once(ward: Ward) -> None:
+    note = ward.add("note")
+    ward.label(note, "1", region=ONE)
+    ward.label(note, "2", region=ONE, created_at=at(5))
+
+    assert ward.sentences() == [(note, 0)]
+
+
+def test_a_sentence_that_is_labelled_in_part_is_not_named(ward: Ward) -> None:
+    note = ward.add("note")
+    ward.label(note, "1", region=(1, WHOLE[1] - 1))
+    ward.label(note, "2", region=(0, TWO[0] + 1))
+
+    assert ward.sentences() == [(note, 0)]
+
+
+def test_held_out_sentences_are_not_named_and_their_texts_are(ward: Ward) -> None:
+    held = ward.add("held", split="holdout")
+    ward.label(held, "1", region=ONE)
+
+    assert (ward.sentences(), ward.texts()) == ([], [FIRST])
+
+
+@pytest.mark.parametrize("state", ["skipped", "deleted"])
+def test_what_is_no_gold_is_not_named(ward: Ward, state: str) -> None:
+    note = ward.add("note")
+    ward.label(note, "1", region=ONE)
+    ward.label(note, "1", region=ONE, state=state, created_at=at(5))
+
+    assert (ward.sentences(), ward.texts()) == ([], [])
+
+
+def test_what_another_project_labelled_is_not_ours(ward: Ward, other: Ward) -> None:
+    ours, theirs = ward.add("note"), other.add("note")
+    ward.label(ours, "1", region=ONE)
+    other.label(theirs, "1", region=TWO, created_at=at(5), bulk_created=True)
+    other.label(theirs, "2", region=ONE, created_at=at(5), state="skipped")
+
+    assert (ward.sentences(), ward.texts()) == ([(ours, 0)], [FIRST])
+    assert ward.counts() == {"train": 1, "holdout": 0, "in_bulk": 0, "skipped": 0}
+    with ward.database.read() as session:
+        assert [unit.document_id for unit in gold_units(session, ward.project_id)] == [ours]
+
+
+def test_gold_accepted_in_bulk_is_counted_beside_and_skips_apart(ward: Ward) -> None:
+    note, held = ward.add("note"), ward.add("held", split="holdout")
+    ward.label(note, "1", region=ONE, bulk_created=True)
+    ward.label(note, "2", region=TWO)
+    ward.label(note, "3", region=WHOLE, state="skipped", bulk_created=True)
+    ward.label(held, "4", region=ONE, bulk_created=True)
+    ward.label(held, "5", region=WHOLE, state="skipped")
+
+    assert ward.counts() == {"train": 2, "holdout": 1, "in_bulk": 2, "skipped": 2}
+
+
+@pytest.mark.parametrize(
+    "better",
+    [{"created_at": at(5)}, {"ground_truth": True, "created_at": at(-5)}, {}],
+    ids=["younger", "starred", "stored later"],
+)
+def test_one_label_of_a_region_counts_and_all_count_the_same_one(
+    ward: Ward, better: dict[str, Any]
+) -> None:
+    note = ward.add("note")
+    ward.label(note, "1", region=ONE)
+    ward.label(note, "2", region=ONE, bulk_created=True, **better)
+    ward.label(note, "3", region=(0, 5), created_at=at(1))
+    ward.label(note, "4", region=TWO, created_at=at(1))
+
+    with ward.database.read() as session:
+        units = list(gold_units(session, ward.project_id))
+    assert [unit.region for unit in units] == [ONE, (0, 5), TWO]
+    assert ward.counts() == {"train": 3, "holdout": 0, "in_bulk": 1, "skipped": 0}
+
+
+def test_labels_of_another_document_do_not_outrank_ours(ward: Ward, other: Ward) -> None:
+    one, two, theirs = ward.add("one"), ward.add("two"), other.add("one")
+    ward.label(one, "1", region=ONE)
+    ward.label(two, "2", region=ONE, created_at=at(5))
+    other.label(theirs, "3", region=ONE, created_at=at(9))
+
+    assert ward.counts()["train"] == 2
+
+
+@pytest.mark.parametrize("state", ["skipped", "deleted"])
+def test_only_gold_outranks_gold(ward: Ward, state: str) -> None:
+    note = ward.add("note")
+    ward.label(note, "1", region=ONE)
+    ward.label(note, "2", region=ONE, created_at=at(5))
+    ward.label(note, "2", region=ONE, created_at=at(9), state=state)
+
+    assert ward.counts()["train"] == 1
+
+
+def test_a_unit_tells_where_its_labels_come_from(ward: Ward) -> None:
+    note = ward.add("note", split="holdout")
+    ward.label(note, "7", region=TWO, created_at=at(5), source="studio")
+
+    with ward.database.read() as session:
+        (unit,) = gold_units(session, ward.project_id)
+    assert (unit.document_id, unit.source_document, unit.region) == (note, "note", TWO)
+    assert (unit.split, unit.group, unit.source) == ("holdout", "note", "studio")
+    assert unit.created_at == at(5)
+    assert unit.document.text == SECOND
+    assert dict(unit.document.meta) == {
+        "sentences": [[0, len(SECOND)]],
+        "group": "note",
+        "document": "note",
+        "start": TWO[0],
+        "end": TWO[1],
+    }
