@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from annotator.errors import AnnotatorError
 from annotator.logs import get_logger
-from annotator.services.reports.health_metrics import Vitals, take_vitals
+from annotator.services.reports.status import Vitals, take_vitals
 from ml_backend.context import Backend, current_backend
 from ml_backend.tracebacks import describe_fault
 

@@ -22,8 +22,9 @@ from annotator.errors import ConfigError
 from annotator.services.inference.compute import LocalEngine
 from annotator.services.inference.scoring import score_pool
 from annotator.services.intake.documents import ingest_documents
-from annotator.services.queue.order import QueueSettings, labelled_embeddings, order_tasks
+from annotator.services.queue.order import QueueSettings, order_tasks
 from annotator.services.queue.sampled_order import choose_next
+from annotator.services.queue.score import labelled_embeddings
 from annotator.services.reports.status import project_status
 from annotator.settings import init_home, load_settings
 from annotator.store.database import Database

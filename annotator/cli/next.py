@@ -75,7 +75,7 @@ def next_(
 
 
 def _put_first(opened: OpenProject, version: ModelVersion, order: TaskOrder) -> list[int]:
-    from annotator.services.queue.serve_first import serve_first
+    from annotator.services.queue.publish import serve_first
 
     with open_studio(opened) as client, progress_bar("push") as advance:
 

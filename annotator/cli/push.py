@@ -45,9 +45,8 @@ def push(
     from annotator.jobs.housekeeper import queue_settings, split_rule, warmup_of
     from annotator.services.inference.compute import make_engine
     from annotator.services.queue.cold_start import publish_warmup
-    from annotator.services.queue.publish import publish_version
+    from annotator.services.queue.publish import publish_version, verify_next
     from annotator.services.sync.pull import reconcile
-    from annotator.services.sync.push import verify_next
     from annotator.services.sync.upload import upload_tasks
 
     with open_project(home) as opened, open_studio(opened) as client:

@@ -21,16 +21,15 @@ from annotator.model.device import pick_device
 from annotator.model.untrained import load_untrained
 from annotator.services.inference.compute import make_engine
 from annotator.services.inference.versions import load_version
-from annotator.services.models.registry import prune_versions
-from annotator.services.models.stale_files import sweep_leftovers
+from annotator.services.models.registry import prune_versions, sweep_stale_files
 from annotator.services.models.submit import TriggerDecision, is_retrain_due, last_cron_time
 from annotator.services.queue.cold_start import Warmup, is_warmup_due, publish_warmup
 from annotator.services.queue.lexicon import load_lexicon, warmup_name
 from annotator.services.queue.order import QueueSettings
 from annotator.services.queue.publish import PublishReport, is_publish_due, publish_version
 from annotator.services.sync.annotations import SplitRule
+from annotator.services.sync.predictions import prune_predictions
 from annotator.services.sync.pull import PullReport, reconcile
-from annotator.services.sync.stale_predictions import prune_predictions
 from annotator.services.sync.upload import has_uploads, upload_tasks
 from annotator.services.sync.webhooks import process_inbox
 from annotator.settings import Settings
@@ -128,7 +127,7 @@ class Housekeeper:
             for run_id in reap_runs(session, max_attempts=self.settings.max_attempts):
                 _log.warning("run.requeued", run_id=run_id, reason="its worker fell silent")
         with self.database.read() as session:
-            sweep_leftovers(session, self.settings.models_folder)
+            sweep_stale_files(session, self.settings.models_folder)
 
     def _prune(self, project: Project) -> None:
         try:

@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from annotator.domain import LabelSchema
-from annotator.errors import NotFoundError
+from annotator.errors import ConfigError, NotFoundError
 from annotator.store.documents import FORMER
 from db.tables import AnnotationRow, AuditRow, LabelSchemaRow, ProjectRow, TaskRow
 
@@ -55,6 +55,16 @@ class Project:
     studio: StudioLink | None
     pulled_until: datetime | None
     pulled_at: datetime | None
+
+    def link(self) -> StudioLink:
+        """Return the link to Label Studio.
+
+        Raises:
+            ConfigError: if the project is not connected.
+        """
+        if self.studio is None:
+            raise ConfigError("the project is not connected to Label Studio; run annotator connect")
+        return self.studio
 
 
 def _project(row: ProjectRow) -> Project:

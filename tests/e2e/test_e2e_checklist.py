@@ -24,9 +24,8 @@ from annotator.formats import read_corpus
 from annotator.services.archive.export import export_gold
 from annotator.services.intake.documents import ingest_documents
 from annotator.services.queue.order import QueueSettings
-from annotator.services.queue.publish import publish_version
+from annotator.services.queue.publish import publish_version, serve_first
 from annotator.services.queue.sampled_order import next_tasks
-from annotator.services.queue.serve_first import serve_first
 from annotator.services.sync.upload import upload_tasks
 from annotator.store.versions import ModelVersion
 from annotator.studio.client import StudioClient

@@ -1,11 +1,13 @@
-"""Putting a version into use by hand, and going back."""
+"""The folder of models: versions put into use by hand, kept, and what is of no use deleted."""
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Final, Literal
 
 from sqlalchemy.orm import Session
 
@@ -14,17 +16,37 @@ from annotator.logs import get_logger
 from annotator.services.inference.versions import check_weights
 from annotator.store.database import Database
 from annotator.store.projects import audit
-from annotator.store.runs import list_runs
+from annotator.store.runs import FINISHED, Run, get_run, list_runs
 from annotator.store.versions import (
     ModelVersion,
     activate_version,
     active_version,
     get_version,
+    has_version,
     list_versions,
     lock_version,
 )
 
-__all__ = ["kept_versions", "previous_version", "promote_version", "prune_versions"]
+__all__ = [
+    "ORIGIN_FILE",
+    "drop_asides",
+    "folder_of_run",
+    "kept_versions",
+    "previous_version",
+    "promote_version",
+    "prune_versions",
+    "sweep_stale_files",
+    "was_made_by",
+]
+
+_log = get_logger("services")
+
+ORIGIN_FILE: Final = "run.json"
+
+_OF_A_RUN = re.compile(r"\.{1,2}run-(\d+)-(\d{8}T\d{12})")
+_ASIDE = ".pruned-"
+
+# ---------------------------------------------------------------- which version is in use
 
 
 def promote_version(
@@ -81,8 +103,7 @@ def previous_version(session: Session, project_id: int) -> ModelVersion:
     return max(retired, key=lambda v: (v.promoted_at, v.id))
 
 
-_ASIDE = ".pruned-"
-_log = get_logger("services")
+# ---------------------------------------------------------------- files of old versions
 
 
 def kept_versions(session: Session, project_id: int, *, keep: int) -> set[str]:
@@ -150,3 +171,81 @@ def _put_aside(
         session.flush()
         folder.rename(folder.with_name(_ASIDE + folder.name))
     return True
+
+
+# ---------------------------------------------------------------- files of runs
+
+
+def folder_of_run(run: Run) -> str:
+    """Return the name of the folder that a run trains in; its state lies beside it.
+
+    The time tells a run from one of the same number in a database that was there before.
+    """
+    return f".run-{run.id}-{run.created_at:%Y%m%dT%H%M%S%f}"
+
+
+def drop_asides(folder: Path) -> None:
+    """Remove what a process that was killed was writing aside for ``folder``.
+
+    Only who holds the run may do this.
+    """
+    for path in folder.parent.glob(f".{folder.name}.*"):
+        _remove(path)
+
+
+def was_made_by(run: Run, folder: Path) -> bool:
+    """Tell whether a model is the result of this run, and of no other of the same number."""
+    return _origin(folder).get("submitted_at") == run.created_at.isoformat()
+
+
+def _origin(folder: Path) -> dict[str, Any]:
+    try:
+        made = json.loads((folder / ORIGIN_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return made if isinstance(made, dict) else {}
+
+
+def sweep_stale_files(session: Session, models: Path) -> list[str]:
+    """Remove models and states of runs that have ended and will not go on.
+
+    Also a model under its last name, where the run ended before the database named it.
+
+    Returns:
+        The names of what was removed.
+    """
+    gone = []
+    for path in sorted(models.glob(".*run-*")):
+        named = _OF_A_RUN.match(path.name)
+        if named is not None and _has_ended(session, int(named[1]), named[0].lstrip(".")):
+            _remove(path)
+            gone.append(path.name)
+    for path in sorted(file.parent for file in models.glob(f"[!.]*/{ORIGIN_FILE}")):
+        if _is_nameless(session, path):
+            _remove(path)
+            gone.append(path.name)
+    return gone
+
+
+def _is_nameless(session: Session, folder: Path) -> bool:
+    try:
+        run = get_run(session, int(_origin(folder).get("run", 0)))
+    except (NotFoundError, TypeError, ValueError):
+        return False
+    is_its_end = run.state in FINISHED and was_made_by(run, folder)
+    return is_its_end and not has_version(session, run.id)
+
+
+def _has_ended(session: Session, run_id: int, name: str) -> bool:
+    try:
+        run = get_run(session, run_id)
+    except NotFoundError:
+        return False  # of another database: not ours to remove
+    return run.state in FINISHED and folder_of_run(run).lstrip(".") == name
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -21,13 +21,13 @@ from annotator.services.inference.versions import check_weights, load_version
 from annotator.services.models.card import write_card
 from annotator.services.models.evaluate import evaluate_version, measure_version
 from annotator.services.models.learning_curve import describe_point
-from annotator.services.models.snapshot import RunPlan, plan_run
-from annotator.services.models.stale_files import (
+from annotator.services.models.registry import (
     ORIGIN_FILE,
     drop_asides,
     folder_of_run,
     was_made_by,
 )
+from annotator.services.models.snapshot import RunPlan, plan_run
 from annotator.store.database import Database
 from annotator.store.projects import audit
 from annotator.store.run_log import log_run

@@ -1,4 +1,8 @@
-"""Before the first model: an order for Label Studio, and what a lexicon sees.
+"""Before the first model: which tasks come first, and with a lexicon's terms drawn in them.
+
+A model that has learnt from nothing has no opinion of what is worth a label. So the first tasks
+are drawn at random, spread over what the text is about; of types that a lexicon knows and hardly
+anybody has labelled, some are put between them.
 
 Label Studio keeps an order only as scores of predictions. Each task of the warm-up therefore gets
 one under a name of its own: with the lexicon's terms as regions, or without any. The label stream
@@ -7,30 +11,47 @@ shows no difference between an empty prediction and none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from annotator.active import interleave
+from annotator.active.spread import spread_order
 from annotator.domain import Entity
-from annotator.errors import ConfigError
-from annotator.model import Predictor
-from annotator.services.queue.first_tasks import Place, choose_first, read_in_order
 from annotator.services.queue.lexicon import find_terms
-from annotator.services.sync.push import Handed, hand_over
-from annotator.store.cold_start import count_placed, has_waiting, waiting_tasks
+from annotator.services.sync.predictions import Place, open_target, push_predictions
+from annotator.store.cold_start import (
+    WaitingTasks,
+    count_gold_types,
+    count_placed,
+    has_waiting,
+    waiting_tasks,
+)
 from annotator.store.database import Database
-from annotator.store.projects import Project, StudioLink, current_config_xml
+from annotator.store.documents import StoredSentence
+from annotator.store.projects import Project
 from annotator.store.selections import Choice, add_choices, log_selection
-from annotator.store.tasks import OpenTask
-from annotator.studio.client import StudioClient, StudioProject
-from annotator.studio.config import LabelConfig, parse_config
+from annotator.store.tasks import OpenTask, open_tasks
+from annotator.studio.client import StudioClient
+from annotator.text import tokenize
 from annotator.text.lexicon import Lexicon
 
-__all__ = ["Warmup", "WarmupReport", "is_warmup_due", "publish_warmup"]
+if TYPE_CHECKING:
+    from annotator.model import Predictor
+
+__all__ = ["FirstTask", "Warmup", "WarmupReport", "choose_first", "is_warmup_due", "publish_warmup"]
 
 Progress = Callable[[str, int, int], None]
 
+_HEADS = 5  # times the warm-up is put in order at once: people skip, and several label at a time
+_SAMPLE = 2000  # tasks that are embedded, so that time does not grow with the pool
+_PER_TASK = 4  # sentences of a document that are looked at
+_SCAN = 20_000  # tasks in which seeds are looked for
+_CHUNK = 500
+_RARE = 10  # entities; a type that has as many needs no seeds
 _MARK = "lexicon"
 _SLOPE = 1000.0
 
@@ -79,7 +100,7 @@ def publish_warmup(
     client: StudioClient,
     warmup: Warmup,
     *,
-    on_progress: Progress | None = None,
+    on_progress: Progress = lambda _what, _done, _total: None,
 ) -> WarmupReport:
     """Put the next tasks of the warm-up in order and push that order, if it is due.
 
@@ -96,15 +117,14 @@ def publish_warmup(
         ModelError: if the encoder cannot be loaded.
         StudioError: if Label Studio took fewer predictions than were sent.
     """
-    if project.studio is None:
-        raise ConfigError("the project is not connected to Label Studio; run annotator connect")
+    project.link()
     if not is_warmup_due(database, project.id, name=warmup.name, n=warmup.n):
         return WarmupReport(name=warmup.name)
     with database.read() as session:
         waiting = waiting_tasks(session, project.id, name=warmup.name)
         _, n_before = count_placed(session, project.id, name=warmup.name)
     lexicon = warmup.lexicon()
-    places = choose_first(
+    first = choose_first(
         database,
         project.id,
         waiting,
@@ -114,6 +134,35 @@ def publish_warmup(
         rng=np.random.default_rng([warmup.seed, n_before]),
         on_progress=on_progress,
     )
+    places = [task.place(n_before + i) for i, task in enumerate(first)]
+    n_placed, n_regions = _push_first(
+        database, project, client, warmup, places, lexicon, len(waiting.train), on_progress
+    )
+    n_seeds = sum(task.reason == "seed" for task in first)
+    return WarmupReport(name=warmup.name, n_placed=n_placed, n_seeds=n_seeds, n_regions=n_regions)
+
+
+def _push_first(
+    database: Database,
+    project: Project,
+    client: StudioClient,
+    warmup: Warmup,
+    places: Sequence[Place],
+    lexicon: Lexicon | None,
+    n_pool: int,
+    on_progress: Progress,
+) -> tuple[int, int]:
+    """Push the places with the lexicon's terms; return how many tasks, and regions in them."""
+    target = open_target(database, project, client)
+    is_selected = target.selected == warmup.name
+    n_placed = n_regions = 0
+
+    def labels_of(tasks: Sequence[OpenTask]) -> list[tuple[tuple[Entity, ...], tuple[()]]]:
+        nonlocal n_regions
+        terms = [_terms(lexicon, task) for task in tasks]
+        n_regions += sum(map(len, terms))
+        return [(found, ()) for found in terms]
+
     with database.write() as session:
         query_id = log_selection(
             session,
@@ -121,86 +170,196 @@ def publish_warmup(
             version_id=None,
             strategy=warmup.name,
             seed=warmup.seed,
-            n_pool=len(waiting.train),
+            n_pool=n_pool,
         )
-    pushing = _Pushing(database, project, client, project.studio, warmup.name, lexicon, query_id)
-    return pushing.push(places, n_before=n_before, on_progress=on_progress)
+    for part in push_predictions(
+        database,
+        project.id,
+        client,
+        target,
+        places,
+        version=warmup.name,
+        labels_of=labels_of,
+        mark=_MARK,
+        size=_CHUNK,
+    ):
+        if part and not is_selected:
+            client.select_version(target.number, warmup.name)
+            is_selected = True
+        with database.write() as session:  # what is noted is there and is selected
+            add_choices(session, query_id, [place.choice for place in part])
+        n_placed += len(part)
+        on_progress("push", n_placed, len(places))
+    return n_placed, n_regions
 
 
-@dataclass
-class _Pushing:
-    """Hands the places of one selection to Label Studio, and notes those that it has."""
-
-    database: Database
-    project: Project
-    client: StudioClient
-    link: StudioLink
-    name: str
-    lexicon: Lexicon | None
-    query_id: int
-    remote: StudioProject = field(init=False)
-    config: LabelConfig = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.remote = self.client.project(self.link.project_id)
-        with self.database.read() as session:
-            xml = current_config_xml(session, self.project.id)
-        self.config = parse_config(xml or self.remote.config_xml)
-
-    def push(
-        self, places: Sequence[Place], *, n_before: int, on_progress: Progress | None
-    ) -> WarmupReport:
-        """Push tasks in the order of ``places``; those labelled meanwhile are left out."""
-        ranked = {place.task_id: (n_before + i, place) for i, place in enumerate(places)}
-        ids = np.array(list(ranked), dtype=np.int64)
-        n_placed = n_regions = 0
-        for part in read_in_order(self.database, self.project.id, ids):
-            handed = [
-                Handed(
-                    task=task,
-                    score=_score(ranked[task.id][0]),
-                    labels=(self._terms(task), ()),
-                    mark=_MARK,
-                )
-                for task in part
-            ]
-            self._hand_over(handed)
-            with self.database.write() as session:  # what is noted is there and is selected
-                add_choices(session, self.query_id, [_choice(*ranked[task.id]) for task in part])
-            n_placed += len(part)
-            n_regions += sum(len(one.labels[0]) for one in handed)
-            if on_progress is not None:
-                on_progress("push", n_placed, len(places))
-        return WarmupReport(
-            name=self.name,
-            n_placed=n_placed,
-            n_seeds=sum(place.reason == "seed" for place in places),
-            n_regions=n_regions,
-        )
-
-    def _terms(self, task: OpenTask) -> tuple[Entity, ...]:
-        if self.lexicon is None:
-            return ()
-        return find_terms(self.lexicon, task.sentences, region_start=task.region[0])
-
-    def _hand_over(self, handed: Sequence[Handed]) -> None:
-        hand_over(
-            self.database,
-            self.client,
-            self.link.project_id,
-            version=self.name,
-            config=self.config,
-            part=handed,
-        )
-        if handed and self.remote.model_version != self.name:
-            self.remote = self.client.select_version(self.link.project_id, self.name)
+def _terms(lexicon: Lexicon | None, task: OpenTask) -> tuple[Entity, ...]:
+    if lexicon is None:
+        return ()
+    return find_terms(lexicon, task.sentences, region_start=task.region[0])
 
 
-def _choice(rank: int, place: Place) -> Choice:
-    parts = {"types": list(place.types)} if place.types else {}
-    return Choice(task_id=place.task_id, rank=rank, reason=place.reason, parts=parts)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstTask:
+    """A task that comes next; ``reason`` is warmup, seed or holdout, ``types`` what it seeds."""
+
+    task_id: int
+    reason: str
+    types: tuple[str, ...] = ()
+
+    def place(self, rank: int) -> Place:
+        """Return its place in the order; the score keeps it, however many follow: in (0, 1)."""
+        parts = {"types": list(self.types)} if self.types else {}
+        choice = Choice(task_id=self.task_id, rank=rank, reason=self.reason, parts=parts)
+        return Place(choice=choice, score=(rank + 0.5) / (rank + 0.5 + _SLOPE))
 
 
-def _score(rank: int) -> float:
-    """Return what makes Label Studio keep the place, however many follow: in (0, 1)."""
-    return (rank + 0.5) / (rank + 0.5 + _SLOPE)
+def choose_first(
+    database: Database,
+    project_id: int,
+    waiting: WaitingTasks,
+    *,
+    n: int,
+    encoder: Callable[[], Predictor],
+    lexicon: Lexicon | None,
+    rng: np.random.Generator,
+    on_progress: Progress = lambda _what, _done, _total: None,
+) -> list[FirstTask]:
+    """Choose the next tasks: spread ones, seeds between the first of them, the hold-out at random.
+
+    Time and memory are bounded: some thousand tasks are looked at, however many there are.
+
+    Args:
+        database: The project's database.
+        project_id: The project.
+        waiting: The tasks to choose from.
+        n: The length of the warm-up: one of each of so many clusters comes first.
+        encoder: Loads what ``load_untrained`` returns.
+        lexicon: Terms to seed with, if there are any.
+        rng: The only source of randomness.
+        on_progress: Receives what is done, how many and of how many.
+
+    Returns:
+        Five times ``n`` places, or as many as there are tasks.
+    """
+    seeds = list(_seeds(database, project_id, waiting.train, lexicon, rng)) if lexicon else []
+    taken = {one.task_id for one in seeds}
+    sample = rng.permutation(waiting.train)[:_SAMPLE]
+    task_ids, rows = _embed(database, project_id, sample, encoder(), on_progress)
+    spread_tasks = [task_ids[i] for i in spread_order(rows, n, rng=rng)]
+    spread = [
+        FirstTask(task_id=task_id, reason="warmup")
+        for task_id in spread_tasks
+        if task_id not in taken
+    ]
+    n_among = 2 * len(seeds)  # a third of what comes first are seeds
+    train = [*interleave(spread[:n_among], seeds), *spread[n_among:]]
+    n_all = len(waiting.train) + len(waiting.holdout)
+    n_held = round(min(_HEADS * n, n_all) * len(waiting.holdout) / max(n_all, 1))
+    held = [
+        FirstTask(task_id=int(task_id), reason="holdout")
+        for task_id in rng.permutation(waiting.holdout)[:n_held]
+    ]
+    return interleave(train[: _HEADS * n - n_held], held)
+
+
+def _embed(
+    database: Database,
+    project_id: int,
+    sample: NDArray[np.int64],
+    encoder: Predictor,
+    on_progress: Progress,
+) -> tuple[list[int], NDArray[np.float32]]:
+    """Return ids of tasks and a row for each: what the encoder makes of some of its sentences."""
+    task_ids: list[int] = []
+    rows: list[NDArray[np.float32]] = []
+    from annotator.model.untrained import embed_sentences
+
+    for part in _read_in_order(database, project_id, sample):
+        some = [(task.id, s) for task in part for s in _some(task.sentences)]
+        embedded = embed_sentences(encoder, [_words(s) for _, s in some])
+        sums = {task.id: np.zeros(encoder.width, np.float32) for task in part}
+        for (task_id, _), row in zip(some, embedded, strict=True):
+            sums[task_id] += row
+        task_ids += sums
+        rows += [total / max(float(np.linalg.norm(total)), 1e-12) for total in sums.values()]
+        on_progress("embed", len(task_ids), len(sample))
+    return task_ids, np.stack(rows) if rows else np.zeros((0, encoder.width), np.float32)
+
+
+def _some(sentences: Sequence[StoredSentence]) -> list[StoredSentence]:
+    """Return a few sentences, evenly from the whole of a document."""
+    n = min(len(sentences), _PER_TASK)
+    return [sentences[i * len(sentences) // n] for i in range(n)]
+
+
+def _words(sentence: StoredSentence) -> list[str]:
+    if sentence.tokens is not None:
+        return [sentence.text[a:b] for a, b in sentence.tokens]
+    return [sentence.text[t.start : t.end] for t in tokenize(sentence.text)]
+
+
+def _seeds(
+    database: Database,
+    project_id: int,
+    train: NDArray[np.int64],
+    lexicon: Lexicon,
+    rng: np.random.Generator,
+) -> Iterator[FirstTask]:
+    """Yield tasks in which the lexicon finds a type of which there are few labels.
+
+    The types take turns, the rarest first; a text is taken once however often it is there.
+    """
+    with database.read() as session:
+        counts = count_gold_types(session, project_id, lexicon.types)
+    wanted = {type_: _RARE - n for type_, n in counts.items() if n < _RARE}
+    found: dict[str, list[int]] = {type_: [] for type_ in wanted}
+    types_of: dict[int, tuple[str, ...]] = {}
+    seen: set[tuple[str, ...]] = set()
+    for part in _read_in_order(database, project_id, rng.permutation(train)[:_SCAN]):
+        if all(len(found[type_]) >= n for type_, n in wanted.items()):
+            break
+        for task in part:
+            text = tuple(s.text_hash for s in task.sentences)
+            terms = find_terms(lexicon, task.sentences, region_start=0)
+            types = sorted({e.type for e in terms} & wanted.keys())
+            if not types or text in seen:
+                continue
+            seen.add(text)
+            types_of[task.id] = tuple(types)
+            for type_ in types:
+                found[type_].append(task.id)
+    yield from _take_turns(found, wanted, types_of, counts)
+
+
+def _take_turns(
+    found: Mapping[str, Sequence[int]],
+    wanted: Mapping[str, int],
+    types_of: Mapping[int, tuple[str, ...]],
+    counts: Mapping[str, int],
+) -> Iterator[FirstTask]:
+    rarest = sorted(wanted, key=lambda type_: (counts[type_], len(found[type_]), type_))
+    left = dict(wanted)
+    queues = {type_: iter(found[type_]) for type_ in rarest}
+    taken: set[int] = set()
+    while queues:
+        for type_ in list(queues):
+            task_id = next((i for i in queues[type_] if i not in taken), None)
+            if task_id is None or left[type_] <= 0:
+                del queues[type_]
+                continue
+            taken.add(task_id)
+            for one in types_of[task_id]:
+                left[one] -= 1
+            yield FirstTask(task_id=task_id, reason="seed", types=types_of[task_id])
+
+
+def _read_in_order(
+    database: Database, project_id: int, task_ids: NDArray[np.int64]
+) -> Iterator[list[OpenTask]]:
+    """Read open tasks in chunks, in the order of ``task_ids``."""
+    for i in range(0, len(task_ids), _CHUNK):
+        wanted = task_ids[i : i + _CHUNK].tolist()
+        with database.read() as session:
+            found = {t.id: t for t in open_tasks(session, project_id, task_ids=wanted)}
+        yield [found[task_id] for task_id in wanted if task_id in found]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,18 +16,16 @@ from annotator.active import (
     prefilter,
 )
 from annotator.active.spread import spread_order
-from annotator.model import Predictor
-from annotator.services.inference.predictions import predict_sentences, to_text_sentences
 from annotator.store.database import Database
 from annotator.store.gold import newest_gold_sentences, newest_gold_texts
-from annotator.store.pool import PoolTasks, pool_tasks, sentences_by_id, task_embeddings, task_texts
+from annotator.store.pool import PoolTasks, pool_tasks, task_embeddings, task_texts
+from annotator.store.selections import Choice
 from annotator.text.duplicates import find_repeats
 
 __all__ = [
     "QueueSettings",
     "TaskOrder",
     "candidates_of",
-    "labelled_embeddings",
     "order_tasks",
     "repeats_among",
     "warmup_left",
@@ -71,6 +69,24 @@ class TaskOrder:
     def score(self, rank: int) -> float:
         """Return what makes Label Studio keep the place: in (0, 1), the first has the lowest."""
         return (rank + 0.5) / len(self.task_ids)
+
+    def first(self, n: int) -> TaskOrder:
+        """Return the order of the first ``n`` tasks."""
+        return replace(
+            self,
+            task_ids=self.task_ids[:n],
+            reasons=self.reasons[:n],
+            utilities=self.utilities[:n],
+        )
+
+    def choice(self, rank: int) -> Choice:
+        """Return the place as it is logged."""
+        return Choice(
+            task_id=int(self.task_ids[rank]),
+            rank=rank,
+            reason=self.reasons[rank],
+            utility=float(self.utilities[rank]),
+        )
 
 
 def order_tasks(
@@ -232,23 +248,3 @@ def _spread(
     )
     order = np.argsort(places, kind="stable")
     return np.concatenate([first, second])[order], order >= len(first)
-
-
-_MOST = 500  # the newest; the time that a ranked batch takes grows with them
-
-
-def labelled_embeddings(
-    database: Database, project_id: int, version_id: int, predictor: Callable[[], Predictor]
-) -> NDArray[np.float32]:
-    """Return embeddings of the sentences that were labelled last, outside the hold-out.
-
-    Returns:
-        Shape ``(sentences, hidden)``, ``(0, 0)`` without any.
-    """
-    with database.read() as session:
-        ids = newest_gold_sentences(session, project_id, limit=_MOST)
-        anchors = sentences_by_id(session, ids)
-    wanted = to_text_sentences(anchors, region_start=0)
-    found = predict_sentences(database, version_id, predictor, wanted)
-    rows = [np.frombuffer(p.embedding, dtype=np.float16) for p in found.values()]
-    return np.stack(rows).astype(np.float32) if rows else np.zeros((0, 0), dtype=np.float32)

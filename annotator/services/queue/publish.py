@@ -4,30 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from annotator.errors import ConfigError
-from annotator.model import Predictor
-from annotator.services.inference.compute import Engine, LocalEngine
 from annotator.services.inference.predictions import labels_of_task, to_text_sentences
-from annotator.services.inference.scoring import score_pool
 from annotator.services.models.learning_curve import note_learning
-from annotator.services.queue.costs import ranking_cost, refresh_costs
-from annotator.services.queue.order import (
-    QueueSettings,
-    TaskOrder,
-    labelled_embeddings,
-    order_tasks,
+from annotator.services.queue.order import QueueSettings, TaskOrder, order_tasks
+from annotator.services.queue.score import labelled_embeddings, refresh_costs, score_open_tasks
+from annotator.services.sync.connect import UNCERTAINTY
+from annotator.services.sync.predictions import (
+    Labels,
+    Place,
+    PushTarget,
+    open_target,
+    push_predictions,
 )
-from annotator.services.sync.push import Handed, hand_over
 from annotator.services.sync.upload import has_uploads
 from annotator.store.database import Database
-from annotator.store.projects import Project, StudioLink, current_config_xml
-from annotator.store.selections import Choice, add_choices, log_selection
+from annotator.store.projects import Project, audit
+from annotator.store.selections import (
+    add_choices,
+    log_selection,
+    lowest_score,
+    move_pushes,
+    queue_head,
+)
 from annotator.store.tasks import (
     OpenTask,
+    find_task,
     has_pushes,
     has_unpushed,
     open_tasks,
@@ -35,10 +40,22 @@ from annotator.store.tasks import (
     unpushed_task_ids,
 )
 from annotator.store.versions import ModelVersion, predictions_for
-from annotator.studio.client import StudioClient
-from annotator.studio.config import LabelConfig, parse_config
+from annotator.studio.client import StudioClient, StudioProject
 
-__all__ = ["PublishReport", "is_publish_due", "publish_version"]
+if TYPE_CHECKING:  # nothing heavy is loaded before there is something to predict
+    from sqlalchemy.orm import Session
+
+    from annotator.model import Predictor
+    from annotator.services.inference.compute import Engine
+
+__all__ = [
+    "PublishReport",
+    "is_publish_due",
+    "publish_version",
+    "push_order",
+    "serve_first",
+    "verify_next",
+]
 
 _PUSH_CHUNK = 1000
 
@@ -53,15 +70,6 @@ class PublishReport:
     n_open: int
     n_pushed: int
     selected: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Placed:
-    """A task about to be pushed, with its place in the order."""
-
-    task: OpenTask
-    rank: int
-    score: float
 
 
 def is_publish_due(database: Database, project: Project, version: ModelVersion | None) -> bool:
@@ -83,13 +91,12 @@ def publish_version(
     *,
     queue: QueueSettings,
     engine: Engine | None = None,
-    on_progress: Progress | None = None,
+    on_progress: Progress = lambda _what, _done, _total: None,
 ) -> PublishReport:
-    """Push the version's predictions of open tasks with their order, then select the version.
+    """Score the open tasks, put them in order, push both, then select the version.
 
-    Only tasks that lack a prediction of this version are pushed, so this may be called again at
-    any time: it does what is left to do. Texts are read, scored and pushed in shards; of the pool
-    as a whole there are numbers in memory.
+    Each step finds what is left of it to do, so this may be called again at any time. Texts are
+    read, scored and pushed in shards; of the pool as a whole there are numbers in memory.
 
     Args:
         database: The project's database.
@@ -102,161 +109,233 @@ def publish_version(
         on_progress: Receives what is done, how many and of how many.
 
     Raises:
+        ConfigError: as ``open_target`` does.
         JobError: if the engine gives up.
         StudioError: if Label Studio took fewer predictions than were sent; nothing of that
             request is noted as pushed.
     """
-    link = _link(project)
+    target = open_target(database, project, client)
     with database.read() as session:
-        xml = current_config_xml(session, project.id)
         is_missing = has_unpushed(session, project.id, version_id=version.id)
-    remote = client.project(link.project_id)
-    config = parse_config(xml or remote.config_xml)
     n_open = n_pushed = 0
     if is_missing:
-        engine = engine or LocalEngine(load=lambda _version: predictor())
-        refresh_costs(database, project.id)
-        anchors = labelled_embeddings(database, project.id, version.id, predictor)
-        _score(database, project, version, engine, queue, anchors, on_progress)
-        note_learning(database, project.id, version, seed=queue.seed)
-        order = order_tasks(database, project.id, version.id, labelled=anchors, settings=queue)
+        labelled = labelled_embeddings(database, project.id, version.id, predictor)
+        score_open_tasks(
+            database,
+            project.id,
+            version,
+            predictor,
+            strategy=queue.strategy,
+            labelled=labelled,
+            engine=engine,
+            on_progress=lambda done, total: on_progress("predict", done, total),
+        )
+        _measure(database, project.id, version, seed=queue.seed)
+        order = order_tasks(database, project.id, version.id, labelled=labelled, settings=queue)
         n_open = order.n_open
-        n_pushed = _push_order(database, project, client, version, config, order, on_progress)
-    selected = remote.model_version == version.name
-    if not selected and (n_pushed or _has_pushes(database, version.id)):
-        client.select_version(link.project_id, version.name)
-        selected = True
+        n_pushed = push_order(
+            database, project.id, client, target, version, order, on_progress=on_progress
+        )
+    selected = _select(database, client, target, version)
     return PublishReport(version=version.name, n_open=n_open, n_pushed=n_pushed, selected=selected)
 
 
-def _score(
+def _measure(database: Database, project_id: int, version: ModelVersion, *, seed: int) -> None:
+    """Measure what the scored pool and people's times say of a version, and what labels cost."""
+    refresh_costs(database, project_id)
+    note_learning(database, project_id, version, seed=seed)
+
+
+def push_order(
     database: Database,
-    project: Project,
-    version: ModelVersion,
-    engine: Engine,
-    queue: QueueSettings,
-    anchors: NDArray[np.float32],
-    on_progress: Progress | None,
-) -> None:
-    def report(done: int, total: int) -> None:
-        if on_progress is not None:
-            on_progress("predict", done, total)
-
-    score_pool(
-        engine,
-        database,
-        project.id,
-        version,
-        strategy=queue.strategy,
-        labelled=anchors,
-        cost=ranking_cost(database, project.id, version),
-        on_progress=report,
-    )
-
-
-def _push_order(
-    database: Database,
-    project: Project,
+    project_id: int,
     client: StudioClient,
+    target: PushTarget,
     version: ModelVersion,
-    config: LabelConfig,
     order: TaskOrder,
-    on_progress: Progress | None,
+    *,
+    on_progress: Progress = lambda _what, _done, _total: None,
 ) -> int:
-    """Push what of an order Label Studio does not have, in shards; return how many tasks."""
-    todo = _missing_ranks(database, project.id, version.id, order)
+    """Push what of an order Label Studio does not have; return how many tasks.
+
+    A task's place is logged with the note that it was pushed, once Label Studio has it.
+
+    Raises:
+        StudioError: as ``push_predictions`` does.
+    """
+    with database.read() as session:
+        missing = np.array(unpushed_task_ids(session, project_id, version_id=version.id))
+    ranks = np.flatnonzero(np.isin(order.task_ids, missing))
+    places = (Place(choice=order.choice(i), score=order.score(i)) for i in map(int, ranks))
+
+    def labels_of(tasks: Sequence[OpenTask]) -> list[Labels]:
+        return _predicted_labels(database, version.id, tasks)
+
     with database.write() as session:
-        query_id = log_selection(
-            session,
-            project.id,
-            version_id=version.id,
-            strategy=order.strategy,
-            seed=order.seed,
-            n_pool=order.n_pool,
-        )
+        query_id = _log_order(session, project_id, version.id, order)
     n_pushed = 0
-    for i in range(0, len(todo), _PUSH_CHUNK):
-        part = _placed(database, project.id, order, todo[i : i + _PUSH_CHUNK].tolist())
-        choices = [
-            Choice(
-                task_id=one.task.id,
-                rank=one.rank,
-                reason=order.reasons[one.rank],
-                utility=float(order.utilities[one.rank]),
-            )
-            for one in part
-        ]
+    for part in push_predictions(
+        database,
+        project_id,
+        client,
+        target,
+        places,
+        version=version.name,
+        labels_of=labels_of,
+        size=_PUSH_CHUNK,
+    ):
+        scores = {place.choice.task_id: place.score for place in part}
         with database.write() as session:
-            add_choices(session, query_id, choices)
-        _push(database, project, client, version, config, part)
+            add_choices(session, query_id, [place.choice for place in part])
+            record_pushes(session, project_id, version_id=version.id, scores=scores)
         n_pushed += len(part)
-        if on_progress is not None:
-            on_progress("push", min(i + _PUSH_CHUNK, len(todo)), len(todo))
+        on_progress("push", n_pushed, len(ranks))
     return n_pushed
 
 
-def _missing_ranks(
-    database: Database, project_id: int, version_id: int, order: TaskOrder
-) -> NDArray[np.int64]:
+def _predicted_labels(
+    database: Database, version_id: int, tasks: Sequence[OpenTask]
+) -> list[Labels]:
+    hashes = {s.text_hash for task in tasks for s in task.sentences}
     with database.read() as session:
-        missing = np.array(unpushed_task_ids(session, project_id, version_id=version_id))
-    return np.flatnonzero(np.isin(order.task_ids, missing))
-
-
-def _placed(
-    database: Database, project_id: int, order: TaskOrder, ranks: Sequence[int]
-) -> list[_Placed]:
-    by_id = {int(order.task_ids[rank]): rank for rank in ranks}
-    with database.read() as session:  # those that have been labelled meanwhile are not found
-        found = open_tasks(session, project_id, task_ids=list(by_id))
-    placed = [
-        _Placed(task=task, rank=by_id[task.id], score=order.score(by_id[task.id])) for task in found
+        found = predictions_for(session, version_id, hashes)
+    return [
+        labels_of_task(to_text_sentences(task.sentences, region_start=task.region[0]), found)
+        for task in tasks
     ]
-    return sorted(placed, key=lambda one: one.rank)
 
 
-def _push(
+def _log_order(session: Session, project_id: int, version_id: int, order: TaskOrder) -> int:
+    return log_selection(
+        session,
+        project_id,
+        version_id=version_id,
+        strategy=order.strategy,
+        seed=order.seed,
+        n_pool=order.n_pool,
+    )
+
+
+def _select(
+    database: Database, client: StudioClient, target: PushTarget, version: ModelVersion
+) -> bool:
+    """Have Label Studio show a version that it has predictions of; tell whether it does."""
+    if target.selected == version.name:
+        return True
+    with database.read() as session:
+        is_there = has_pushes(session, version.id)
+    if is_there:
+        client.select_version(target.number, version.name)
+    return is_there
+
+
+def serve_first(
     database: Database,
     project: Project,
     client: StudioClient,
     version: ModelVersion,
-    config: LabelConfig,
-    part: Sequence[_Placed],
-) -> None:
-    link = _link(project)
-    if not part:
-        return
-    hashes = {s.text_hash for o in part for s in o.task.sentences}
+    order: TaskOrder,
+    *,
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> list[int]:
+    """Make Label Studio serve the tasks of an order before all others, in that order.
+
+    Their predictions stay what they are and get lower scores than any other open task's. Tasks
+    whose prediction Label Studio does not have are left out.
+
+    Args:
+        database: The project's database.
+        project: A connected project.
+        client: Label Studio.
+        version: The version that is in use.
+        order: What is to come first; all of it.
+        on_progress: Receives how many tasks are done, and of how many.
+
+    Returns:
+        The numbers in Label Studio of the tasks that were moved, in the new order.
+
+    Raises:
+        ConfigError: if the project is not connected.
+        StudioError: if Label Studio cannot be reached; tasks done before keep their new places.
+    """
+    project.link()
+    wanted = order.task_ids.tolist()
     with database.read() as session:
-        predictions = predictions_for(session, version.id, hashes)
-    handed = [
-        Handed(
-            task=one.task,
-            score=one.score,
-            labels=labels_of_task(
-                to_text_sentences(one.task.sentences, region_start=one.task.region[0]), predictions
-            ),
-        )
-        for one in part
-    ]
-    hand_over(database, client, link.project_id, version=version.name, config=config, part=handed)
-    _note_pushes(database, project, version, part)
-
-
-def _note_pushes(
-    database: Database, project: Project, version: ModelVersion, part: Sequence[_Placed]
-) -> None:
-    scores = {one.task.id: one.score for one in part}
+        found = {task.id: task for task in open_tasks(session, project.id, task_ids=wanted)}
+        before = lowest_score(session, version.id, without=wanted)
+    scores: dict[int, float] = {}
+    for rank, task_id in enumerate(wanted):
+        score = before * order.score(rank)
+        if task_id in found and _rescore(client, found[task_id].studio_id, version.name, score):
+            scores[rank] = score
+        on_progress(rank + 1, len(wanted))
     with database.write() as session:
-        record_pushes(session, project.id, version_id=version.id, scores=scores)
+        move_pushes(session, version.id, {wanted[rank]: score for rank, score in scores.items()})
+        query_id = _log_order(session, project.id, version.id, order)
+        add_choices(session, query_id, [order.choice(rank) for rank in scores])
+    return [found[wanted[rank]].studio_id for rank in scores]
 
 
-def _has_pushes(database: Database, version_id: int) -> bool:
-    with database.read() as session:
-        return has_pushes(session, version_id)
+def _rescore(client: StudioClient, studio_id: int, version: str, score: float) -> bool:
+    """Move a task's predictions by a version; tell whether it has any."""
+    stored = client.predictions(studio_id)
+    ours = [int(p["id"]) for p in stored if p.get("model_version") == version]
+    for prediction_id in ours:
+        client.rescore_prediction(prediction_id, score)
+    return bool(ours)
 
 
-def _link(project: Project) -> StudioLink:
+def verify_next(
+    database: Database, project: Project, client: StudioClient, version: ModelVersion
+) -> str | None:
+    """Ask Label Studio for its next task and compare it with ours; return what differs, or None.
+
+    The answer stands in the audit trail, and ``annotator status`` shows the newest. Label Studio
+    locks the task that it serves for the user of our token, as it does for people, and serves it to
+    nobody else for a day: ask when somebody wants to know, not by routine.
+
+    Raises:
+        StudioError: if Label Studio cannot be reached.
+    """
     if project.studio is None:
-        raise ConfigError("the project is not connected to Label Studio; run annotator connect")
-    return project.studio
+        return None
+    remote = client.project(project.studio.project_id)
+    served = client.next_task(project.studio.project_id)
+    studio_id = None if served is None else int(served["id"])
+    with database.read() as session:
+        head = queue_head(session, project.id, version_id=version.id, limit=1)
+        ours = head[0]["task"] if head else None
+        known = None if studio_id is None else find_task(session, project.id, studio_id=studio_id)
+    problem = None
+    if studio_id != ours:
+        state = None if known is None else known.state
+        problem = f"Label Studio serves task {studio_id}, we would show task {ours}: " + (
+            _reason(remote, version, is_open=state == "open", is_served=studio_id is not None)
+        )
+    with database.write() as session:
+        audit(
+            session,
+            project.id,
+            actor="publish",
+            action="verify_next",
+            version=version.name,
+            task=studio_id,
+            expected=ours,
+            problem=problem,
+        )
+    return problem
+
+
+def _reason(remote: StudioProject, version: ModelVersion, *, is_open: bool, is_served: bool) -> str:
+    if remote.sampling != UNCERTAINTY:
+        return f"the project's sampling is {remote.sampling!r}; run annotator connect again"
+    if remote.model_version != version.name:
+        return f"version {remote.model_version!r} is selected there; run annotator push"
+    if not is_served:
+        return "it has nothing to label for the token's user; run annotator sync"
+    if not is_open:
+        return "we believe that one to be done; run annotator sync"
+    return (
+        "the token's user has opened that one before and is served it again, somebody else has "
+        "opened ours (both for a day), or tasks wait for a second annotator, which come first"
+    )

@@ -10,7 +10,7 @@ a standard error below 1 %; among the candidates they are in the same order as i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,22 +24,21 @@ from annotator.active import (
     percentile_ranks,
     win_tournaments,
 )
-from annotator.model import Predictor
-from annotator.services.inference.compute import LocalEngine
-from annotator.services.inference.scoring import score_pool
-from annotator.services.queue.costs import ranking_cost
 from annotator.services.queue.order import (
     QueueSettings,
     TaskOrder,
     candidates_of,
-    labelled_embeddings,
     order_tasks,
     repeats_among,
     warmup_left,
 )
+from annotator.services.queue.score import labelled_embeddings, score_open_tasks
 from annotator.store.database import Database
 from annotator.store.pool import PoolTasks, open_range, pool_tasks
 from annotator.store.versions import ModelVersion
+
+if TYPE_CHECKING:
+    from annotator.model import Predictor
 
 __all__ = ["choose_next", "next_tasks"]
 
@@ -69,19 +68,12 @@ def next_tasks(
         )
 
     order = choose()
-    if order.n_unscored:
-        engine = LocalEngine(load=lambda _version: predictor())
-        score_pool(
-            engine,
-            database,
-            project_id,
-            version,
-            strategy=settings.strategy,
-            labelled=labelled,
-            cost=ranking_cost(database, project_id, version),
-        )
-        order = choose()
-    return order
+    if not order.n_unscored:
+        return order
+    score_open_tasks(
+        database, project_id, version, predictor, strategy=settings.strategy, labelled=labelled
+    )
+    return choose()
 
 
 def choose_next(
@@ -102,12 +94,7 @@ def choose_next(
     is_small = n_open <= max(_WHOLE, 8 * PREFILTER * n) or greatest - least > _SPARSE * n_open
     if is_small or warmup_left(database, project_id, settings.warmup):
         order = order_tasks(database, project_id, version_id, labelled=labelled, settings=settings)
-        return replace(
-            order,
-            task_ids=order.task_ids[:n],
-            reasons=order.reasons[:n],
-            utilities=order.utilities[:n],
-        )
+        return order.first(n)
     rng = np.random.default_rng(settings.seed)
     n_draws = max(_MIN_DRAWS, 8 * PREFILTER * n)
     n_ids = round(1.1 * n_draws * (greatest - least + 1) / n_open)

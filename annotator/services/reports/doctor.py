@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from annotator.errors import CheckpointError
 from annotator.services.inference.versions import check_weights
-from annotator.services.reports.health_metrics import Vitals, take_vitals
+from annotator.services.reports.status import Vitals, take_vitals
 from annotator.settings import Settings
 from annotator.store.database import Database
 from annotator.store.projects import Project

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from annotator.errors import ConfigError, StudioError
+from annotator.errors import StudioError
 from annotator.store.database import Database
 from annotator.store.documents import (
     StoredSentence,
@@ -45,10 +45,12 @@ def upload_tasks(
 
     Returns:
         How many tasks were made.
+
+    Raises:
+        ConfigError: if the project is not connected.
+        StudioError: if Label Studio made fewer tasks than were sent.
     """
-    link = project.studio
-    if link is None:
-        raise ConfigError("the project is not connected to Label Studio; run annotator connect")
+    link = project.link()
     made = after = 0
     with database.read() as session:
         xml = current_config_xml(session, project.id)

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from annotator.model import load_checkpoint
 from annotator.services.inference.versions import check_weights
 from annotator.services.models import train as retrain
-from annotator.services.models.stale_files import folder_of_run, sweep_leftovers
+from annotator.services.models.registry import folder_of_run, sweep_stale_files
 from annotator.settings import Settings
 from annotator.store.database import Database
 from annotator.store.projects import Project
@@ -160,7 +160,7 @@ def test_what_runs_left_is_cleared_away_once_they_have_ended(
             finish_run(session, run.id, owner=str(run.owner), state=state)
 
     with database.read() as session:
-        sweep_leftovers(session, settings.models_folder)
+        sweep_stale_files(session, settings.models_folder)
 
     assert [path.exists() for path in paths] == [state is None] * 4
     assert version.exists()
@@ -182,7 +182,7 @@ def test_a_model_that_the_database_never_named_goes_with_its_run(
             finish_run(session, run.id, owner=str(run.owner), state=state)
 
     with database.read() as session:
-        sweep_leftovers(session, settings.models_folder)
+        sweep_stale_files(session, settings.models_folder)
 
     assert (named.exists(), nameless.exists()) == (True, state is None)
 
@@ -200,7 +200,7 @@ def test_what_a_run_of_another_database_left_is_not_touched(
     stranger.mkdir(parents=True)
 
     with database.read() as session:
-        assert sweep_leftovers(session, settings.models_folder) == []
+        assert sweep_stale_files(session, settings.models_folder) == []
 
     assert stranger.exists()
 

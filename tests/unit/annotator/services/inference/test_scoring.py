@@ -18,7 +18,7 @@ from annotator.services.inference.compute import LocalEngine, make_engine
 from annotator.services.inference.predictions import PoolText, ScoredText
 from annotator.services.inference.ray_engine import RayEngine
 from annotator.services.inference.scoring import score_pool, shards_to_score
-from annotator.services.queue.costs import ranking_cost
+from annotator.services.queue.score import ranking_cost
 from annotator.settings import Settings, load_settings
 from annotator.store.database import Database
 from annotator.store.documents import sentences_of

@@ -18,9 +18,14 @@ from annotator.errors import ConfigError, StudioError
 from annotator.model import Predictor
 from annotator.model.untrained import load_untrained
 from annotator.services.intake.documents import ingest_documents
-from annotator.services.queue import cold_start as warmup_module
-from annotator.services.queue.cold_start import Warmup, WarmupReport, is_warmup_due, publish_warmup
-from annotator.services.queue.first_tasks import choose_first
+from annotator.services.queue import cold_start
+from annotator.services.queue.cold_start import (
+    Warmup,
+    WarmupReport,
+    choose_first,
+    is_warmup_due,
+    publish_warmup,
+)
 from annotator.services.queue.lexicon import drop_lexicon, keep_lexicon, load_lexicon, warmup_name
 from annotator.services.queue.order import QueueSettings
 from annotator.services.queue.publish import publish_version
@@ -186,7 +191,7 @@ def test_a_push_that_was_killed_is_not_repeated(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(warmup_module, "add_choices", die)
+        patch.setattr(cold_start, "add_choices", die)
         with pytest.raises(KeyboardInterrupt):
             warm()
 

@@ -11,7 +11,7 @@ from run_world import register
 
 from annotator.domain import Entity
 from annotator.services.intake.documents import store_document
-from annotator.services.queue.costs import ranking_cost, refresh_costs
+from annotator.services.queue.score import ranking_cost, refresh_costs
 from annotator.services.reports.status import project_status
 from annotator.settings import Settings
 from annotator.store.annotations import NewAnnotation, mark_deleted, record_annotation

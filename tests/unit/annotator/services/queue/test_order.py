@@ -10,7 +10,7 @@ from tiny_bert import TINY_SCHEMA
 
 from annotator.errors import ConfigError
 from annotator.services.intake.documents import store_document
-from annotator.services.queue import sampled_order as next_batch
+from annotator.services.queue import sampled_order
 from annotator.services.queue.order import QueueSettings, TaskOrder, order_tasks, warmup_left
 from annotator.services.queue.sampled_order import choose_next
 from annotator.store.annotations import record_annotation
@@ -104,8 +104,8 @@ def order(
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes forty tasks a pool that is too large to be read."""
-    monkeypatch.setattr(next_batch, "_WHOLE", 1)
-    monkeypatch.setattr(next_batch, "PREFILTER", 1)
+    monkeypatch.setattr(sampled_order, "_WHOLE", 1)
+    monkeypatch.setattr(sampled_order, "PREFILTER", 1)
 
 
 def test_every_open_task_is_ordered_once_with_rising_scores(
@@ -160,8 +160,8 @@ def test_what_repeats_a_label_or_a_task_before_it_comes_last(
 ) -> None:
     like_a_label, again, first, other = repeat_tasks(database, project, version_id)
     if is_large:
-        monkeypatch.setattr(next_batch, "_WHOLE", 0)
-        monkeypatch.setattr(next_batch, "PREFILTER", 1)
+        monkeypatch.setattr(sampled_order, "_WHOLE", 0)
+        monkeypatch.setattr(sampled_order, "PREFILTER", 1)
     settings = QueueSettings(strategy="mnlp", batch=2, random_share=0.0, per_document=9, seed=7)
     labelled = np.ones((1, 4), dtype=np.float32)
 
@@ -285,7 +285,7 @@ def test_the_next_tasks_of_a_small_pool_are_the_first_of_its_order(order: Order)
 
 
 @pytest.mark.usefixtures("large")
-def test_the_next_batch_of_a_large_pool_has_all_that_a_batch_has(
+def test_the_sampled_order_of_a_large_pool_has_all_that_a_batch_has(
     order: Order, tasks: dict[int, OpenTask]
 ) -> None:
     found = order(6, random_share=0.4)

@@ -14,9 +14,11 @@ from annotator.errors import ConfigError, StudioError
 from annotator.model import Predictor
 from annotator.services.intake.documents import ingest_documents, store_document
 from annotator.services.queue import publish
-from annotator.services.queue.order import QueueSettings, labelled_embeddings
-from annotator.services.queue.publish import PublishReport, publish_version
+from annotator.services.queue.order import QueueSettings, order_tasks
+from annotator.services.queue.publish import PublishReport, publish_version, push_order
+from annotator.services.queue.score import labelled_embeddings, score_open_tasks
 from annotator.services.sync import upload
+from annotator.services.sync.predictions import open_target
 from annotator.services.sync.upload import has_uploads, upload_tasks
 from annotator.store.annotations import record_annotation
 from annotator.store.database import Database
@@ -24,7 +26,7 @@ from annotator.store.documents import hash_text
 from annotator.store.gold import count_gold
 from annotator.store.lead_times import fitted_costs
 from annotator.store.projects import Project
-from annotator.store.selections import latest_choice
+from annotator.store.selections import latest_choice, queue_head
 from annotator.store.tasks import count_tasks, find_task, mark_tasks_deleted
 from annotator.store.versions import ModelVersion, get_version, predictions_for
 from annotator.studio.config import parse_config
@@ -204,6 +206,67 @@ def test_a_push_that_was_killed_before_it_was_noted_leaves_no_doubles(
 
     counts = [len(studio.predictions(task_id)) for task_id in studio.task_ids(1)]
     assert counts == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "step", ["refresh_costs", "note_learning", "order_tasks", "record_pushes", "has_pushes"]
+)
+def test_a_publish_that_was_killed_before_any_step_is_finished_by_the_next(
+    database: Database,
+    pool: Project,
+    studio: FakeStudio,
+    version: ModelVersion,
+    push: Any,
+    monkeypatch: Any,
+    step: str,
+) -> None:
+    upload_tasks(database, pool, studio)
+
+    def die(*_arguments: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publish, step, die)
+        with pytest.raises(KeyboardInterrupt):
+            push()
+    push()
+
+    predictions = {task_id: studio.predictions(task_id) for task_id in studio.task_ids(1)}
+    assert [len(found) for found in predictions.values()] == [1, 1, 1, 1]
+    by_score = sorted(predictions, key=lambda task_id: predictions[task_id][0]["score"])
+    with database.read() as session:
+        head = queue_head(session, pool.id, version_id=version.id, limit=9)
+    assert [(row["task"], row["reason"] is not None) for row in head] == [
+        (task_id, True) for task_id in by_score
+    ]
+    assert studio.model_version == "ward-1"
+
+
+def test_each_step_done_again_alone_finds_its_work_done(
+    database: Database,
+    pool: Project,
+    studio: FakeStudio,
+    version: ModelVersion,
+    predictor: Predictor,
+) -> None:
+    upload_tasks(database, pool, studio)
+    target = open_target(database, pool, studio)
+    none = np.zeros((0, 0), dtype=np.float32)
+
+    def score() -> int:
+        return score_open_tasks(
+            database, pool.id, version, lambda: predictor, strategy="mnlp", labelled=none
+        )
+
+    scored = [score(), score()]
+    orders = [
+        order_tasks(database, pool.id, version.id, labelled=none, settings=QUEUE) for _ in range(2)
+    ]
+    pushed = [push_order(database, pool.id, studio, target, version, order) for order in orders]
+
+    assert (scored, pushed) == ([4, 0], [4, 0])
+    assert orders[0].task_ids.tolist() == orders[1].task_ids.tolist()
+    assert len(studio.pushes) == 1
 
 
 def test_refused_predictions_are_an_error_and_the_others_are_not_sent_twice(

@@ -13,8 +13,7 @@ from annotator.errors import ConfigError, StudioError
 from annotator.model import Predictor
 from annotator.services.intake.documents import ingest_documents
 from annotator.services.queue.order import QueueSettings, TaskOrder
-from annotator.services.queue.publish import publish_version
-from annotator.services.queue.serve_first import serve_first
+from annotator.services.queue.publish import publish_version, serve_first
 from annotator.services.sync.upload import upload_tasks
 from annotator.store.database import Database
 from annotator.store.projects import Project

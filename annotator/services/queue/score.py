@@ -1,12 +1,18 @@
-"""What a label costs in this project: seconds, fitted to how long people took."""
+"""What a label on an open task is worth: the pool's utilities, and the seconds that weigh them."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from annotator.active.cost import AnnotationCost
 from annotator.active.lead_time import LEAST_TIMED, CostFit, TimedLabels, fit_cost
+from annotator.services.inference.predictions import predict_sentences, to_text_sentences
 from annotator.store.database import Database
+from annotator.store.gold import newest_gold_sentences
 from annotator.store.lead_times import (
     LeadTime,
     count_lead_times,
@@ -14,14 +20,68 @@ from annotator.store.lead_times import (
     keep_costs,
     lead_times,
 )
+from annotator.store.pool import sentences_by_id
 from annotator.store.projects import project_unit
 from annotator.store.versions import ModelVersion
 
-__all__ = ["ranking_cost", "refresh_costs"]
+if TYPE_CHECKING:  # nothing heavy is loaded before there is something to predict
+    from annotator.model import Predictor
+    from annotator.services.inference.compute import Engine
 
+__all__ = ["labelled_embeddings", "ranking_cost", "refresh_costs", "score_open_tasks"]
+
+_LABELLED = 500  # the newest; the time that a ranked batch takes grows with them
 _NEWEST = 2000  # people get faster, and models need fewer corrections
 _LEAST_EXPLAINED = 0.1
 _EDITS = ("relabelled", "rebounded", "removed", "added")
+
+
+def labelled_embeddings(
+    database: Database, project_id: int, version_id: int, predictor: Callable[[], Predictor]
+) -> NDArray[np.float32]:
+    """Return embeddings of the sentences that were labelled last, outside the hold-out.
+
+    Returns:
+        Shape ``(sentences, hidden)``, ``(0, 0)`` without any.
+    """
+    with database.read() as session:
+        ids = newest_gold_sentences(session, project_id, limit=_LABELLED)
+        anchors = sentences_by_id(session, ids)
+    wanted = to_text_sentences(anchors, region_start=0)
+    found = predict_sentences(database, version_id, predictor, wanted)
+    rows = [np.frombuffer(p.embedding, dtype=np.float16) for p in found.values()]
+    return np.stack(rows).astype(np.float32) if rows else np.zeros((0, 0), dtype=np.float32)
+
+
+def score_open_tasks(
+    database: Database,
+    project_id: int,
+    version: ModelVersion,
+    predictor: Callable[[], Predictor],
+    *,
+    strategy: str,
+    labelled: NDArray[np.float32],
+    engine: Engine | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Predict and score the sentences of open tasks that lack it; return how many there were.
+
+    ``engine`` is where that is done, by default here with ``predictor``. The other arguments and
+    errors are those of ``score_pool``.
+    """
+    from annotator.services.inference.compute import LocalEngine
+    from annotator.services.inference.scoring import score_pool
+
+    return score_pool(
+        engine or LocalEngine(load=lambda _version: predictor()),
+        database,
+        project_id,
+        version,
+        strategy=strategy,
+        labelled=labelled,
+        cost=ranking_cost(database, project_id, version),
+        on_progress=on_progress,
+    )
 
 
 def refresh_costs(database: Database, project_id: int) -> bool:

@@ -12,10 +12,9 @@ from annotator.model import Predictor
 from annotator.services.intake.documents import ingest_documents
 from annotator.services.models.registry import promote_version
 from annotator.services.queue.order import QueueSettings
-from annotator.services.queue.publish import PublishReport, publish_version
-from annotator.services.sync import stale_predictions as pruning
-from annotator.services.sync.push import verify_next
-from annotator.services.sync.stale_predictions import prune_predictions
+from annotator.services.queue.publish import PublishReport, publish_version, verify_next
+from annotator.services.sync import predictions
+from annotator.services.sync.predictions import prune_predictions
 from annotator.services.sync.upload import upload_tasks
 from annotator.store.database import Database
 from annotator.store.projects import Project, latest_audit
@@ -134,9 +133,9 @@ def test_a_round_is_bounded_and_the_next_one_goes_on(
     publish: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pruning, "_TASKS", 3)
-    monkeypatch.setattr(pruning, "_ROWS", 4)
-    monkeypatch.setattr(pruning, "_ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(predictions, "_TASKS", 3)
+    monkeypatch.setattr(predictions, "_ROWS", 4)
+    monkeypatch.setattr(predictions, "_ROWS_AT_ONCE", 2)
     for name in ("v1", "v2"):
         publish(name)
 

@@ -1,0 +1,282 @@
+"""Our predictions in Label Studio: each put there once, even after a kill, and taken away again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from annotator.domain import Entity, Relation
+from annotator.errors import ConfigError, StudioError
+from annotator.services.inference.predictions import studio_prediction
+from annotator.store.database import Database
+from annotator.store.documents import shown_of
+from annotator.store.projects import Project, current_config_xml
+from annotator.store.prune import (
+    delete_predictions,
+    forget_pushes,
+    parent_predictions,
+    pushed_tasks,
+    versions_to_prune,
+)
+from annotator.store.selections import Choice
+from annotator.store.tasks import OpenTask, open_tasks, task_by_id
+from annotator.studio.client import StudioClient
+from annotator.studio.config import LabelConfig, parse_config
+from annotator.studio.page import Page, PlainPage, compose_data, open_page
+
+__all__ = [
+    "Labels",
+    "Place",
+    "PruneReport",
+    "PushTarget",
+    "open_target",
+    "prune_predictions",
+    "push_predictions",
+]
+
+_FEW = 500
+_ROWS = 20_000  # a round, of our tables
+_ROWS_AT_ONCE = 1_000  # for so long others wait that write
+_TASKS = 100  # a round, of Label Studio: two requests each, which others wait for there
+
+Labels = tuple[Sequence[Entity], Sequence[Relation]]
+
+# ---------------------------------------------------------------- put there
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushTarget:
+    """The project in Label Studio: its number, the version that it shows, and its labels."""
+
+    number: int
+    selected: str
+    config: LabelConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A task's place in an order, and the score that keeps it: the lowest is served first."""
+
+    choice: Choice
+    score: float
+
+
+def open_target(database: Database, project: Project, client: StudioClient) -> PushTarget:
+    """Look at the project in Label Studio before something is pushed there.
+
+    Raises:
+        ConfigError: if the project is not connected, or its labels are of a kind we cannot serve.
+        StudioError: if Label Studio cannot be reached.
+    """
+    remote = client.project(project.link().project_id)
+    with database.read() as session:
+        xml = current_config_xml(session, project.id)
+    config = parse_config(xml or remote.config_xml)
+    return PushTarget(number=remote.id, selected=remote.model_version, config=config)
+
+
+def push_predictions(
+    database: Database,
+    project_id: int,
+    client: StudioClient,
+    target: PushTarget,
+    places: Iterable[Place],
+    *,
+    version: str,
+    labels_of: Callable[[Sequence[OpenTask]], Sequence[Labels]],
+    size: int,
+    mark: str | None = None,
+) -> Iterator[list[Place]]:
+    """Store predictions of open tasks under the name ``version``, ``size`` at a time.
+
+    Yields:
+        The places that Label Studio has now, for the caller to note: what is not noted is looked
+        for, and not sent again, by the next push. Tasks that were labelled meanwhile are left out.
+
+    Args:
+        database: The project's database.
+        project_id: The project.
+        client: Label Studio.
+        target: What ``open_target`` returned.
+        places: What to push; the first is pushed first.
+        version: The name.
+        labels_of: Returns what is drawn in tasks; offsets count in each task's text.
+        size: Tasks a request.
+        mark: Words that stand in the details of each region, of where it comes from.
+
+    Raises:
+        StudioError: if Label Studio took fewer predictions than were sent.
+    """
+    waiting = iter(places)
+    while part := {place.choice.task_id: place for place in islice(waiting, size)}:
+        with database.read() as session:
+            found = {t.id: t for t in open_tasks(session, project_id, task_ids=list(part))}
+        tasks = [found[task_id] for task_id in part if task_id in found]
+        there = _pushed_before(client, target.number, version, tasks)
+        items = [
+            _item(database, task, target.config, version, part[task.id].score, labels, mark)
+            for task, labels in zip(tasks, labels_of(tasks), strict=True)
+            if task.id not in there
+        ]
+        _send(client, target.number, version, items)
+        yield [part[task.id] for task in tasks]
+
+
+def _send(
+    client: StudioClient, studio_project: int, version: str, items: Sequence[dict[str, Any]]
+) -> None:
+    created = client.push_predictions(studio_project, items)
+    if created != len(items):
+        raise StudioError(
+            f"sent {len(items)} predictions of {version} to project {studio_project}, "
+            f"Label Studio took {created}: its labels differ from ours; run annotator connect again"
+        )
+
+
+def _item(
+    database: Database,
+    task: OpenTask,
+    config: LabelConfig,
+    version: str,
+    score: float,
+    labels: Labels,
+    mark: str | None,
+) -> dict[str, Any]:
+    prediction = studio_prediction(
+        text=_page_of(database, task, config),
+        config=config,
+        version=version,
+        score=score,
+        labels=labels,
+    )
+    if mark is not None:
+        for region in prediction["result"]:
+            region["meta"] = {"text": [mark]}
+    return {"task": task.studio_id, **prediction}
+
+
+def _pushed_before(
+    client: StudioClient, studio_project: int, version: str, tasks: Sequence[OpenTask]
+) -> set[int]:
+    """Return which tasks have a prediction: of a push that was killed before it was noted.
+
+    Label Studio stores doubles. To look at all tasks of a large part costs as much as to push it,
+    so three are looked at first.
+    """
+
+    def has_one(task: Mapping[str, Any]) -> bool:
+        return any(p.get("model_version") == version for p in task.get("predictions") or ())
+
+    ours = {task.studio_id: task.id for task in tasks}
+    if len(tasks) > _FEW:
+        probes = [tasks[i].studio_id for i in (0, len(tasks) // 2, -1)]
+        if not any(has_one({"predictions": client.predictions(one)}) for one in probes):
+            return set()
+    return {
+        ours[task["id"]] for task in client.tasks_of(studio_project, list(ours)) if has_one(task)
+    }
+
+
+def _page_of(database: Database, task: OpenTask, config: LabelConfig) -> Page:
+    """Open what the task shows; one that we made shows its text in the plainest way."""
+    text = _text_of(database, task)
+    if config.layout == "text":
+        return PlainPage(text)
+    with database.read() as session:
+        shown = shown_of(session, task.document_id)
+    is_whole = task.region == (0, len(text))
+    if shown is None or not is_whole:
+        shown = compose_data(text, config)
+    return open_page({config.text_field: shown}, config)
+
+
+def _text_of(database: Database, task: OpenTask) -> str:
+    first = task.sentences[0] if len(task.sentences) == 1 else None
+    if first is not None and task.region == (first.start, first.end):
+        return first.text
+    with database.read() as session:
+        return task_by_id(session, task.id).text
+
+
+# ---------------------------------------------------------------- taken away
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneReport:
+    """What a round took away. ``n_kept`` predictions in Label Studio stand behind an annotation."""
+
+    n_rows: int = 0
+    n_tasks: int = 0
+    n_kept: int = 0
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there was nothing left to do."""
+        return not self.n_rows and not self.n_tasks
+
+
+def prune_predictions(
+    database: Database, project: Project, client: StudioClient | None, *, keep: int
+) -> PruneReport:
+    """Take away some of what old versions predicted, here and in Label Studio.
+
+    Kept are the predictions of the version in use and of the versions that were in use before it,
+    ``keep`` in all; those of candidates and of versions that run now are not touched. One that an
+    annotation in Label Studio began with stays there, because deleting it would cut the link.
+
+    A round does a bounded amount of work, so that it can stand between others; a round that is
+    killed is repeated. What is gone is made again if the version is promoted once more.
+
+    Args:
+        database: The project's database.
+        project: The project.
+        client: Its Label Studio; None prunes our tables alone.
+        keep: How many versions keep their predictions, at least 1.
+
+    Raises:
+        StudioError: if Label Studio cannot be reached.
+    """
+    if keep < 1:
+        raise ConfigError("keep_predictions must be 1 or more: the version in use is never pruned")
+    with database.read() as session:
+        old = versions_to_prune(session, project.id, keep=keep)
+    n_tasks = n_kept = n_rows = 0
+    for version in old:
+        if client is not None and n_tasks < _TASKS:
+            done, kept = _prune_studio(
+                database, client, version.id, version.name, most=_TASKS - n_tasks
+            )
+            n_tasks, n_kept = n_tasks + done, n_kept + kept
+        while n_rows < _ROWS:
+            with database.write() as session:
+                n = delete_predictions(session, version.id, limit=_ROWS_AT_ONCE)
+            n_rows += n
+            if not n:
+                break
+    return PruneReport(n_rows=n_rows, n_tasks=n_tasks, n_kept=n_kept)
+
+
+def _prune_studio(
+    database: Database, client: StudioClient, version_id: int, name: str, *, most: int
+) -> tuple[int, int]:
+    with database.read() as session:
+        tasks = pushed_tasks(session, version_id, limit=most)
+    kept = 0
+    for task_id, studio_id in tasks.items():
+        there = client.task(studio_id)  # None: deleted, and its predictions with it
+        with database.read() as session:
+            parents = parent_predictions(session, task_id)
+        for one in (there or {}).get("annotations") or ():
+            parents.add(int(one.get("parent_prediction") or 0))
+        for prediction in (there or {}).get("predictions") or ():
+            if prediction.get("model_version") != name:
+                continue
+            if int(prediction["id"]) in parents:
+                kept += 1
+            else:
+                client.delete_prediction(int(prediction["id"]))
+    with database.write() as session:
+        forget_pushes(session, version_id, list(tasks))
+    return len(tasks), kept
