@@ -32,7 +32,7 @@ def write_manifest(
     created_at: datetime,
     program_version: str,
 ) -> tuple[Path, Path]:
-    """Write both files into ``out``, the folder of an export.
+    """Write both files into ``out``, the folder of an export, and return their paths.
 
     ``alignment.json`` is a JSON list with one issue a line.
 
@@ -46,21 +46,12 @@ def write_manifest(
         created_at: Time zone aware; written in UTC.
         program_version: The version of this program.
 
-    Returns:
-        The paths of ``manifest.json`` and ``alignment.json``.
-
     Raises:
         InputError: if ``created_at`` has no time zone or a file of the report is not there.
     """
     if created_at.tzinfo is None:
         raise InputError("created_at must have a time zone")
-    alignment = out / "alignment.json"
-    lines = ",\n".join(json.dumps(asdict(issue)) for issue in report.issues)
-    _replace(alignment, f"[\n{lines}\n]\n" if lines else "[]\n")
-    files = {
-        path.relative_to(out).as_posix(): _describe_file(path)
-        for path in (*report.files, alignment)
-    }
+    alignment = _write_alignment(out, report)
     manifest = out / "manifest.json"
     value: dict[str, Any] = {
         "format": name,
@@ -73,10 +64,20 @@ def write_manifest(
         "schema_sha256": schema.digest,
         "split_by": "document",
         "splits": dict(sorted(splits.items())),
-        "files": files,
+        "files": {
+            path.relative_to(out).as_posix(): _describe_file(path)
+            for path in (*report.files, alignment)
+        },
     }
     _replace(manifest, json.dumps(value, indent=2) + "\n")
     return manifest, alignment
+
+
+def _write_alignment(out: Path, report: WriteReport) -> Path:
+    path = out / "alignment.json"
+    lines = ",\n".join(json.dumps(asdict(issue)) for issue in report.issues)
+    _replace(path, f"[\n{lines}\n]\n" if lines else "[]\n")
+    return path
 
 
 def _describe_report(report: WriteReport) -> dict[str, Any]:

@@ -56,20 +56,8 @@ def pick_next(
     Returns:
         Their numbers, in the order in which the queue would show them.
     """
-    taken = set(labelled)
-    left = [i for i in range(len(sentences)) if i not in taken]
-    pool = scores.scored(left, labelled=labelled)
-    candidates = [
-        Candidate(
-            id=i,
-            utility=utility,
-            group=sentences[i].id,
-            embedding=scores.embeddings[i] if arm.is_diverse else None,
-        )
-        for i, utility in zip(
-            left, get_strategy(arm.strategy).utilities(pool).tolist(), strict=True
-        )
-    ]
+    candidates = _candidates(arm, sentences, scores, labelled)
+    left = [one.id for one in candidates]
     seed = int(rng.integers(2**32))
     mean = sum(len(sentences[i].words) for i in left) / max(1, len(left))
     n, batch = max(1, round(n_words / max(1.0, mean))), list[int]()
@@ -88,3 +76,25 @@ def pick_next(
             break
         n = len(batch)
     return batch
+
+
+def _candidates(
+    arm: Arm,
+    sentences: Sequence[TaggedSentence],
+    scores: PoolScores,
+    labelled: Sequence[int],
+) -> list[Candidate]:
+    """Return the unlabelled sentences with what labels on them would be worth."""
+    taken = set(labelled)
+    left = [i for i in range(len(sentences)) if i not in taken]
+    pool = scores.scored(left, labelled=labelled)
+    utilities = get_strategy(arm.strategy).utilities(pool).tolist()
+    return [
+        Candidate(
+            id=i,
+            utility=utility,
+            group=sentences[i].id,
+            embedding=scores.embeddings[i] if arm.is_diverse else None,
+        )
+        for i, utility in zip(left, utilities, strict=True)
+    ]

@@ -14,7 +14,7 @@ import torch
 
 from annotator.domain import TaggedSentence
 from annotator.experiments.run import versions
-from annotator.model import Predictor
+from annotator.model import Predictor, SentencePrediction
 from annotator.simulation.arms import Replay, SimulatedCorpus
 from annotator.training import TrainingProgress, evaluate, train
 from annotator.training.gate import measure_joint
@@ -60,14 +60,9 @@ def do_round(
     )
     started = time.monotonic()
     predictor = Predictor.load(folder, device=replay.device, bald_passes=bald_passes)
-    found = evaluate(corpus.test, predictor.predict(corpus.test))
-    joint = measure_joint(found, rng=np.random.default_rng(seed))
-    ner, re = found.ner.micro.f1, found.re.micro.f1
+    predicted = predictor.predict(corpus.test)
     record = {
-        "ner_f1": round(ner, 4),
-        "re_f1": round(re, 4),
-        "joint_f1": round((ner + re) / 2, 4),
-        "joint_f1_error": round(joint.error, 4) if joint else None,
+        **_score(corpus.test, predicted, seed=seed),
         "n_steps": trained.n_steps,
         "train_s": round(trained.train_s, 1),
         "predict_s": round(time.monotonic() - started, 1),
@@ -77,6 +72,20 @@ def do_round(
     }
     shutil.rmtree(folder)
     return record, predictor
+
+
+def _score(
+    gold: Sequence[TaggedSentence], predicted: Sequence[SentencePrediction], *, seed: int
+) -> dict[str, float | None]:
+    found = evaluate(gold, predicted)
+    joint = measure_joint(found, rng=np.random.default_rng(seed))
+    ner, re = found.ner.micro.f1, found.re.micro.f1
+    return {
+        "ner_f1": round(ner, 4),
+        "re_f1": round(re, 4),
+        "joint_f1": round((ner + re) / 2, 4),
+        "joint_f1_error": round(joint.error, 4) if joint else None,
+    }
 
 
 def count_labels(sentences: Sequence[TaggedSentence]) -> dict[str, int]:

@@ -13,6 +13,7 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from annotator.domain import Entity, Relation
+from annotator.store.rows import columns_of, from_row
 from db.tables import AnnotationRow, EntityRow, RelationRow, TaskRow
 
 __all__ = [
@@ -123,27 +124,13 @@ def record_annotation(session: Session, new: NewAnnotation, *, revive: bool = Fa
             update(AnnotationRow).where(AnnotationRow.id == before.id).values(is_current=False)
         )
     row = AnnotationRow(
-        project_id=new.project_id,
-        document_id=new.document_id,
-        task_id=new.task_id,
-        source=new.source,
-        external_id=new.external_id,
+        **columns_of(new, but=("region", "entities", "relations", "issues")),
         revision=1 if before is None else before.revision + 1,
         is_current=True,
-        state=new.state,
         region_start=new.region[0],
         region_end=new.region[1],
-        annotator=new.annotator,
-        ground_truth=new.ground_truth,
-        bulk_created=new.bulk_created,
-        lead_time_s=new.lead_time_s,
-        parent_prediction=new.parent_prediction,
-        parent_version=new.parent_version,
-        diff=new.diff,
-        raw=new.raw,
         issues=[dict(issue) for issue in new.issues],
         content_hash=digest,
-        created_at=new.created_at,
         received_at=datetime.now(UTC),
     )
     session.add(row)
@@ -204,29 +191,15 @@ def _decision_of(session: Session, row: AnnotationRow) -> NewAnnotation:
     relations = session.scalars(
         select(RelationRow).where(RelationRow.annotation_id == row.id).order_by(RelationRow.id)
     )
-    return NewAnnotation(
-        project_id=row.project_id,
-        document_id=row.document_id,
-        task_id=row.task_id,
-        source=row.source,
-        external_id=row.external_id,
-        state=row.state,
+    return from_row(
+        NewAnnotation,
+        row,
         region=(row.region_start, row.region_end),
         entities=[Entity(id=e.local_id, type=e.type, start=e.start, end=e.end) for e in entities],
         relations=[
             Relation(type=r.type, head=r.head, tail=r.tail, bidirectional=r.bidirectional)
             for r in relations
         ],
-        created_at=row.created_at,
-        raw=row.raw,
-        annotator=row.annotator,
-        ground_truth=row.ground_truth,
-        bulk_created=row.bulk_created,
-        lead_time_s=row.lead_time_s,
-        parent_prediction=row.parent_prediction,
-        parent_version=row.parent_version,
-        diff=row.diff,
-        issues=row.issues,
     )
 
 

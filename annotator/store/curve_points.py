@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import case, func, select
+from sqlalchemy import ScalarSelect, Select, case, func, select
 from sqlalchemy.orm import Session, aliased
 
 from annotator.store.gold import counts_in_its_region
+from annotator.store.rows import from_row
 from db.tables import (
     AnnotationRow,
     DocumentRow,
@@ -83,9 +84,7 @@ def promoted_versions(
     ):
         metrics[found.version_id][found.split] = found.metrics
     return [
-        PromotedVersion(
-            id=row.id, name=row.name, promoted_at=row.promoted_at, metrics=metrics[row.id]
-        )
+        from_row(PromotedVersion, row, metrics=metrics[row.id])
         for row in rows
         if row.promoted_at is not None
     ]
@@ -107,7 +106,31 @@ def shared_predictions(
     stand in a document of the hold-out.
     """
     old = aliased(PredictionRow)
-    labelled = (
+    sentence = _where_it_stands(project_id, of_holdout=of_holdout)
+    rows = session.execute(
+        select(
+            sentence,
+            *(old.entities, old.relations, PredictionRow.entities, PredictionRow.relations),
+        )
+        .join(old, old.text_hash == PredictionRow.text_hash)
+        .where(
+            PredictionRow.version_id == after_id,
+            old.version_id == before_id,
+            ~_labelled(project_id).exists(),
+            sentence.is_not(None),
+        )
+        .order_by(PredictionRow.text_hash)
+        .limit(limit)
+    )
+    return [
+        SharedPrediction(sentence_id=row[0], before=(row[1], row[2]), after=(row[3], row[4]))
+        for row in rows
+    ]
+
+
+def _labelled(project_id: int) -> Select[int]:
+    """Find sentences that have the text of a prediction, and a label."""
+    return (
         select(SentenceRow.id)
         .join(AnnotationRow, AnnotationRow.document_id == SentenceRow.document_id)
         .where(
@@ -119,34 +142,17 @@ def shared_predictions(
             AnnotationRow.region_end >= SentenceRow.end,
         )
     )
-    where_it_stands = select(func.min(SentenceRow.id)).where(
-        SentenceRow.project_id == project_id,
-        SentenceRow.text_hash == PredictionRow.text_hash,
+
+
+def _where_it_stands(project_id: int, *, of_holdout: bool) -> ScalarSelect[int]:
+    """Find the first sentence that has the text of a prediction."""
+    query = select(func.min(SentenceRow.id)).where(
+        SentenceRow.project_id == project_id, SentenceRow.text_hash == PredictionRow.text_hash
     )
     if of_holdout:
-        where_it_stands = where_it_stands.join(
-            DocumentRow, DocumentRow.id == SentenceRow.document_id
-        ).where(DocumentRow.split == "holdout")
-    sentence = where_it_stands.scalar_subquery()
-    rows = session.execute(
-        select(
-            sentence,
-            *(old.entities, old.relations, PredictionRow.entities, PredictionRow.relations),
-        )
-        .join(old, old.text_hash == PredictionRow.text_hash)
-        .where(
-            PredictionRow.version_id == after_id,
-            old.version_id == before_id,
-            ~labelled.exists(),
-            sentence.is_not(None),
-        )
-        .order_by(PredictionRow.text_hash)
-        .limit(limit)
-    )
-    return [
-        SharedPrediction(sentence_id=row[0], before=(row[1], row[2]), after=(row[3], row[4]))
-        for row in rows
-    ]
+        query = query.join(DocumentRow, DocumentRow.id == SentenceRow.document_id)
+        query = query.where(DocumentRow.split == "holdout")
+    return query.scalar_subquery()
 
 
 def corrected_tasks(session: Session, project_id: int) -> Iterator[ChosenTask]:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from annotator.domain import Sentence
 from annotator.errors import ConflictError
+from annotator.store.rows import from_row
 from db.in_values import in_values
 from db.inserts import insert_many
 from db.tables import AnnotationRow, DocumentRow, ProjectRow, SentenceRow, TaskRow
@@ -97,16 +98,12 @@ def hash_text(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _document(row: DocumentRow) -> StoredDocument:
-    return StoredDocument(id=row.id, name=row.name, text=row.text, split=row.split, meta=row.meta)
-
-
 def find_document(session: Session, project_id: int, name: str) -> StoredDocument | None:
     """Return the document called ``name``, or None."""
     row = session.scalar(
         select(DocumentRow).where(DocumentRow.project_id == project_id, DocumentRow.name == name)
     )
-    return None if row is None else _document(row)
+    return None if row is None else from_row(StoredDocument, row)
 
 
 def known_names(session: Session, project_id: int, names: Sequence[str]) -> set[str]:
@@ -332,7 +329,7 @@ def documents_without_task(
         .order_by(DocumentRow.id)
         .limit(limit)
     )
-    return [_document(row) for row in rows]
+    return [from_row(StoredDocument, row) for row in rows]
 
 
 def count_documents(session: Session, project_id: int) -> dict[str, int]:
@@ -373,4 +370,4 @@ def iter_documents(session: Session, project_id: int) -> Iterator[StoredDocument
         .execution_options(yield_per=500)
     )
     for row in rows:
-        yield _document(row)
+        yield from_row(StoredDocument, row)

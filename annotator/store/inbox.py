@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from annotator.store.rows import from_row
 from db.tables import WebhookEventRow
 
 __all__ = [
@@ -72,18 +73,7 @@ def new_events(session: Session, *, limit: int) -> list[StoredEvent]:
         .order_by(WebhookEventRow.id)
         .limit(limit)
     )
-    return [_event(row) for row in rows]
-
-
-def _event(row: WebhookEventRow) -> StoredEvent:
-    return StoredEvent(
-        id=row.id,
-        action=row.action,
-        studio_project_id=row.studio_project_id,
-        payload=row.payload,
-        attempts=row.attempts,
-        received_at=row.received_at,
-    )
+    return [from_row(StoredEvent, row) for row in rows]
 
 
 def finish_event(session: Session, event_id: int, *, state: str, error: str | None = None) -> None:
@@ -113,7 +103,7 @@ def done_since(session: Session, since: datetime) -> list[StoredEvent]:
     )
     # Events are worked on in the order they came: the first that is older ends the search.
     return [
-        _event(row)
+        from_row(StoredEvent, row)
         for row in takewhile(lambda row: row.processed_at and row.processed_at >= since, rows)
     ]
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from annotator.domain import LabelSchema
 from annotator.errors import ConfigError, NotFoundError
 from annotator.store.documents import FORMER
+from annotator.store.rows import from_row
 from db.tables import AnnotationRow, AuditRow, LabelSchemaRow, ProjectRow, TaskRow
 
 __all__ = [
@@ -73,14 +74,7 @@ def _project(row: ProjectRow) -> Project:
         studio = StudioLink(
             host=row.studio_host, key=row.studio_key, project_id=row.studio_project_id
         )
-    return Project(
-        id=row.id,
-        name=row.name,
-        unit=row.unit,
-        studio=studio,
-        pulled_until=row.pulled_until,
-        pulled_at=row.pulled_at,
-    )
+    return from_row(Project, row, studio=studio)
 
 
 def ensure_project(session: Session, *, name: str, unit: str) -> Project:

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from annotator.store.rows import from_row
 from db.tables import RunEventRow
 
 __all__ = [
@@ -58,7 +59,7 @@ def read_run_log(
         .order_by(RunEventRow.id)
         .limit(limit)
     )
-    return [RunEvent(id=r.id, at=r.at, kind=r.kind, detail=r.detail) for r in rows]
+    return [from_row(RunEvent, row) for row in rows]
 
 
 def event_to_json(event: RunEvent) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from annotator.errors import LeaseLostError, NotFoundError
+from annotator.store.rows import from_row
 from annotator.store.run_log import log_run
 from db.tables import TrainingRunRow
 
@@ -58,23 +59,7 @@ class Run:
 
 
 def _run(row: TrainingRunRow) -> Run:
-    return Run(
-        id=row.id,
-        state=row.state,
-        trigger=row.trigger,
-        force=row.force,
-        owner=row.owner,
-        attempts=row.attempts,
-        progress=row.progress,
-        cancel_requested=row.cancel_requested,
-        settings=row.settings,
-        snapshot_id=row.snapshot_id,
-        reasons=tuple(row.reasons),
-        error=row.error,
-        created_at=row.created_at,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-    )
+    return from_row(Run, row, reasons=tuple(row.reasons))
 
 
 def submit_run(

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from annotator.store.rows import columns_of, from_row
 from db.inserts import insert_new
 from db.tables import (
     DocumentRow,
@@ -86,14 +87,7 @@ def add_choices(session: Session, query_id: int, choices: Sequence[Choice]) -> N
         session,
         QueryChoiceRow,
         [
-            {
-                "query_id": query_id,
-                "task_id": choice.task_id,
-                "rank": choice.rank,
-                "reason": choice.reason,
-                "utility": choice.utility,
-                "parts": dict(choice.parts),
-            }
+            {**columns_of(choice), "query_id": query_id, "parts": dict(choice.parts)}
             for choice in choices
         ],
     )
@@ -112,20 +106,7 @@ def latest_choice(session: Session, task_id: int) -> LoggedChoice | None:
     if found is None:
         return None
     row, log, version = found
-    return LoggedChoice(
-        choice=Choice(
-            task_id=row.task_id,
-            rank=row.rank,
-            reason=row.reason,
-            utility=row.utility,
-            parts=row.parts,
-        ),
-        strategy=log.strategy,
-        version=version,
-        seed=log.seed,
-        n_pool=log.n_pool,
-        created_at=log.created_at,
-    )
+    return from_row(LoggedChoice, log, choice=from_row(Choice, row), version=version)
 
 
 def queue_head(

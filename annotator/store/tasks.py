@@ -10,6 +10,7 @@ from sqlalchemy import Select, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from annotator.store.documents import StoredSentence, count_rows_of, stored_sentence
+from annotator.store.rows import columns_of, from_row
 from db.inserts import insert_new
 from db.tables import AnnotationRow, DocumentRow, PushRow, SentenceRow, TaskRow
 
@@ -123,10 +124,8 @@ def add_tasks(session: Session, project_id: int, tasks: Sequence[NewTask]) -> li
     fresh = [task for task in tasks if task.studio_id not in taken]
     rows = [
         {
+            **columns_of(task),
             "project_id": project_id,
-            "studio_id": task.studio_id,
-            "document_id": task.document_id,
-            "sentence_id": task.sentence_id,
             "state": "open",
             "created_at": now,
             "updated_at": now,
@@ -138,29 +137,20 @@ def add_tasks(session: Session, project_id: int, tasks: Sequence[NewTask]) -> li
     return [
         next(new)
         if task.studio_id not in taken
-        else add_task(
-            session,
-            project_id,
-            studio_id=task.studio_id,
-            document_id=task.document_id,
-            sentence_id=task.sentence_id,
-        )
+        else add_task(session, project_id, **columns_of(task))
         for task in tasks
     ]
 
 
 def _task(row: TaskRow, document: DocumentRow, sentence: SentenceRow | None) -> Task:
     region = (0, len(document.text)) if sentence is None else (sentence.start, sentence.end)
-    return Task(
-        id=row.id,
-        studio_id=row.studio_id,
-        document_id=row.document_id,
-        sentence_id=row.sentence_id,
+    return from_row(
+        Task,
+        row,
         region=region,
         text=document.text[region[0] : region[1]],
         document=document.name,
         split=document.split,
-        state=row.state,
     )
 
 

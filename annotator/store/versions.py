@@ -11,6 +11,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from annotator.errors import NotFoundError
+from annotator.store.rows import from_row
 from db.inserts import insert_new, insert_or_update
 from db.tables import AcquisitionRow, EvaluationRow, ModelVersionRow, PredictionRow
 
@@ -72,19 +73,7 @@ def _version(session: Session, row: ModelVersionRow) -> ModelVersion:
     evaluations = session.scalars(
         select(EvaluationRow).where(EvaluationRow.version_id == row.id).order_by(EvaluationRow.id)
     )
-    return ModelVersion(
-        id=row.id,
-        name=row.name,
-        state=row.state,
-        provisional=row.provisional,
-        folder=row.folder,
-        sha256=row.sha256,
-        run_id=row.run_id,
-        snapshot_id=row.snapshot_id,
-        created_at=row.created_at,
-        promoted_at=row.promoted_at,
-        metrics={e.split: e.metrics for e in evaluations},
-    )
+    return from_row(ModelVersion, row, metrics={e.split: e.metrics for e in evaluations})
 
 
 def add_version(
@@ -223,13 +212,7 @@ def predictions_for(
                 PredictionRow.text_hash.in_(wanted[i : i + _CHUNK]),
             )
         ):
-            found[row.text_hash] = StoredPrediction(
-                text_hash=row.text_hash,
-                entities=row.entities,
-                relations=row.relations,
-                signals=row.signals,
-                embedding=row.embedding,
-            )
+            found[row.text_hash] = from_row(StoredPrediction, row)
     return found
 
 

@@ -123,6 +123,29 @@ def parse_config(xml: str) -> LabelConfig:
             ``<ParagraphLabels>``, ``<HyperTextLabels>``), or labels more than one field.
     """
     root = _parse_xml(xml)
+    layout, tag, controls = _labelled_text(root)
+    config = LabelConfig(
+        xml=xml,
+        text_field=_text_field(tag),
+        text_name=_attribute(tag, "name"),
+        controls=tuple(_read_control(kind, one) for kind, one in controls),
+        relation_labels=_values(
+            one for group in _tags(root, "relations") for one in _tags(group, "relation")
+        ),
+        layout=layout,
+        name_key=_attribute(tag, "nameKey") or "author",
+        text_key=_attribute(tag, "textKey") or "text",
+    )
+    if len(set(config.control_names)) != len(config.controls):
+        raise ConfigError("two <Labels> controls share one name; names must be unique")
+    _ = config.schema  # names with blanks around them are refused here, not in the first task
+    return config
+
+
+def _labelled_text(
+    root: ElementTree.Element,
+) -> tuple[Layout, ElementTree.Element, list[tuple[str, ElementTree.Element]]]:
+    """Return the one text that is labelled, its layout, and the controls on it in their order."""
     objects = {
         _attribute(tag, "name"): (layout, tag) for layout in _LAYOUTS for tag in _tags(root, layout)
     }
@@ -147,26 +170,9 @@ def parse_config(xml: str) -> LabelConfig:
         raise ConfigError(
             f"the controls point to {len(targets)} different texts; one of them is supported"
         )
-    text_name = targets.pop()
-    layout, tag = objects[text_name]
     in_order = {id(one): place for place, one in enumerate(root.iter())}
     fitting.sort(key=lambda one: in_order[id(one[1])])
-    config = LabelConfig(
-        xml=xml,
-        text_field=_text_field(tag),
-        text_name=text_name,
-        controls=tuple(_read_control(kind, one) for kind, one in fitting),
-        relation_labels=_values(
-            one for group in _tags(root, "relations") for one in _tags(group, "relation")
-        ),
-        layout=layout,
-        name_key=_attribute(tag, "nameKey") or "author",
-        text_key=_attribute(tag, "textKey") or "text",
-    )
-    if len(set(config.control_names)) != len(config.controls):
-        raise ConfigError("two <Labels> controls share one name; names must be unique")
-    _ = config.schema  # names with blanks around them are refused here, not in the first task
-    return config
+    return *objects[targets.pop()], fitting
 
 
 def build_config(schema: LabelSchema, *, unit: Literal["sentence", "document"]) -> str:

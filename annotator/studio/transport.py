@@ -98,12 +98,6 @@ class StudioTransport:
             StudioError: if Label Studio does not answer, refuses, or answers something else.
         """
         may_repeat = method == "GET" if repeatable is None else repeatable
-        tries = Retrying(
-            stop=stop_after_attempt(_TRIES if may_repeat else 1),
-            wait=wait_random_exponential(multiplier=0.3, max=_MAX_WAIT_S),
-            retry=retry_if_exception_type(_PassingError),
-            reraise=True,
-        )
         options = {"timeout_in_seconds": timeout_s} if timeout_s else None
 
         def once() -> Any:
@@ -117,7 +111,7 @@ class StudioTransport:
             )
             return self._decode(response, attempt, missing_ok=missing_ok)
 
-        return tries(once)
+        return _tries(_TRIES if may_repeat else 1)(once)
 
     def call_object(self, *arguments: Any, attempt: str, **options: Any) -> dict[str, Any]:
         """Do as ``call``, for answers that must be a JSON object."""
@@ -202,3 +196,12 @@ class StudioTransport:
 
     def _message(self, attempt: str, reason: str) -> str:
         return f"could not {attempt} at {self.url}: {reason}"
+
+
+def _tries(n: int) -> Retrying:
+    return Retrying(
+        stop=stop_after_attempt(n),
+        wait=wait_random_exponential(multiplier=0.3, max=_MAX_WAIT_S),
+        retry=retry_if_exception_type(_PassingError),
+        reraise=True,
+    )

@@ -102,7 +102,7 @@ def back_up(
     models: Models = "all",
     with_secrets: bool = False,
     replace: bool = False,
-    on_progress: Progress | None = None,
+    on_progress: Progress = lambda _what, _done, _total: None,
 ) -> BackupReport:
     """Write an archive of a project whose programs may go on working.
 
@@ -123,26 +123,17 @@ def back_up(
     if file.exists() and not replace:
         raise InputError(f"{file} is there already; give another name, or --force to replace it")
     with _aside(file) as folder:
-        copy = folder / "copy"
+        copy, made = folder / "copy", folder / "archive"
         facts = copy_database(
-            settings.database,
-            copy,
-            on_progress=(lambda done, of: on_progress("database", done, of))
-            if on_progress
-            else None,
+            settings.database, copy, on_progress=lambda done, of: on_progress("database", done, of)
         )
-        made = folder / "archive"
-        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-            with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
-                archive = _Archive(tar)
-                archive.add_path(DATABASE_FILES[facts.engine], copy)
-                copy.unlink()
-                _add_models(archive, facts, models, on_progress)
-                _add_settings(archive, settings, with_secrets=with_secrets)
-                manifest = _manifest(archive, settings, facts, with_secrets=with_secrets)
-                archive.add_text(MANIFEST, json.dumps(manifest, indent=1) + "\n")
-            out.flush()
-            os.fsync(out.fileno())
+        with _archive_at(made) as archive:
+            archive.add_path(DATABASE_FILES[facts.engine], copy)
+            copy.unlink()
+            _add_models(archive, facts, models, on_progress)
+            _add_settings(archive, settings, with_secrets=with_secrets)
+            manifest = _manifest(archive, settings, facts, with_secrets=with_secrets)
+            archive.add_text(MANIFEST, json.dumps(manifest, indent=1) + "\n")
         size = made.stat().st_size
         made.replace(file)
     _flush_folder(file.parent)
@@ -154,6 +145,16 @@ def back_up(
         left_out=archive.left_out,
         with_secrets=with_secrets,
     )
+
+
+@contextmanager
+def _archive_at(path: Path) -> Iterator[_Archive]:
+    """Make an archive that only its owner may read; it is on the disk when the block ends."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+        with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+            yield _Archive(tar)
+        out.flush()
+        os.fsync(out.fileno())
 
 
 @contextmanager
@@ -192,13 +193,12 @@ def _manifest(
 
 
 def _add_models(
-    archive: _Archive, facts: DatabaseFacts, models: Models, on_progress: Progress | None
+    archive: _Archive, facts: DatabaseFacts, models: Models, on_progress: Progress
 ) -> None:
     # The copy of the database came first, and a version's files never change: they fit.
     for i, version in enumerate(facts.versions):
         name, folder = version["name"], Path(version["folder"])
-        if on_progress is not None:
-            on_progress("models", i, len(facts.versions))
+        on_progress("models", i, len(facts.versions))
         if models == "none" or (models == "active" and version["state"] != "active"):
             archive.left_out.append(f"model {name}: not asked for")
             continue

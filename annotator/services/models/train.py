@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -92,7 +93,7 @@ def run_training(
         project_id: The project.
         run_id: A run that ``owner`` has claimed.
         owner: Who holds the lease.
-        settings: Encoder, device, folder and training settings.
+        settings: What it needs to know beside its snapshot.
         report: Receives progress; may raise CancelledError or LeaseLostError to stop.
 
     Raises:
@@ -102,61 +103,89 @@ def run_training(
         LeaseLostError: if another worker holds the run by now; nothing was changed.
     """
     report({"phase": "prepare"})
-    with database.read() as session:
-        run = get_run(session, run_id)
-    plan = plan_run(database, project_id, run)
-    with database.write() as session:
-        log_run(session, run_id, "snapshot", **plan.describe())
+    run, plan = _bind(database, project_id, run_id)
     start = _start(database, project_id, run, settings)
-    try:
+    with _told_if_not_written(settings):
         folder = _train(plan, run, settings, start, report)
-    except OSError as error:
-        raise _not_written(settings, error) from error
-    report({"phase": "evaluate", "n_sentences": len(plan.test)})
-    candidate, metrics = measure_version(
-        Predictor.load(folder, device=settings.device), plan.test, n_dev=len(plan.dev)
-    )
-    metrics = {**metrics, **describe_point(candidate, plan.train, seed=settings.training.seed)}
+    candidate, metrics = _measure(folder, plan, settings, report)
     before = _evaluate_incumbent(database, project_id, run, plan, settings)
     decision = decide(candidate, before, rng=np.random.default_rng(settings.training.seed))
-    sha256 = checkpoint_sha256(folder)
-    name = f"{_slug(settings.project)}-{run_id}-{sha256[:8]}"
-    final = settings.models_folder / name
-    try:
-        if not final.exists():
-            write_card(
-                folder,
-                name=name,
-                plan=plan,
-                metrics=metrics,
-                decision=decision,
-                run=run,
-                encoder=settings.encoder,
-                device=settings.device,
-                training=settings.training if start is None else _shorter(settings),
-            )
-        move_whole(folder, final)  # before the database names it
-    except OSError as error:
-        raise _not_written(settings, error) from error
+    with _told_if_not_written(settings):
+        sha256, final = _keep(folder, plan, run, settings, metrics, decision)
     with database.write() as session:
         version = add_version(
             session,
             project_id,
-            name=name,
+            name=final.name,
             folder=str(final),
             sha256=sha256,
             run_id=run_id,
             snapshot_id=plan.snapshot.id,
         )
         _end_run(session, project_id, run, version, metrics, decision, owner=owner)
-        return get_version(session, project_id, name), decision
+        return get_version(session, project_id, final.name), decision
 
 
-def _not_written(settings: RunSettings, error: OSError) -> TrainingError:
-    return TrainingError(
-        f"the model cannot be written into {settings.models_folder} ({error.strerror}): check "
-        "that the disk has room and the folder may be written"
-    )
+def _bind(database: Database, project_id: int, run_id: int) -> tuple[Run, RunPlan]:
+    with database.read() as session:
+        run = get_run(session, run_id)
+    plan = plan_run(database, project_id, run)
+    with database.write() as session:
+        log_run(session, run_id, "snapshot", **plan.describe())
+    return run, plan
+
+
+@contextmanager
+def _told_if_not_written(settings: RunSettings) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise TrainingError(
+            f"the model cannot be written into {settings.models_folder} ({error.strerror}): check "
+            "that the disk has room and the folder may be written"
+        ) from error
+
+
+def _measure(
+    folder: Path, plan: RunPlan, settings: RunSettings, report: Report
+) -> tuple[Evaluation, dict[str, Any]]:
+    """Score the trained model; also return all that is kept of the measurement."""
+    report({"phase": "evaluate", "n_sentences": len(plan.test)})
+    predictor = Predictor.load(folder, device=settings.device)
+    candidate, metrics = measure_version(predictor, plan.test, n_dev=len(plan.dev))
+    point = describe_point(candidate, plan.train, seed=settings.training.seed)
+    return candidate, {**metrics, **point}
+
+
+def _keep(
+    folder: Path,
+    plan: RunPlan,
+    run: Run,
+    settings: RunSettings,
+    metrics: Mapping[str, Any],
+    decision: Decision,
+) -> tuple[str, Path]:
+    """Write the card and give the model its last name, before the database names it.
+
+    Returns:
+        The SHA-256 of the weights, and the model's folder.
+    """
+    sha256 = checkpoint_sha256(folder)
+    final = settings.models_folder / f"{_slug(settings.project)}-{run.id}-{sha256[:8]}"
+    if not final.exists():
+        write_card(
+            folder,
+            name=final.name,
+            plan=plan,
+            metrics=metrics,
+            decision=decision,
+            run=run,
+            encoder=settings.encoder,
+            device=settings.device,
+            training=_training_of(run, settings),
+        )
+    move_whole(folder, final)
+    return sha256, final
 
 
 def _start(
@@ -293,7 +322,7 @@ def _train(
             plan.train,
             schema=plan.snapshot.schema,
             encoder=settings.encoder,
-            settings=settings.training if start is None else _shorter(settings),
+            settings=_training_of(run, settings),
             folder=folder,
             dev=plan.dev,
             device=settings.device,
@@ -305,8 +334,10 @@ def _train(
     return folder
 
 
-def _shorter(settings: RunSettings) -> TrainingSettings:
+def _training_of(run: Run, settings: RunSettings) -> TrainingSettings:
     whole = settings.training
+    if run.settings.get("start_from") is None:
+        return whole
     return replace(
         whole,
         epochs=max(1, round(whole.epochs * settings.warm_share)),

@@ -98,15 +98,9 @@ def publish_version(
     Each step finds what is left of it to do, so this may be called again at any time. Texts are
     read, scored and pushed in shards; of the pool as a whole there are numbers in memory.
 
-    Args:
-        database: The project's database.
-        project: A connected project.
-        client: Label Studio.
-        version: The version to publish.
-        predictor: Loads its model; called only if there is something to predict.
-        queue: How the order is made.
-        engine: Where the pool is scored; by default here, with ``predictor``.
-        on_progress: Receives what is done, how many and of how many.
+    ``predictor`` loads the model and is called only if there is something to predict. The pool is
+    scored by ``engine``, by default here. ``on_progress`` receives what is done, how many and of
+    how many.
 
     Raises:
         ConfigError: as ``open_target`` does.

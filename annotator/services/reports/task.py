@@ -66,31 +66,15 @@ def explain_task(
     config = parse_config(remote.config_xml)
     there = client.task(number)
     if there is not None and there.get("project") not in (None, remote.id):
-        yield Finding(
-            part="task",
-            state="bad",
-            message=f"task {number} is one of Label Studio's project {there['project']}; this one "
-            f"is connected to project {remote.id}",
-            remedy="annotator doctor --home DIR of the project that is connected to that one",
-        )
+        yield _of_another_project(number, there, remote)
         return
     with database.read() as session:
         ours = find_task(session, project.id, studio_id=number)
     yield _task(number, there, ours)
     if there is None:
         return
-    page = None
-    try:
-        page = page_of(there, config)
-    except TaskFormatError as error:
-        yield Finding(
-            part="text",
-            state="bad",
-            message=f"{error}: nothing can be predicted",
-            remedy="put the text there, or change value= of its tag in the labeling configuration",
-        )
-    else:
-        yield _text(page.text, ours)
+    page, finding = _text(there, config, ours)
+    yield finding
     yield from _annotations(database, project, there)
     yield from _stored(there, remote, config, page or PlainPage(""))
     with database.read() as session:
@@ -118,7 +102,33 @@ def _task(number: int, there: Mapping[str, Any] | None, ours: Task | None) -> Fi
     return Finding(part="task", state="good", message=f"{place}; {ours.state}; for {use}")
 
 
-def _text(text: str, ours: Task | None) -> Finding:
+def _of_another_project(number: int, there: Mapping[str, Any], remote: StudioProject) -> Finding:
+    return Finding(
+        part="task",
+        state="bad",
+        message=f"task {number} is one of Label Studio's project {there['project']}; this one "
+        f"is connected to project {remote.id}",
+        remedy="annotator doctor --home DIR of the project that is connected to that one",
+    )
+
+
+def _text(
+    there: Mapping[str, Any], config: LabelConfig, ours: Task | None
+) -> tuple[Page | None, Finding]:
+    """Open what the task shows; None if there is no text in it."""
+    try:
+        page = page_of(there, config)
+    except TaskFormatError as error:
+        return None, Finding(
+            part="text",
+            state="bad",
+            message=f"{error}: nothing can be predicted",
+            remedy="put the text there, or change value= of its tag in the labeling configuration",
+        )
+    return page, _compare_text(page.text, ours)
+
+
+def _compare_text(text: str, ours: Task | None) -> Finding:
     if ours is not None and ours.text != text:
         pairs = enumerate(zip(text, ours.text, strict=False))
         differs = next((i for i, (a, b) in pairs if a != b), min(len(text), len(ours.text)))

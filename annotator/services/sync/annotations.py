@@ -175,28 +175,17 @@ def record_studio_annotation(
     if not isinstance(annotation_id, int):
         raise TaskFormatError(f"task {task.studio_id}: an annotation without an integer id")
     labels = result_to_labels(annotation.get("result"), text=page, config=config)
-    offset = task.region[0]
-    in_bulk = _is_accepted_in_bulk(annotation)
-    # What no model proposed and nobody looked at is no label.
-    is_unseen = in_bulk and is_warmup_name(_version_of(prediction))
     new = NewAnnotation(
         project_id=project_id,
         document_id=task.document_id,
         task_id=task.id,
         source="studio",
         external_id=str(annotation_id),
-        state="skipped" if annotation.get("was_cancelled") or is_unseen else "submitted",
         region=task.region,
-        entities=tuple(_shift(e, offset) for e in labels.entities),
+        entities=tuple(_shift(e, task.region[0]) for e in labels.entities),
         relations=labels.relations,
-        created_at=_time(annotation.get("updated_at")),
         raw=annotation.get("result"),
-        annotator=_person(annotation.get("completed_by")),
-        ground_truth=bool(annotation.get("ground_truth")),
-        bulk_created=in_bulk,
-        lead_time_s=_number(annotation.get("lead_time")),
-        parent_prediction=_integer(annotation.get("parent_prediction")),
-        parent_version=_version_of(prediction),
+        **_circumstances(annotation, prediction),
         issues=[
             {"kind": i.kind, "region": i.region, "message": i.message, "kept": i.kept}
             for i in labels.issues
@@ -206,6 +195,25 @@ def record_studio_annotation(
     is_new = record_annotation(session, new, revive=revive)
     refresh_state(session, task.id, revive=revive)
     return is_new
+
+
+def _circumstances(
+    annotation: Mapping[str, Any], prediction: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return who decided, when, how and starting from what, by fields of ``NewAnnotation``."""
+    in_bulk = _is_accepted_in_bulk(annotation)
+    # What no model proposed and nobody looked at is no label.
+    is_unseen = in_bulk and is_warmup_name(_version_of(prediction))
+    return {
+        "state": "skipped" if annotation.get("was_cancelled") or is_unseen else "submitted",
+        "created_at": _time(annotation.get("updated_at")),
+        "annotator": _person(annotation.get("completed_by")),
+        "ground_truth": bool(annotation.get("ground_truth")),
+        "bulk_created": in_bulk,
+        "lead_time_s": _number(annotation.get("lead_time")),
+        "parent_prediction": _integer(annotation.get("parent_prediction")),
+        "parent_version": _version_of(prediction),
+    }
 
 
 def _is_accepted_in_bulk(annotation: Mapping[str, Any]) -> bool:

@@ -34,6 +34,11 @@ __all__ = [
 ]
 
 UNCERTAINTY = "Uncertainty sampling"
+_NO_EVENT = (
+    "project {project} is connected, but no event reached {backend}/webhook within {wait_s:.0f} s; "
+    "start Label Studio with SSRF_PROTECTION_ENABLED=false and ML_BLOCK_LOCAL_IP=false if the "
+    "backend has a private address, check that annotator serve runs, and connect again"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,56 +96,37 @@ def connect_project(
     """
     on_step("reading the project")
     remote = client.project(studio_project)
-    config = parse_config(remote.config_xml)
-    with database.write() as session:
-        known = current_schema(session, project.id) or LabelSchema(entity_types=())
-        unknown = [t for t in known.entity_types if t not in config.schema.entity_types]
-        link_studio(
-            session,
-            project.id,
-            StudioLink(host=client.url, key=remote.key, project_id=remote.id),
-        )
-        schema = config.schema.with_pairs(known.pairs)
-        save_schema(session, project.id, schema, config_xml=remote.config_xml)
+    config, unknown = _link(database, project, client, remote)
     on_step("connecting the backend")
     title = f"annotator {project.name}"
-    backend = client.connect_backend(
-        remote.id, url=backend_url, user=user, password=password, title=title
-    )
-    webhook = client.repair_webhook(
-        remote.id, backend_url=backend_url, user=user, password=password
-    )
+    login = {"user": user, "password": password}
+    backend = client.connect_backend(remote.id, url=backend_url, title=title, **login)
+    webhook = client.repair_webhook(remote.id, backend_url=backend_url, **login)
     for url in _earlier_addresses(client, remote.id, title=title, backend_url=backend_url):
         on_step(f"removing what is left of the backend at {url}")
         client.disconnect_backend(remote.id, url)
     on_step("checking that events arrive")
     arrived = prove_events(database, client, remote.id, wait_s=wait_s, sampling=UNCERTAINTY)
+    made = {"studio_project": remote.id, "backend": backend, "webhook": webhook}
     with database.write() as session:
-        audit(
-            session,
-            project.id,
-            actor="connect",
-            action="connect",
-            studio_project=remote.id,
-            backend=backend,
-            webhook=webhook,
-            event_arrived=arrived,
-        )
+        audit(session, project.id, actor="connect", action="connect", **made, event_arrived=arrived)
     if not arrived:
-        raise StudioError(
-            f"project {remote.id} is connected, but no event reached {backend_url}/webhook within "
-            f"{wait_s:.0f} s; start Label Studio with SSRF_PROTECTION_ENABLED=false and "
-            "ML_BLOCK_LOCAL_IP=false if the backend has a private address, check that annotator "
-            "serve runs, and connect again"
-        )
-    return Connection(
-        studio_project=remote.id,
-        backend=backend,
-        webhook=webhook,
-        config=config,
-        event_arrived=arrived,
-        unknown_types=unknown,
-    )
+        raise StudioError(_NO_EVENT.format(project=remote.id, backend=backend_url, wait_s=wait_s))
+    return Connection(**made, config=config, event_arrived=arrived, unknown_types=unknown)
+
+
+def _link(
+    database: Database, project: Project, client: StudioClient, remote: StudioProject
+) -> tuple[LabelConfig, list[str]]:
+    """Take over the labels; return them, and our entity types that are not among them."""
+    config = parse_config(remote.config_xml)
+    link = StudioLink(host=client.url, key=remote.key, project_id=remote.id)
+    with database.write() as session:
+        known = current_schema(session, project.id) or LabelSchema(entity_types=())
+        link_studio(session, project.id, link)
+        schema = config.schema.with_pairs(known.pairs)
+        save_schema(session, project.id, schema, config_xml=remote.config_xml)
+    return config, [t for t in known.entity_types if t not in config.schema.entity_types]
 
 
 def _earlier_addresses(

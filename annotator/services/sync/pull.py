@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from annotator.errors import ConfigError, ConflictError, InputError
+from annotator.errors import ConflictError, InputError
 from annotator.services.sync.annotations import (
     SplitRule,
     page_of,
@@ -72,62 +72,37 @@ def reconcile(
     Tasks that events have changed here are looked at too: an event that came late may have said
     of a task what is no longer so.
 
-    Args:
-        database: The project's database.
-        project: A connected project.
-        client: Label Studio.
-        split: How tasks that are new to us are drawn into the hold-out.
-        full: Look at all tasks, not only at changed ones.
-        on_progress: Called with the number of tasks seen so far.
+    With ``full`` all tasks are looked at. Those that are new to us are drawn into the hold-out by
+    ``split``. ``on_progress`` is called with the number of tasks seen so far.
 
     Raises:
         StudioError: if Label Studio cannot be reached; what was pulled until then is kept.
         StoreError: if the database fails; the same.
         ConfigError: if the project is not connected.
     """
-    link = project.studio
-    if link is None:
-        raise ConfigError("the project is not connected to Label Studio; run annotator connect")
+    link = project.link()
     started = datetime.now(UTC)
     xml = client.project(link.project_id).config_xml
     config = _refresh_config(database, project.id, xml)
     with database.read() as session:  # a new configuration has put it back
         before = get_project(session, project.name)
-    since = None if full or before.pulled_until is None else before.pulled_until - _OVERLAP
     pull = _Pull(database, project.id, config, split, started, on_progress)
-    if since is None:
-        for task in client.tasks(link.project_id):
-            pull.look_at(task)
+    if full or before.pulled_until is None:
+        pull.look_at(client.tasks(link.project_id))
     else:
-        for page in client.changes(link.project_id, updated_after=since):
-            pull.newest = max(filter(None, (pull.newest, max(at for _, at in page))))
-            for task in client.tasks_of(link.project_id, _unseen(database, project.id, page)):
-                pull.look_at(task)
+        pull.look_at_changes(client, link.project_id, since=before.pulled_until - _OVERLAP)
     with database.read() as session:  # first ours: what is made meanwhile is not missing there
         known = known_studio_ids(session, project.id)
         touched = touched_tasks(session, project.id, since=(before.pulled_at or started) - _OVERLAP)
     there = client.task_ids(link.project_id)
-    for task in client.tasks_of(link.project_id, list((touched & there) - pull.seen)):
-        pull.look_at(task)
+    pull.look_at(client.tasks_of(link.project_id, list((touched & there) - pull.seen)))
     with database.write() as session:
         n_deleted = mark_tasks_deleted(session, project.id, known - there)
         # A configuration that came meanwhile has asked for another look at all tasks.
         is_same = current_config_xml(session, project.id) == xml
         until = pull.until(before.pulled_until) if is_same else None
         set_pulled(session, project.id, started=started, until=until)
-    return PullReport(
-        n_tasks=len(pull.seen),
-        n_news=pull.n_news,
-        n_deleted_tasks=n_deleted,
-        n_deleted_annotations=pull.n_gone,
-        problems=tuple(pull.problems),
-    )
-
-
-def _unseen(database: Database, project_id: int, page: Sequence[tuple[int, datetime]]) -> list[int]:
-    with database.read() as session:
-        seen = seen_tasks(session, project_id, [studio_id for studio_id, _ in page])
-    return [studio_id for studio_id, at in page if seen.get(studio_id) != at]
+    return pull.report(n_deleted)
 
 
 @dataclass
@@ -147,8 +122,23 @@ class _Pull:
     newest: datetime | None = None
     floor: datetime | None = None
 
-    def look_at(self, task: Mapping[str, Any]) -> None:
-        """Make what we have of a task equal to it."""
+    def look_at_changes(
+        self, client: StudioClient, studio_project: int, *, since: datetime
+    ) -> None:
+        """Look at the tasks that have changed since then, but for those seen as they are now."""
+        for page in client.changes(studio_project, updated_after=since):
+            self.newest = max(filter(None, (self.newest, max(at for _, at in page))))
+            with self.database.read() as session:
+                seen = seen_tasks(session, self.project_id, [studio_id for studio_id, _ in page])
+            unseen = [studio_id for studio_id, at in page if seen.get(studio_id) != at]
+            self.look_at(client.tasks_of(studio_project, unseen))
+
+    def look_at(self, tasks: Iterable[Mapping[str, Any]]) -> None:
+        """Make what we have of tasks equal to them."""
+        for task in tasks:
+            self._look_at(task)
+
+    def _look_at(self, task: Mapping[str, Any]) -> None:
         changed_at = _updated_at(task)
         self.seen.add(int(task["id"]))
         self.newest = max(filter(None, (self.newest, changed_at)), default=None)
@@ -178,6 +168,16 @@ class _Pull:
             newest -= max(datetime.now(UTC) - self.started, timedelta())
         newest = max(filter(None, (before, newest)), default=None)
         return min(filter(None, (newest, self.floor)), default=None)
+
+    def report(self, n_deleted_tasks: int) -> PullReport:
+        """Return what was found."""
+        return PullReport(
+            n_tasks=len(self.seen),
+            n_news=self.n_news,
+            n_deleted_tasks=n_deleted_tasks,
+            n_deleted_annotations=self.n_gone,
+            problems=tuple(self.problems),
+        )
 
 
 def _refresh_config(database: Database, project_id: int, xml: str) -> LabelConfig:
