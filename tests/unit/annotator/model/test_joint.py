@@ -11,6 +11,7 @@ from annotator.domain import LabelSchema, TaggedSentence
 from annotator.errors import ShapeError
 from annotator.model import JointModel
 from annotator.model.batch import Batch, GoldEncoder, collate
+from annotator.model.decoding import find_spans
 
 SENTENCES = EIGHT_SENTENCES[:4]
 
@@ -133,3 +134,93 @@ def test_rows_taken_in_parts_give_the_same_states(build_model: Callable[..., Joi
     whole, parts = model.encode(batch), model.encode(batch, row_budget=40)
 
     torch.testing.assert_close(whole, parts, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_rows_are_read_within_the_budget(build_model: Callable[..., JointModel]) -> None:
+    model = build_model(max_pieces=16)
+    batch = collate(model.pieces.encode([["rash", "fever"] * 60]), model.pieces)
+    sizes: list[int] = []
+    model.encoder.embeddings.register_forward_hook(
+        lambda _module, _inputs, states: sizes.append(states.shape[0] * states.shape[1])
+    )
+
+    model.encode(batch, row_budget=40)
+
+    assert sum(sizes) == batch.input_ids.numel()
+    assert max(sizes) <= 40
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("pooling", ["first", "mean"])
+def test_states_of_padding_are_zero(build_model: Callable[..., JointModel], pooling: str) -> None:
+    model = build_model(pooling=pooling)
+    batch = make_batch(model, SENTENCES)
+
+    states = model.encode(batch)
+
+    assert not states[~batch.word_mask].any()
+    assert states[batch.word_mask].any(dim=1).all()
+
+
+@torch.no_grad()
+def test_state_of_a_word_is_that_of_its_first_piece_where_asked_for(
+    build_model: Callable[..., JointModel],
+) -> None:
+    first, mean = build_model(pooling="first"), build_model(pooling="mean")
+    words = [["ibuprofenine", "rash"]]
+    batch = collate(first.pieces.encode(words), first.pieces)
+    n_pieces = int(batch.word_length[0, 0])
+
+    states = first.encode(batch)[0]
+
+    pieces = first.encoder(
+        inputs_embeds=first.encoder.get_input_embeddings()(batch.input_ids),
+        attention_mask=batch.attention_mask,
+    ).last_hidden_state[0]
+    assert n_pieces > 1
+    torch.testing.assert_close(states[0], pieces[1])
+    torch.testing.assert_close(mean.encode(batch)[0, 0], pieces[1 : 1 + n_pieces].mean(dim=0))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("decoding", "differs"), [("argmax", False), ("constrained", True)])
+def test_tags_are_decoded_as_the_configuration_says(
+    build_model: Callable[..., JointModel], decoding: str, differs: bool
+) -> None:
+    model = build_model(decoding=decoding)
+    batch = make_batch(model, SENTENCES)
+
+    output = model.tag(batch)
+
+    best = output.ner_logits.argmax(dim=-1) * batch.word_mask
+    assert bool((output.tags != best).any()) is differs
+
+
+@pytest.mark.parametrize("choice", ["predicted", "gold", "both"])
+def test_pairs_of_training_are_those_of_the_configured_candidates(
+    build_model: Callable[..., JointModel], choice: str
+) -> None:
+    model = build_model(candidates=choice)
+    batch = make_batch(model, SENTENCES)
+
+    output = model(batch)
+
+    assert batch.tags is not None
+    assert output.candidates is not None
+    kept = {"predicted": output.tags, "gold": batch.tags, "both": batch.tags}[choice]
+    ends = find_spans(kept).ends.sum(dim=1)
+    n_found = output.candidates.mask.sum(dim=1)
+    assert (n_found > ends).any() if choice == "both" else torch.equal(n_found, ends)
+
+
+def test_special_pieces_and_padding_learn_no_shape(build_model: Callable[..., JointModel]) -> None:
+    model = build_model()
+    batch = make_batch(model, SENTENCES)
+
+    model.losses(model(batch), batch, relation_weight=1.0).total.backward()
+
+    assert model.shape is not None
+    assert model.shape.weight.grad is not None
+    assert not model.shape.weight.grad[0].any()
+    assert model.shape.weight.grad[1].any()

@@ -5,11 +5,21 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from tiny_bert import EIGHT_SENTENCES
 from torch import Tensor
 
-from annotator.model import Predictor
+from annotator.model import Calibration, Predictor
+from annotator.model.batch import collate
+from annotator.model.candidates import candidates_from_entities
 from annotator.model.joint import JointModel
-from annotator.model.signals import SIGNALS, _Disagreement, sum_pair_entropy, word_signals
+from annotator.model.signals import (
+    SIGNALS,
+    _Disagreement,
+    _dropout_in_heads,
+    head_disagreement,
+    sum_pair_entropy,
+    word_signals,
+)
 
 
 def slow_signals(probs: list[list[float]], *, pair_entropy: float, n_predicted: int) -> list[float]:
@@ -147,3 +157,44 @@ def test_without_dropout_nothing_disagrees(joint_model: JointModel) -> None:
     found = Predictor(joint_model, bald_passes=3).predict(SENTENCES)
 
     assert [one.signals["bald"] for one in found] == pytest.approx([0.0] * 4, abs=1e-6)
+
+
+def slow_disagreement(passes: list[torch.Tensor]) -> float:
+    """The entropy of the mean minus the mean of the entropies of one word or pair."""
+    mean = torch.stack(passes).mean(dim=0)
+    entropies = [-(probs * probs.log()).sum() for probs in passes]
+    return float(-(mean * mean.log()).sum() - sum(entropies) / len(passes))
+
+
+@torch.no_grad()
+def test_disagreement_is_that_of_a_plain_loop_over_words_and_pairs(joint_model: JointModel) -> None:
+    joint_model.calibration = Calibration(ner_temperature=0.5, relation_temperature=0.2)
+    words = [list(sentence.words) for sentence in EIGHT_SENTENCES]
+    batch = collate(joint_model.pieces.encode(words), joint_model.pieces)
+    states = joint_model.encode(batch)
+    candidates = candidates_from_entities(
+        [sentence.entities for sentence in EIGHT_SENTENCES],
+        n_words=[len(one) for one in words],
+        config=joint_model.config,
+    )
+
+    found = head_disagreement(
+        joint_model, states, candidates, word_mask=batch.word_mask, n_passes=3
+    )
+
+    tags, pairs, mask = [], [], torch.zeros(0)
+    with _dropout_in_heads(joint_model, states.device):
+        for _ in range(3):
+            tags.append((joint_model.ner(states) / 0.5).softmax(dim=-1))
+            scores = joint_model.score_pairs(states, candidates)
+            assert scores is not None
+            pairs.append((scores.logits / 0.2).softmax(dim=-1).clamp(min=1e-30))
+            mask = scores.mask
+    expected = []
+    for b, one in enumerate(words):
+        total = sum(slow_disagreement([p[b, n] for p in tags]) for n in range(len(one)))
+        total += sum(
+            slow_disagreement([p[b, i, j] for p in pairs]) for i, j in mask[b].nonzero().tolist()
+        )
+        expected.append(total / len(one))
+    assert found.tolist() == pytest.approx(expected, rel=1e-3, abs=1e-6)

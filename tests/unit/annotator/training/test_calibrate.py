@@ -19,7 +19,9 @@ SCHEMA = LabelSchema(
 )  # fmt: skip
 
 
-def calibrate(encoder: Path, *, shift: tuple[float, ...]) -> Calibration:
+def calibrate(
+    encoder: Path, *, shift: tuple[float, ...] = (0.0,) * 4, outside: float = 0.0
+) -> Calibration:
     """Fit a random model whose classes of relations are shifted; it sees no Dose."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
@@ -32,6 +34,7 @@ def calibrate(encoder: Path, *, shift: tuple[float, ...]) -> Calibration:
     model.relation.biaffine.U.data.mul_(200.0)
     model.relation.biaffine.linear_head.bias.data.copy_(torch.tensor(shift) - 9.0)
     model.ner.output.bias.data[9:] = -50.0
+    model.ner.output.bias.data[0] = outside
     return fit_calibration(model, EIGHT_SENTENCES)
 
 
@@ -43,7 +46,7 @@ def calibrate(encoder: Path, *, shift: tuple[float, ...]) -> Calibration:
 def test_temperature_and_entropy_of_pairs_are_over_legal_classes(
     tiny_encoder: Path, shift: tuple[float, ...]
 ) -> None:
-    plain = calibrate(tiny_encoder, shift=(0.0,) * 4)
+    plain = calibrate(tiny_encoder)
 
     shifted = calibrate(tiny_encoder, shift=shift)
 
@@ -51,3 +54,12 @@ def test_temperature_and_entropy_of_pairs_are_over_legal_classes(
     assert plain.pair_entropy > 0.0
     assert shifted.relation_temperature == pytest.approx(plain.relation_temperature, rel=1e-2)
     assert shifted.pair_entropy == pytest.approx(plain.pair_entropy, rel=1e-2)
+
+
+def test_pairs_are_those_of_predicted_entities(tiny_encoder: Path) -> None:
+    found = calibrate(tiny_encoder, outside=50.0)
+
+    assert found.fitted
+    assert found.ner_temperature != 1.0
+    assert found.relation_temperature == 1.0
+    assert found.pair_entropy == Calibration().pair_entropy
