@@ -75,7 +75,7 @@ def analyse(
     tag_probs = log_probs.gather(2, output.tags[..., None]).squeeze(2).exp()  # (batch, words)
     entity_scores = score_entities(tag_probs, candidates, ends=spans.ends)
     relations = relate(model, output.states, candidates, scores=entity_scores)
-    n_entities = candidates.mask.sum(dim=1)
+    n_entities = candidates.mask.sum(dim=1)  # (batch,)
     signals = word_signals(
         log_probs,
         word_mask=batch.word_mask,

@@ -91,7 +91,7 @@ def renormalise(shares: Tensor) -> Tensor:
     Args:
         shares: Not negative. Shape ``(..., words, words)``.
     """
-    totals = shares.sum(dim=-1, keepdim=True)
+    totals = shares.sum(dim=-1, keepdim=True)  # (..., words, 1)
     return torch.where(totals > 0, shares / totals, shares)
 
 

@@ -67,7 +67,7 @@ def legal_mask(tags: Tensor) -> Tensor:
     must_join = (kind == _INSIDE) | (kind == _END)
     closed_next = torch.ones_like(open_)
     closed_next[:, :-1] = ~joined[:, 1:]
-    return ~((must_join & ~joined) | (open_ & closed_next)).any(dim=1)
+    return ~((must_join & ~joined) | (open_ & closed_next)).any(dim=1)  # (batch,)
 
 
 def decode_argmax(logits: Tensor, *, word_mask: Tensor) -> Tensor:

@@ -255,6 +255,6 @@ class RelationHead(nn.Module):
         words = candidates.last[sentence, slot]  # (entities,)
         tags = candidates.tags[sentence, slot]  # (entities,)
         heads, tails = self.project(states[sentence, words], tags)  # (entities, m) each
-        empty = heads.new_zeros(*candidates.mask.shape, heads.shape[1])  # (batch, candidates, m)
         places = sentence, slot
+        empty = heads.new_zeros(*candidates.mask.shape, heads.shape[1])  # (batch, candidates, m)
         return empty.index_put(places, heads), empty.index_put(places, tails)

@@ -13,6 +13,10 @@ One forward pass, in the order in which it is read:
 ``JointModel.losses``       scores and gold -> ``L_NER + weight * L_RE``
 ``model.analysis``          without gold: scores -> entities, relations, ``model.signals``
 ==========================  ==================================================================
+
+Shapes here and in these modules: ``batch`` sentences of ``words``; ``rows``, the windows, of
+``pieces``; ``candidates``, as ``heads`` and ``tails`` of pairs; ``H`` and ``m``, the widths of the
+encoder and of the projections; ``4 * types + 1`` tags; ``R + 1`` relation classes, ``NEG`` first.
 """
 
 from __future__ import annotations

@@ -151,8 +151,8 @@ def measure_precision(
             return PrecisionTrial(fp32_s=fp32_s, bf16_s=bf16_s, drift=math.nan, agreement=math.nan)
         full = _tag_probs(model, batch, None)
         near = _tag_probs(model, batch, reduced)
-    drift = (full - near).abs().sum(dim=-1) / 2
-    same = full.argmax(dim=-1) == near.argmax(dim=-1)
+    drift = (full - near).abs().sum(dim=-1) / 2  # (batch, words)
+    same = full.argmax(dim=-1) == near.argmax(dim=-1)  # (batch, words)
     return PrecisionTrial(
         fp32_s=fp32_s,
         bf16_s=bf16_s,

@@ -55,7 +55,7 @@ SIGNALS = (
 
 def entropy(log_probs: Tensor) -> Tensor:
     """Return the entropy over the last axis, in nats."""
-    total: Tensor = torch.special.entr(log_probs.exp()).sum(dim=-1)
+    total: Tensor = torch.special.entr(log_probs.exp()).sum(dim=-1)  # all but the last axis
     return total
 
 
@@ -159,8 +159,8 @@ def head_disagreement(
                 pairs.add(logits.log_softmax(dim=-1))
     total = (tags.result() * word_mask).sum(dim=1)  # (batch,)
     if pair_mask is not None:
-        total = total + (pairs.result() * pair_mask).sum(dim=(1, 2))
-    return total / word_mask.sum(dim=1).clamp(min=1)
+        total = total + (pairs.result() * pair_mask).sum(dim=(1, 2))  # (batch,)
+    return total / word_mask.sum(dim=1).clamp(min=1)  # (batch,)
 
 
 class _Disagreement:

@@ -43,10 +43,10 @@ def joint_f1(counts: NDArray[np.int64]) -> NDArray[np.float64]:
         Shape ``(...)``.
     """
     values = counts.astype(np.float64)
-    totals = np.stack([values[..., 1] + values[..., 2], values[..., 4] + values[..., 5]])
-    hits = np.stack([values[..., 0], values[..., 3]])
+    hits = values[..., [0, 3]]  # (..., 2)
+    totals = values[..., [1, 4]] + values[..., [2, 5]]  # (..., 2)
     f1 = 200.0 * hits / np.maximum(totals, 1.0)
-    return np.asarray(np.where(values[..., 5] > 0, f1.mean(axis=0), f1[0]))
+    return np.asarray(np.where(values[..., 5] > 0, f1.mean(axis=-1), f1[..., 0]))  # (...)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,8 @@ def measure_joint(
     """
     if scores.n_sentences == 0:
         return None
-    drawn = joint_f1(_draw(scores.n_sentences, n_resamples, rng) @ scores.sentence_counts)
+    sums = _draw(scores.n_sentences, n_resamples, rng) @ scores.sentence_counts  # (resamples, 6)
+    drawn = joint_f1(sums)  # (resamples,)
     low, high = np.quantile(drawn, (0.025, 0.975))
     return JointScore(
         f1=_total_f1(scores), low=float(low), high=float(high), error=float(drawn.std())
@@ -138,8 +139,8 @@ def _bootstrap(
     candidate: Evaluation, incumbent: Evaluation, *, rng: np.random.Generator, n_resamples: int
 ) -> NDArray[np.float64]:
     weights = _draw(candidate.n_sentences, n_resamples, rng)
-    new = joint_f1(weights @ candidate.sentence_counts)
-    old = joint_f1(weights @ incumbent.sentence_counts)
+    new = joint_f1(weights @ candidate.sentence_counts)  # (resamples,)
+    old = joint_f1(weights @ incumbent.sentence_counts)  # (resamples,)
     return new - old
 
 
