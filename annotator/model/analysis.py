@@ -66,7 +66,8 @@ def analyse(
 ) -> BatchAnalysis:
     """Predict a batch; the arguments are those of ``JointModel.encode``.
 
-    With ``bald_passes`` the heads run so often again, with dropout, for one more signal.
+    ``bald_passes`` above 0 adds the signal ``bald``: the heads run that many more times, with
+    dropout.
     """
     output = model.tag(batch, row_budget=row_budget, network=network)
     log_probs = (output.ner_logits / model.calibration.ner_temperature).log_softmax(dim=-1)

@@ -166,7 +166,7 @@ def cut_batches(
     """Cut ``order`` into consecutive batches of bounded size and padded cost.
 
     A batch is closed before its count passes ``batch_size`` or its count times its greatest cost
-    passes ``token_budget``; a sentence that alone is dearer makes its own batch.
+    passes ``token_budget``; a sentence that costs more than that is a batch by itself.
 
     Args:
         order: Indices of sentences. Shape ``(sentences,)``.

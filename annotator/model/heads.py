@@ -138,7 +138,7 @@ class PairContext(nn.Module):
         self.register_buffer("buckets", torch.tensor(_BUCKETS[1:]), persistent=False)
 
     def prepare(self, states: Tensor) -> RangeMaximum:
-        """Get ready for the pairs of a batch. ``states`` ``(batch, words, H)``."""
+        """Project the words of a batch for ``forward``. ``states`` ``(batch, words, H)``."""
         return RangeMaximum(self.project(states).relu())
 
     def forward(

@@ -48,11 +48,10 @@ class SentencePrediction:
 
 
 class Predictor:
-    """A model at rest that answers for sentences of any number and length.
+    """Predicts any number of sentences of any length.
 
-    Sentences are batched by length and answered in the order they came. Calls from several
-    threads take turns. Where memory is too small for a batch, its halves are answered, and later
-    batches are as small.
+    Sentences are batched by length; predictions keep their order. Calls from several threads take
+    turns. A batch that does not fit into memory is halved, and later batches stay that small.
 
     Args:
         model: The model; it is put into evaluation mode.
@@ -61,7 +60,7 @@ class Predictor:
         precision: ``fp32``, ``bf16`` for the encoder, or ``auto``: bf16 where a short trial on
             this machine shows that it is faster and that the tags stay within a bound.
         measure: How the trial of ``auto`` is done; None is ``measure_precision``.
-        bald_passes: How often the heads run again, with dropout, for the signal ``bald``; 0
+        bald_passes: Additional passes of the heads, with dropout, for the signal ``bald``; 0
             leaves it out.
 
     Raises:

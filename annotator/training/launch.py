@@ -114,7 +114,7 @@ def _work(
     sentences: Sequence[TaggedSentence],
     arguments: dict[str, Any],
 ) -> None:
-    """Be one of the processes."""
+    """Train as process ``rank`` of ``n``; the one with a ``sender`` reports progress and result."""
     os.environ.update(
         RANK=str(rank),
         LOCAL_RANK=str(rank),

@@ -110,8 +110,8 @@ class Run:
         data: What to train on.
         settings: Lengths, rates, precision.
         folder: Where the checkpoint will go; the state is kept beside it.
-        digest: Fingerprint of everything the weights depend on; only a state with the same one
-            is gone on from.
+        digest: Fingerprint of everything the weights depend on; a state with another one is
+            ignored.
         replica: This process among those that train together.
     """
 
@@ -152,9 +152,9 @@ class Run:
         )
 
     def _load(self) -> Position:
-        """Take up the saved state, in all processes the same one.
+        """Resume from the saved state; all processes must find the same one.
 
-        A network file system may show a machine an older file than another has written.
+        A network file system may show one machine an older file than another has written.
         """
         for _ in range(_LOAD_TRIES):
             position = load_state(self._folder, self._state, digest=self._digest)
@@ -217,9 +217,9 @@ class Run:
     def _learn(self, chosen: list[int]) -> float:
         """Take one optimiser step; micro-batch ``k`` is every ``n_micro``-th sentence.
 
-        Where memory does not suffice, the step is begun anew in twice as many micro-batches, and
-        so are those after it: same batch, same random numbers, same weights as if it had been cut
-        so from the start.
+        If memory runs out, the step starts again in twice as many micro-batches, and later steps
+        keep that number. Batch, random numbers and weights are those of a run that was cut so
+        from the start.
         """
         factor = self.schedule.rate_factor(self.position.step)
         for group in self.optimizer.param_groups:
@@ -239,12 +239,12 @@ class Run:
         return loss
 
     def _gradients(self, chosen: list[int]) -> float | None:
-        """Add up the gradients of a batch and return its loss; None if memory did not suffice.
+        """Add up the gradients of a batch and return its loss; None if memory ran out.
 
         Raises:
-            TrainingError: if it does not suffice for single sentences.
+            TrainingError: if memory runs out for a single sentence.
         """
-        dice = rng_states(self.model.device)
+        rng = rng_states(self.model.device)
         self.optimizer.zero_grad(set_to_none=True)
         loss = 0.0
         for k in range(min(self.n_micro, len(chosen))):
@@ -265,15 +265,15 @@ class Run:
         self.n_micro = min(2 * self.n_micro, len(chosen))
         self.optimizer.zero_grad(set_to_none=True)
         free_memory(self.model.device)
-        restore_rng(dice, self.model.device)
+        restore_rng(rng, self.model.device)
         return None
 
     def _backward(self, micro: list[int], *, weight: float) -> float | None:
         """Add the gradient of a micro-batch's loss times ``weight``, and return that product.
 
         The mean over words and the mean over pairs are those of the whole micro-batch, whichever
-        process holds the sentences. Returns None if memory did not suffice in any of them: all
-        hear of it, and none waits for one that gave up.
+        process holds the sentences. Returns None if memory ran out in any process: all learn of
+        it, so that none waits for one that gave up.
         """
         losses, failed = self._try(lambda: self._losses(self.replica.share(micro)))
         if self._any(failed):
@@ -288,7 +288,7 @@ class Run:
         return None if self._any(failed) else loss
 
     def _try(self, compute: Callable[[], T]) -> tuple[T | None, bool]:
-        """Return what ``compute`` does, or that memory did not suffice for it."""
+        """Return the result of ``compute``, and whether memory ran out instead."""
         try:
             return compute(), False
         except (RuntimeError, MemoryError) as error:
@@ -297,7 +297,7 @@ class Run:
         return None, True
 
     def _any(self, failed: bool) -> bool:
-        """Tell whether memory did not suffice in any process."""
+        """Tell whether any process failed."""
         if self.replica.n == 1:
             return failed
         flag = torch.tensor([float(failed)], device=self.model.device)
