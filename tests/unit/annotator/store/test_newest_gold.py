@@ -161,12 +161,28 @@ def test_one_label_of_a_region_counts_and_all_count_the_same_one(
     ward.label(note, "1", region=ONE)
     ward.label(note, "2", region=ONE, bulk_created=True, **better)
     ward.label(note, "3", region=(0, 5), created_at=at(1))
-    ward.label(note, "4", region=TWO, created_at=at(1))
+    ward.label(note, "4", region=(6, ONE[1]), created_at=at(1))
 
     with ward.database.read() as session:
         units = list(gold_units(session, ward.project_id))
-    assert [unit.region for unit in units] == [ONE, (0, 5), TWO]
+    assert [unit.region for unit in units] == [ONE, (0, 5), (6, ONE[1])]
     assert ward.counts() == {"train": 3, "holdout": 0, "in_bulk": 1, "skipped": 0}
+
+
+def test_gold_comes_by_document_and_place_whenever_it_was_labelled(ward: Ward) -> None:
+    first, second = ward.add("first"), ward.add("second")
+    ward.label(second, "1", region=ONE)
+    ward.label(first, "2", region=TWO)
+    ward.label(first, "3", region=ONE)
+
+    with ward.database.read() as session:
+        units = list(gold_units(session, ward.project_id))
+        ids = [unit.annotation_id for unit in units]
+        again = list(gold_units(session, ward.project_id, ids=ids[::-1]))
+
+    expected = [(first, ONE), (first, TWO), (second, ONE)]
+    assert [(unit.document_id, unit.region) for unit in units] == expected
+    assert again == units
 
 
 def test_labels_of_another_document_do_not_outrank_ours(ward: Ward, other: Ward) -> None:
