@@ -20,6 +20,7 @@ from annotator.services.sync.pull import reconcile
 from annotator.store.annotations import correction_totals, current_revision
 from annotator.store.database import Database
 from annotator.store.documents import hash_text, iter_documents
+from annotator.store.groups import group_of
 from annotator.store.projects import (
     Project,
     current_config_xml,
@@ -342,3 +343,35 @@ def test_an_event_names_its_prediction_by_id_or_as_an_object(
         row = current_revision(session, linked.id, source="studio", external_id="1")
         assert row is not None
         assert row.parent_prediction == 3
+
+
+def test_a_configuration_heard_of_during_a_pull_has_untouched_tasks_looked_at_again(
+    database: Database, linked: Project, studio: FakeStudio, pull: Any, deliver: Any
+) -> None:
+    studio.add_task(text=RASH, note=OTHER)
+    studio.wait(hours=1)
+    studio.add_task(text=OTHER, note=RASH)
+    studio.events.clear()  # no event names the tasks
+
+    def configure(done: int) -> None:
+        studio.configure(studio.config_xml.replace("$text", "$note"))
+        deliver()
+
+    pull(on_progress=configure)
+
+    assert pull().n_tasks == 2
+    assert ours(database, linked) == theirs(studio)
+
+
+def test_an_edited_text_stays_in_the_group_of_what_it_was(
+    database: Database, linked: Project, studio: FakeStudio, pull: Any
+) -> None:
+    task = studio.add_task(text=RASH)
+    pull()
+    studio.edit_task(task, text=OTHER)
+
+    pull()
+
+    with database.read() as session:
+        groups = {group_of(session, one.id) for one in iter_documents(session, linked.id)}
+    assert groups == {f"studio-1-{hash_text(RASH)[:8]}"}
