@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
-import socket
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from demo_world import demo_until_invitation, studio_venv
 from loop_world import SETTINGS, Loop
 from playwright.sync_api import Browser, sync_playwright
 from services_here import missing
 
 from annotator.resources import sample_file
+from annotator.settings import load_settings
 from annotator.studio.processes import free_port
 from annotator.studio.server import RunningStudio, StudioServer
 
@@ -28,7 +31,6 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-ROLES = {"gold": slice(0, 44), "holdout": slice(44, 54), "pool": slice(54, 64)}
 
 
 @pytest.fixture(scope="session")
@@ -40,16 +42,54 @@ def artifacts(repository: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def studio_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioServer]:
-    """A Label Studio of the tests' own, installed if no environment that has it is named."""
-    venv = os.environ.get("ANNOTATOR_TEST_STUDIO_VENV")
-    folder = tmp_path_factory.mktemp("label-studio")
-    server = StudioServer(folder, port=free_port("127.0.0.1"), venv=Path(venv) if venv else None)
-    server.install()
-    try:
-        yield server
-    finally:
+def demo_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's folder, stopped as soon as it invites people to label: made once a run.
+
+    The processes of a run share it, so it is only copied. It holds a Label Studio whose tables are
+    made, and a project with a trained model whose predictions are in that Label Studio.
+    """
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    home, ready = shared / "demo", shared / "demo-is-ready"
+    with (shared / "demo-lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not ready.exists():
+            demo_until_invitation(home)
+            ready.touch()
+    return home
+
+
+@pytest.fixture(scope="session")
+def new_studio(
+    demo_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., StudioServer]]:
+    """Makes Label Studios, each with a copy of the demo's data in a folder of its own.
+
+    Making the tables takes ten times as long as starting.
+    """
+    made = list[StudioServer]()
+
+    def make(**variables: str) -> StudioServer:
+        folder = tmp_path_factory.mktemp("label-studio")
+        shutil.copytree(
+            demo_home / "label-studio",
+            folder,
+            ignore=shutil.ignore_patterns("venv", "server.json"),
+            dirs_exist_ok=True,
+        )
+        port, venv = free_port("127.0.0.1"), studio_venv() or demo_home / "label-studio" / "venv"
+        made.append(StudioServer(folder, port=port, venv=venv, variables=variables))
+        return made[-1]
+
+    yield make
+    for server in made:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def studio_server(new_studio: Callable[..., StudioServer]) -> StudioServer:
+    """The Label Studio of this process' tests."""
+    return new_studio()
 
 
 @pytest.fixture(scope="session")
@@ -59,49 +99,30 @@ def studio(studio_server: StudioServer) -> RunningStudio:
 
 
 @pytest.fixture(scope="session")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The bundled notes, dealt out into files by role."""
-    lines = sample_file().read_text(encoding="utf-8").splitlines(keepends=True)
-    folder = tmp_path_factory.mktemp("corpus")
-    files = {role: folder / f"{role}.jsonl" for role in ROLES}
-    for role, file in files.items():
-        file.write_text("".join(lines[ROLES[role]]), encoding="utf-8")
-    return files
-
-
-@pytest.fixture(scope="session")
 def loop(
-    tmp_path_factory: pytest.TempPathFactory, studio: RunningStudio, corpus: dict[str, Path]
+    demo_home: Path, tmp_path_factory: pytest.TempPathFactory, studio: RunningStudio
 ) -> Iterator[Loop]:
-    """A trained project with its tasks and predictions in Label Studio; everything runs."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = int(probe.getsockname()[1])
-    loop = Loop(home=tmp_path_factory.mktemp("loop") / "ward", studio=studio, port=port)
+    """The demo's project beside a Label Studio of its own; backend and worker run."""
+    home = tmp_path_factory.mktemp("loop") / "demo"
+    shutil.copytree(demo_home, home, ignore=shutil.ignore_patterns("label-studio", "logs"))
+    settings = load_settings(home)
+    (home / "annotator.toml").write_text(
+        f'project = "{settings.project}"\nunit = "{settings.unit}"\nencoder = "minilm"\n{SETTINGS}',
+        encoding="utf-8",
+    )
+    loop = Loop(home=home, studio=studio, port=free_port("127.0.0.1"))
+    loop.number = settings.studio_project or 0
     try:
-        set_up(loop, corpus)
+        loop.start_backend()
+        connected = loop.command(
+            *("connect", studio.url, "--token", studio.token),
+            *("--project", loop.number, "--backend-url", loop.url),
+        )
+        assert connected["event_arrived"]
+        loop.start_worker()
         yield loop
     finally:
         loop.close()
-
-
-def set_up(loop: Loop, corpus: dict[str, Path]) -> None:
-    """Do what the quick start tells."""
-    loop.command("init", "--home", loop.home, "--name", "ward", "--encoder", "minilm")
-    with (loop.home / "annotator.toml").open("a", encoding="utf-8") as settings:
-        settings.write(SETTINGS)
-    for role, file in corpus.items():
-        loop.command("import", "jsonl", file, "--as", role, "--holdout-share", 0)
-    trained = loop.command("retrain", "--wait")
-    assert trained["promoted"], trained["reasons"]
-    loop.start_backend()
-    connected = loop.command(
-        *("connect", loop.studio.url, "--token", loop.studio.token),
-        *("--create", "Ward 7", "--backend-url", loop.url),
-    )
-    assert connected["event_arrived"]
-    loop.number = connected["project"]
-    assert loop.command("push")["selected"]
-    loop.start_worker()
 
 
 @pytest.fixture(scope="session")
@@ -118,14 +139,10 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def private(loop: Loop, corpus: dict[str, Path]) -> dict[str, str]:
+def private(loop: Loop) -> dict[str, str]:
     """What may be in no log: a phrase of each note, the token, the passwords; by what they are."""
     settings = loop.settings
-    notes = [
-        json.loads(line)
-        for file in corpus.values()
-        for line in file.read_text(encoding="utf-8").splitlines()
-    ]
+    notes = [json.loads(line) for line in sample_file().read_text(encoding="utf-8").splitlines()]
     phrases = {note["id"]: max(re.findall(r"[A-Za-z ,]+", note["text"]), key=len) for note in notes}
     return {
         **phrases,

@@ -28,7 +28,7 @@ __all__ = ["Loop", "Stored", "wait_for"]
 T = TypeVar("T")
 
 # No retraining and no pulls in between: what arrives has arrived by webhook.
-SETTINGS = "epochs = 6\nmin_steps = 120\nretrain_after = 100000\nsync_interval_s = 100000.0\n"
+SETTINGS = "epochs = 2\nmin_steps = 40\nretrain_after = 100000\nsync_interval_s = 100000.0\n"
 
 
 def wait_for(look: Callable[[], T | None], what: str, *, timeout_s: float = 60) -> T:
@@ -154,6 +154,18 @@ class Loop:
     def client(self) -> StudioClient:
         """Open a client of Label Studio."""
         return StudioClient(self.studio.url, self.studio.token)
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """Return Label Studio's tasks by id, each with the predictions that it shows.
+
+        Before it had a model the demo pushed an order; those predictions are left out.
+        """
+        with self.client() as client:
+            shown = client.project(self.number).model_version
+            found = list(client.tasks(self.number))
+        for task in found:
+            task["predictions"] = [p for p in task["predictions"] if p["model_version"] == shown]
+        return found
 
     def delete_annotation(self, annotation: int) -> None:
         """Delete an annotation in Label Studio, as its user would."""

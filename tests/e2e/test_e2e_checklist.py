@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,6 @@ from annotator.store.versions import ModelVersion
 from annotator.studio.client import StudioClient
 from annotator.studio.codec import labels_to_result, result_to_labels
 from annotator.studio.config import parse_config
-from annotator.studio.processes import free_port
 from annotator.studio.server import RunningStudio, StudioServer
 from annotator.studio.validation import clean_prediction
 
@@ -330,12 +329,9 @@ def test_11_the_token_of_setup_is_kept_nowhere(ward: Ward, studio: RunningStudio
 
 
 @pytest.fixture(scope="module")
-def other_client(
-    studio_server: StudioServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[StudioClient]:
+def other_client(new_studio: Callable[..., StudioServer]) -> Iterator[StudioClient]:
     """A client, with a legacy token, of a second Label Studio."""
-    folder = tmp_path_factory.mktemp("second-studio")
-    server = StudioServer(folder, port=free_port("127.0.0.1"), venv=studio_server.venv)
+    server = new_studio()
     running = server.start()
     try:
         with StudioClient(running.url, running.token) as opened:

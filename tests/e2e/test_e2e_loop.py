@@ -65,9 +65,7 @@ def page(browser: Browser, loop: Loop) -> Iterator[AnnotatorPage]:
 @pytest.fixture(scope="module")
 def tasks(loop: Loop) -> list[dict[str, Any]]:
     """All tasks as Label Studio has them before anybody labels, lowest score first."""
-    with loop.client() as client:
-        found = list(client.tasks(loop.number))
-    return sorted(found, key=lambda task: task["predictions"][0]["score"])
+    return sorted(loop.tasks(), key=lambda task: task["predictions"][0]["score"])
 
 
 @pytest.fixture(scope="module")

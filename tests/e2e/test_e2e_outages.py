@@ -39,8 +39,7 @@ def annotate(loop: Loop, task: dict[str, Any], **fields: Any) -> int:
 @pytest.fixture(scope="module")
 def missed(loop: Loop) -> Missed:
     """Three events that were lost, because neither backend nor worker ran; then a pull."""
-    with loop.client() as client:
-        unlabelled = [t for t in client.tasks(loop.number) if not t["annotations"]]
+    unlabelled = [task for task in loop.tasks() if not task["annotations"]]
     first, second, third = unlabelled[:3]
     deleted = annotate(loop, first)
     wait_for(lambda: loop.stored(deleted), "an annotation by webhook")

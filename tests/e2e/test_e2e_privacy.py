@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from loop_world import Loop
+
+from annotator.resources import sample_file
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -17,9 +18,9 @@ PAGES = (
 
 
 @pytest.fixture(scope="module")
-def said(loop: Loop, corpus: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> str:
+def said(loop: Loop, tmp_path_factory: pytest.TempPathFactory) -> str:
     """All that any process of ours has said so far, and said about faulty input."""
-    lines = corpus["pool"].read_text(encoding="utf-8").splitlines()
+    lines = sample_file().read_text(encoding="utf-8").splitlines()
     note = json.loads(lines[0])
     broken = tmp_path_factory.mktemp("broken") / "broken.jsonl"
     broken.write_text(lines[0][:-20] + "\n", encoding="utf-8")
@@ -59,5 +60,5 @@ def test_the_logs_that_were_searched_are_those_of_all_processes(said: str, sign:
 
 
 def test_the_private_phrases_are_long_enough_to_be_found(private: dict[str, str]) -> None:
-    assert len(private) == 69
+    assert len(private) == 79
     assert min(len(secret) for secret in private.values()) >= 12

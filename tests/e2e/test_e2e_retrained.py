@@ -56,8 +56,7 @@ def config(loop: Loop) -> LabelConfig:
 
 def open_tasks(loop: Loop) -> list[dict[str, Any]]:
     """Tasks that nobody has worked on, as Label Studio has them."""
-    with loop.client() as client:
-        return [task for task in client.tasks(loop.number) if not task["annotations"]]
+    return [task for task in loop.tasks() if not task["annotations"]]
 
 
 def free_words(task: dict[str, Any]) -> list[str]:
@@ -152,11 +151,11 @@ def served(page: AnnotatorPage, loop: Loop, corrected: Corrected, artifacts: Pat
         with loop.client() as client:
             selected = client.project(loop.number).model_version
         tasks = open_tasks(loop)
-        latest = [predictions_of(task, version) for task in tasks]
+        latest = [task["predictions"] for task in tasks]
         return tasks if selected == version and all(latest) else None
 
     tasks = wait_for(published, f"predictions of {version} on every open task", timeout_s=300)
-    found = {task["id"]: predictions_of(task, version)[0] for task in tasks}
+    found = {task["id"]: task["predictions"][0] for task in tasks}
     task = page.label_all()
     page.photograph(artifacts / "label-stream-retrained.png")
     regions = [r for r in found[task]["result"] if r["type"] == "labels"]
@@ -166,11 +165,6 @@ def served(page: AnnotatorPage, loop: Loop, corrected: Corrected, artifacts: Pat
         highlights=page.highlights(),
         mentions={r["id"]: r["value"]["text"] for r in regions},
     )
-
-
-def predictions_of(task: dict[str, Any], version: str) -> list[dict[str, Any]]:
-    """A task's predictions under one version."""
-    return [p for p in task["predictions"] if p["model_version"] == version]
 
 
 def test_after_a_training_run_the_least_certain_task_of_the_new_version_is_served(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import pytest
 from recording_backend import Backend
@@ -13,7 +11,6 @@ from tiny_bert import TINY_SCHEMA
 from annotator.errors import StudioError
 from annotator.studio.client import StudioClient
 from annotator.studio.config import build_config
-from annotator.studio.processes import free_port
 from annotator.studio.server import StudioServer
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -28,17 +25,11 @@ def backend() -> Iterator[Backend]:
 
 
 @pytest.fixture
-def guarded(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StudioClient]:
+def guarded(
+    request: pytest.FixtureRequest, new_studio: Callable[..., StudioServer]
+) -> Iterator[StudioClient]:
     """A client of a Label Studio with one of its two guards of private addresses on."""
-    variables = {request.param: "true"}
-    venv = os.environ.get("ANNOTATOR_TEST_STUDIO_VENV")
-    server = StudioServer(
-        tmp_path / "studio",
-        port=free_port("127.0.0.1"),
-        venv=Path(venv) if venv else None,
-        variables=variables,
-    )
-    server.install()
+    server = new_studio(**{request.param: "true"})
     studio = server.start()
     with StudioClient(studio.url, studio.token) as client:
         yield client

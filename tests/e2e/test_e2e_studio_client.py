@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 from collections.abc import Iterator
@@ -19,7 +18,6 @@ from annotator.errors import StudioError
 from annotator.studio.client import StudioClient, StudioProject
 from annotator.studio.codec import labels_to_result, result_to_labels
 from annotator.studio.config import build_config, parse_config
-from annotator.studio.processes import free_port
 from annotator.studio.server import LABEL_STUDIO_VERSION, RunningStudio, StudioServer
 from annotator.studio.validation import clean_prediction
 
@@ -33,25 +31,7 @@ pytestmark = [
 SCHEMA = LabelSchema(entity_types=("Drug", "Dose"), relation_types=("has-dose",))
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioServer]:
-    venv = os.environ.get("ANNOTATOR_TEST_STUDIO_VENV")
-    server = StudioServer(
-        tmp_path_factory.mktemp("studio"),
-        port=free_port("127.0.0.1"),
-        venv=Path(venv) if venv else None,
-    )
-    server.install()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="session")
-def studio(server: StudioServer) -> RunningStudio:
-    return server.start()
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def client(studio: RunningStudio) -> Iterator[StudioClient]:
     with StudioClient(studio.url, studio.token) as client:
         yield client
@@ -72,7 +52,7 @@ def backend() -> Iterator[Backend]:
     backend.server.server_close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def personal(studio: RunningStudio) -> str:
     """The user's personal access token."""
     return personal_token(studio)
@@ -96,28 +76,33 @@ def test_the_server_is_the_pinned_release_and_the_token_is_its_users(
     assert client.whoami()["email"] == studio.username
 
 
-def test_a_second_start_adopts_the_running_server(
-    server: StudioServer, studio: RunningStudio
-) -> None:
-    again = StudioServer(server.folder, port=0, venv=server.venv)
+@pytest.mark.usefixtures("studio")
+def test_a_second_start_adopts_the_running_server(studio_server: StudioServer) -> None:
+    running = studio_server.running()
+    again = StudioServer(studio_server.folder, port=0, venv=studio_server.venv)
 
-    assert again.start() == studio
-    assert again.running() == studio
+    assert running is not None
+    assert again.start() == running
+    assert again.running() == running
 
 
 def test_a_taken_port_is_refused_by_name(
-    studio: RunningStudio, server: StudioServer, tmp_path: Path
+    studio: RunningStudio, studio_server: StudioServer, tmp_path: Path
 ) -> None:
     port = int(studio.url.rpartition(":")[2])
 
     with pytest.raises(StudioError, match=f"port {port} on 127.0.0.1 is taken"):
-        StudioServer(tmp_path, port=port, venv=server.venv).start()
+        StudioServer(tmp_path, port=port, venv=studio_server.venv).start()
 
 
 def test_credentials_and_log_are_for_their_owner_only(
-    studio: RunningStudio, server: StudioServer
+    studio: RunningStudio, studio_server: StudioServer
 ) -> None:
-    paths = (server.folder / "credentials.json", studio.log, server.folder / "server.json")
+    paths = (
+        studio_server.folder / "credentials.json",
+        studio.log,
+        studio_server.folder / "server.json",
+    )
 
     assert [stat.S_IMODE(path.stat().st_mode) for path in paths] == [0o600] * 3
 
@@ -359,7 +344,7 @@ def test_a_backend_that_does_not_run_is_explained(
 
 
 def test_the_client_goes_on_after_a_restart_with_the_same_address_and_tokens(
-    server: StudioServer, studio: RunningStudio, personal: str
+    studio_server: StudioServer, studio: RunningStudio, personal: str
 ) -> None:
     with (
         StudioClient(studio.url, studio.token) as legacy,
@@ -368,11 +353,11 @@ def test_the_client_goes_on_after_a_restart_with_the_same_address_and_tokens(
         legacy.whoami()
         by_person.whoami()
 
-        assert server.stop() is True
-        assert server.running() is None
+        assert studio_server.stop() is True
+        assert studio_server.running() is None
         with pytest.raises(StudioError, match="no connection"):
             legacy.whoami()
-        restarted = server.start()
+        restarted = studio_server.start()
 
         assert restarted.url == studio.url
         assert legacy.whoami() == by_person.whoami()
