@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import combinations
@@ -46,22 +47,23 @@ def write_note(edit: tuple[int, str, int, str]) -> str:
 
 
 @contextmanager
-def fresh_project() -> Iterator[tuple[Database, Project]]:
+def fresh_project(empty: Path) -> Iterator[tuple[Database, Project]]:
     with TemporaryDirectory() as folder:
-        database = Database(f"sqlite:///{Path(folder) / 'a.db'}")
-        database.upgrade()
+        file = shutil.copy(empty, Path(folder) / "a.db")
+        database = Database(f"sqlite:///{file}")
         with database.write() as session:
             project = ensure_project(session, name="p", unit="sentence")
         yield database, project
         database.close()
 
 
-@given(batches)
+@given(imports=batches)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_near_duplicates_and_sources_never_straddle(
+    empty_sqlite: Path,
     imports: list[tuple[str, float, list[tuple[int, str, int, str]], str | None]],
 ) -> None:
-    with fresh_project() as (database, project):
+    with fresh_project(empty_sqlite) as (database, project):
         for i, (role, share, notes, group) in enumerate(imports):
             documents = [
                 make_document(f"{i}-{j}", write_note(edit), **({"group": group} if group else {}))
