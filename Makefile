@@ -1,18 +1,19 @@
 # make demo      the whole loop on this machine, with sample notes and a real Label Studio
-# make test      the tests
+# make test      the tests that need nothing but the environment, in three minutes
 # make check     format, lint, types, layers
-# make slow      the tests that need the real encoder, several processes or minutes
-# make servers   the tests of the database and the queue on PostgreSQL and Redis servers of their own
-# make ray       the tests that kill nodes of a Ray cluster of their own
-# make e2e       the tests that need a real Label Studio and a browser
+# make full      these and the tests that need minutes, the real encoder, PostgreSQL, Redis, nginx
+# make e2e       the tests that need a real Label Studio and a browser; the demo is one of them
+# make nightly   what is worth an hour: nodes of Ray killed, every test of a database on
+#                PostgreSQL, a long story of kills, the wheel from nothing, a killed push
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PYTEST := $(BIN)/python -m pytest
+PYTEST := $(BIN)/python -m pytest -q $(PYTEST_OPTIONS)
+SPREAD := -n 2 --dist worksteal
 
-.PHONY: demo test check e2e slow servers ray install clean
+.PHONY: demo test check e2e full nightly install clean
 
 install: $(READY)
 
@@ -28,20 +29,19 @@ demo: install
 	$(BIN)/annotator demo
 
 test: install
-	$(PYTEST) -q -n 2
+	$(PYTEST) $(SPREAD)
 
-slow: install
-	$(PYTEST) -q -n 2 --dist worksteal --timeout 600 -m 'slow and not gpu and not postgres and not redis'
+full: install
+	$(PYTEST) $(SPREAD) --timeout 600 -m 'not e2e and not gpu and not nightly'
 
-servers: install
-	$(PYTEST) -q -n 2 --dist worksteal --timeout 600 -m '(postgres or redis) and not ray'
-
-ray: install
-	$(PYTEST) -q -m 'ray and not postgres'
-
-# A file a process, since its tests share a Label Studio; those in integration take longest and go first.
+# A file a process, since its tests share a Label Studio; those that take longest go first.
 e2e: install
-	$(PYTEST) -q -n 2 --dist loadfile --no-loadscope-reorder --timeout 600 -m 'e2e' tests/integration tests/e2e
+	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder --timeout 600 -m 'e2e and not nightly' tests/e2e
+
+nightly: install
+	$(PYTEST) $(SPREAD) --timeout 600 -m 'nightly and not ray and not e2e'
+	ANNOTATOR_TEST_NIGHT=1 $(PYTEST) $(SPREAD) --timeout 600 tests/property
+	$(PYTEST) -m 'nightly and (ray or e2e)'
 
 check: install
 	$(BIN)/ruff format --check .

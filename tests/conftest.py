@@ -32,6 +32,22 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 POSTGRES_VARIABLE = "ANNOTATOR_TEST_POSTGRES_URL"
 
 
+#: Where the database itself is at stake. What else touches one runs on PostgreSQL at night.
+_ON_POSTGRES = ("unit/db/", "unit/annotator/store/", "unit/annotator/jobs/", "test_power_cuts")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to the night the PostgreSQL variants of tests whose matter is not the database."""
+    for item in items:
+        if "database_url" in getattr(item, "fixturenames", ()) and item.get_closest_marker(
+            "postgres"
+        ):
+            place = item.path.relative_to(REPOSITORY / "tests").as_posix()
+            if not any(part in place for part in _ON_POSTGRES):
+                item.add_marker(pytest.mark.nightly)
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The root of this checkout."""

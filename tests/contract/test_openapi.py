@@ -22,6 +22,8 @@ from schemathesis.specs.openapi.checks import (
 
 from ml_backend.openapi import describe_api
 
+pytestmark = pytest.mark.slow
+
 # What is no business of programs: the dashboard's files, and numbers in Prometheus's own format.
 NOT_DESCRIBED = {"pages.index", "pages.asset", "metrics.metrics"}
 

@@ -24,6 +24,8 @@ from annotator.store.database import Database
 from annotator.store.projects import get_project
 from annotator.store.versions import active_version
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "Quillfeather-9"
 
 

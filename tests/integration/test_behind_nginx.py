@@ -31,6 +31,8 @@ from annotator.settings import Settings
 from annotator.studio.client import StudioClient
 from ml_backend.server import BackendServer
 
+pytestmark = pytest.mark.slow
+
 PLACES = ("own", "below")  # annotator under a name of its own; below Label Studio's
 PREFIX = {"own": "/", "below": "/annotator/"}
 

@@ -15,6 +15,8 @@ from command_line import Outcome, Run, write_lines
 
 from annotator.model import load_encoder
 
+pytestmark = pytest.mark.slow
+
 SENTENCES = [f"Quillfeather took dose {i} of aspirin and had a rash ." for i in range(30)]
 QUICK = ("--steps", 3, "--device", "cpu", "--holdout", 0.2)
 

@@ -12,6 +12,8 @@ import pytest
 from backend_world import World
 from command_line import Outcome, Run, dump
 
+pytestmark = pytest.mark.slow
+
 SECRET = "Quillfeather took aspirin."
 PATTERNS = ["next", "previous", "self", "last", "end"]
 

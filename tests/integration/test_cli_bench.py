@@ -94,6 +94,7 @@ def test_bench_backend_is_answered_every_time(backend_bench: dict[str, Any], whi
 
 
 @pytest.mark.ray
+@pytest.mark.nightly
 @pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")
 def test_bench_engine_compares_one_worker_with_two(annotator: Run, tiny_encoder: Path) -> None:

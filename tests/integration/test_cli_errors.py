@@ -16,6 +16,8 @@ from command_line import GOLD, Outcome, Run, dump, write_lines
 
 from annotator.formats import READERS
 
+pytestmark = pytest.mark.slow
+
 # A superuser may write everywhere; without this capability it is like anybody else.
 AS_ANYBODY = ["setpriv", "--bounding-set", "-dac_override"] if os.geteuid() == 0 else []
 needs_anybody = pytest.mark.skipif(

@@ -20,6 +20,8 @@ from annotator.settings import write_secrets
 from annotator.store.projects import get_project
 from annotator.studio.client import StudioClient
 
+pytestmark = pytest.mark.slow
+
 
 def damage(world: World) -> None:
     weights = world.settings.home / "models" / "tiny-1" / "model.safetensors"

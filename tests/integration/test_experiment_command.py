@@ -13,6 +13,8 @@ import pytest
 from command_line import Run, finish_command, start_command
 from small_corpora import make_record, write_ade, write_conll04, write_notes
 
+pytestmark = pytest.mark.slow
+
 SMALL = [
     *("--set", "epochs=1", "--set", "min_steps=2", "--set", "batch_size=4", "--set", "hidden=16"),
     *("--set", "width=8", "--set", "label_embedding=4", "--device", "cpu", "--json"),

@@ -22,6 +22,7 @@ def test_whatever_is_killed_no_label_is_lost_and_no_run_done_twice(tmp_path: Pat
 
 
 @pytest.mark.postgres
+@pytest.mark.nightly
 def test_it_holds_on_postgresql_which_throws_everybody_out(
     new_postgres: Callable[[], str], tmp_path: Path
 ) -> None:

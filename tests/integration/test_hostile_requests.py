@@ -11,6 +11,8 @@ import pytest
 from backend_world import World, make_predict
 from served_backend import ask, serving, wait_for_health
 
+pytestmark = pytest.mark.slow
+
 LONG = "The patient took aspirin and had a rash 😀.\r\n" * 45_000  # about 2 million characters
 
 

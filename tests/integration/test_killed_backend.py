@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+import pytest
 from backend_world import World
 from command_line import LINK, SECRET_TEXT
 from fake_studio import make_region
@@ -15,6 +16,8 @@ from annotator.services.sync.webhooks import InboxReport, process_inbox
 from annotator.store.annotations import current_revision
 from annotator.store.inbox import count_events
 from annotator.store.projects import get_project
+
+pytestmark = pytest.mark.slow
 
 RESULT = [make_region("r1", 18, 25, "Drug", text=SECRET_TEXT)]
 WHEN = "2026-01-01T00:00:00.000000Z"

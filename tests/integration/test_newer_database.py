@@ -11,6 +11,8 @@ from command_line import Run, dump
 
 from annotator.resources import migrations_folder
 
+pytestmark = pytest.mark.slow
+
 HEAD = ScriptDirectory(str(migrations_folder())).get_current_head()
 
 COMMANDS = [

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
@@ -56,7 +56,6 @@ def test_the_notebook_runs_with_a_tiny_encoder(
     check_outputs(outputs, folder)
 
 
-@pytest.mark.slow
 def test_the_notebook_runs_as_it_is(
     notebook: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

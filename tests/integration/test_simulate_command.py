@@ -11,6 +11,8 @@ import pytest
 from command_line import Run, finish_command, start_command
 from small_corpora import make_record, write_notes
 
+pytestmark = pytest.mark.slow
+
 SMALL = [
     *("--set", "epochs=1", "--set", "min_steps=2", "--set", "batch_size=4", "--set", "hidden=16"),
     *("--set", "width=8", "--set", "label_embedding=4", "--set", "save_every_s=0.05"),

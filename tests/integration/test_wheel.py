@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 import tomllib
 import urllib.error
@@ -15,7 +16,7 @@ import urllib.request
 import venv
 import zipfile
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from typing import Any
 import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def clean_environment() -> dict[str, str]:
@@ -72,20 +75,50 @@ def wheel(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-@pytest.fixture(scope="module")
+def beside(environment: Path, wheel: Path) -> None:
+    """Make an environment that has the wheel alone; what it needs is taken from this one."""
+    venv.create(environment, with_pip=False, symlinks=True)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    (packages / "needed.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+    pip_install(environment, "--no-deps", wheel)
+
+
+def from_nothing(environment: Path, wheel: Path) -> None:
+    """Make an environment into which the wheel brings all that it needs."""
+    venv.create(environment, with_pip=True, symlinks=True)
+    pip_install(environment, "-c", ROOT / "constraints.txt", wheel)
+
+
+def pip_install(environment: Path, *what: object) -> None:
+    """Install into an environment with this one's pip."""
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "--python", environment / "bin" / "python"),
+            *("install", "--quiet", "--disable-pip-version-check", *map(str, what)),
+        ],
+        env=clean_environment(),
+        check=True,
+        timeout=900,
+    )
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(beside, id="beside"),
+        pytest.param(from_nothing, id="from_nothing", marks=pytest.mark.nightly),
+    ],
+)
 def installed(
-    wheel: Path, repository: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Installed]:
     """An environment that was empty before the wheel came."""
     made = Installed(
         environment=tmp_path_factory.mktemp("environment") / "venv",
         folder=tmp_path_factory.mktemp("elsewhere"),
     )
-    venv.create(made.environment, with_pip=True, symlinks=True)
-    made.say(
-        *("python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
-        *("-c", repository / "constraints.txt", wheel),
-    )
+    make: Callable[[Path, Path], None] = request.param
+    make(made.environment, wheel)
     yield made
     shutil.rmtree(made.environment)  # gigabytes that nobody looks at again
 

@@ -15,6 +15,8 @@ from annotator.resources import migrations_folder
 from annotator.store.database import Database
 from db import make_engine
 
+pytestmark = pytest.mark.slow
+
 REVISIONS = [s.revision for s in ScriptDirectory(str(migrations_folder())).walk_revisions()][::-1]
 
 # Another turn of the wheel, as it will come: a table that others point to is made anew.

@@ -10,6 +10,8 @@ from annotator.bench.model import ModelBenchPlan, bench_model
 from annotator.domain import Document, Entity, Relation
 from annotator.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 RATIOS = ("score_vs_encoder", "train_vs_encoder", "reduced_vs_fp32")
 
 

@@ -20,6 +20,8 @@ from annotator.domain import TaggedSentence
 from annotator.errors import ConfigError, InputError
 from annotator.experiments import PROTOCOLS, Fold, Sources, read_benchmark
 
+pytestmark = pytest.mark.slow
+
 
 def ids(sentences: Iterable[TaggedSentence]) -> set[str]:
     return {sentence.id for sentence in sentences}

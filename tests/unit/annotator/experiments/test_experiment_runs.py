@@ -24,6 +24,8 @@ from annotator.experiments import (
     run_experiment,
 )
 
+pytestmark = pytest.mark.slow
+
 SMALL = [
     *("epochs=1", "min_steps=2", "batch_size=4", "hidden=16", "width=8", "label_embedding=4"),
     *("encoder_lr=1e-3", "head_lr=1e-2"),

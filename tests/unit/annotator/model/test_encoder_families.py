@@ -25,6 +25,8 @@ from annotator.model import (
 from annotator.model.batch import collate
 from annotator.training import TrainingSettings, evaluate, train
 
+pytestmark = pytest.mark.slow
+
 NAMES = [
     "bert",
     "bert-cased",

@@ -17,6 +17,8 @@ from annotator.model.candidates import training_candidates
 from annotator.model.heads import Biaffine, NerHead, RelationHead
 from annotator.model.joint import JointOutput
 
+pytestmark = pytest.mark.slow
+
 VARIANTS: list[dict[str, Any]] = [
     {"projection": projection, "bilinear": bilinear}
     for projection in ("two", "shared", "none")

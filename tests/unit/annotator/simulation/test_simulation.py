@@ -22,6 +22,8 @@ from annotator.simulation import (
     read_arms,
 )
 
+pytestmark = pytest.mark.slow
+
 SMALL = [
     *("epochs=1", "min_steps=2", "batch_size=4", "hidden=16", "width=8", "label_embedding=4"),
     *("encoder_lr=1e-3", "head_lr=1e-2"),

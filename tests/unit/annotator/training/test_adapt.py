@@ -24,6 +24,8 @@ from annotator.training import (
 )
 from annotator.training.state import state_path
 
+pytestmark = pytest.mark.slow
+
 Adapt = Callable[..., AdaptationResult]
 FEW = 6  # steps
 

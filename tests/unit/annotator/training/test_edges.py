@@ -18,6 +18,8 @@ from annotator.model import JointModel, ModelConfig, Predictor, load_encoder
 from annotator.model.signals import SIGNALS
 from annotator.training import TrainingResult, TrainingSettings, evaluate
 
+pytestmark = pytest.mark.slow
+
 Train = Callable[..., TrainingResult]
 Quick = Callable[..., TrainingSettings]
 

@@ -16,6 +16,8 @@ from annotator.errors import CancelledError, TrainingError
 from annotator.training import TrainingProgress, TrainingResult, TrainingSettings
 from annotator.training.launch import train_together
 
+pytestmark = pytest.mark.slow
+
 Train = Callable[..., TrainingResult]
 Quick = Callable[..., TrainingSettings]
 

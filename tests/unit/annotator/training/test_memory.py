@@ -20,6 +20,8 @@ from annotator.training import TrainingProgress, TrainingResult, TrainingSetting
 from annotator.training.replica import Replica
 from annotator.training.run import Run, TrainingData
 
+pytestmark = pytest.mark.slow
+
 Train = Callable[..., TrainingResult]
 Quick = Callable[..., TrainingSettings]
 ERRORS = {

@@ -33,6 +33,7 @@ from db.tables import AcquisitionRow, PredictionRow
 
 pytestmark = [
     pytest.mark.ray,
+    pytest.mark.nightly,
     pytest.mark.timeout(1200),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),  # of Ray, about itself
 ]
