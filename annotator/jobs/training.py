@@ -1,4 +1,4 @@
-"""A training run in a process of its own: it heartbeats, trains, decides and ends its row.
+"""A training run as a process of its own: it beats for its row, has it trained, and ends it.
 
 Run as ``python -m annotator.jobs.training HOME RUN_ID OWNER DEVICE``. The worker that spawned it
 only waits, and records how it died if it did: an out-of-memory kill leaves a reason behind.

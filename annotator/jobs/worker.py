@@ -47,7 +47,7 @@ class Worker:
         self.owner = worker_name()
         self.database = Database(settings.database)
         self.queue = JobQueue(settings.queue)
-        self.tender = Housekeeper(settings, self.database, self.queue, self.owner)
+        self.housekeeper = Housekeeper(settings, self.database, self.queue, self.owner)
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._stopping = threading.Event()
         self._signalled = False
@@ -79,7 +79,7 @@ class Worker:
             _log.info("worker.stopped", owner=self.owner)
 
     def _catch_up(self) -> None:
-        _logged("tend", self.tender.tend)(True)
+        _logged("tend", self.housekeeper.tend)(True)
         _logged("publish", self.queue.publish)()  # a worker that was killed may have left it half
 
     def _wait_for_signal(self) -> None:
@@ -104,8 +104,8 @@ class Worker:
         huey = self.queue.huey
         OutageFilter().attach()
         self.queue.handle("train", _logged("train", self.train))
-        self.queue.handle("tend", _logged("tend", self.tender.tend))
-        self.queue.handle("publish", _logged("publish", self.tender.publish))
+        self.queue.handle("tend", _logged("tend", self.housekeeper.tend))
+        self.queue.handle("publish", _logged("publish", self.housekeeper.publish))
         return Consumer(
             huey,
             workers=3,

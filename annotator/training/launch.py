@@ -1,4 +1,4 @@
-"""One training run in several processes, a GPU each, or on the CPU through gloo."""
+"""The function of ``loop`` in several processes of one machine: a GPU each, or gloo on the CPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One training run: from tagged sentences to a checkpoint, resumable at any time."""
+"""Training as a function, without a database: from tagged sentences to a checkpoint."""
 
 from __future__ import annotations
 

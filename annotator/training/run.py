@@ -1,4 +1,4 @@
-"""A model in training: its data, its steps, and the position from which it can go on."""
+"""A model while it is trained: its batches, its steps, and the position where it can go on."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from annotator.jobs.housekeeper import Housekeeper
 from annotator.jobs.messages import JobQueue
 from annotator.jobs.training import execute_run
 from annotator.services.archive.export import export_gold
-from annotator.services.inference import compute as engine
+from annotator.services.inference import compute
 from annotator.services.intake.documents import ingest_documents
 from annotator.services.reports.status import project_status
 from annotator.services.sync.webhooks import receive_event
@@ -45,10 +45,10 @@ class Loop:
         self.database = database
         self.studio = studio
         self.queue = JobQueue(settings.queue)
-        self.tender = Housekeeper(settings, database, self.queue, OWNER)
-        self.tender.client = lambda _project: nullcontext(studio)  # type: ignore[assignment,method-assign]
-        self.queue.handle("tend", self.tender.tend)
-        self.queue.handle("publish", self.tender.publish)
+        self.housekeeper = Housekeeper(settings, database, self.queue, OWNER)
+        self.housekeeper.client = lambda _project: nullcontext(studio)  # type: ignore[assignment,method-assign]
+        self.queue.handle("tend", self.housekeeper.tend)
+        self.queue.handle("publish", self.housekeeper.publish)
         self.queue.handle("train", self.train)
 
     def train(self, run_id: int) -> None:
@@ -76,7 +76,7 @@ class Loop:
 def loop(
     settings: Settings, database: Database, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Loop]:
-    monkeypatch.setattr(engine, "train", lambda *a, **o: train(*a, **o, options=TINY_HEADS))
+    monkeypatch.setattr(compute, "train", lambda *a, **o: train(*a, **o, options=TINY_HEADS))
     with database.write() as session:
         link_studio(session, project.id, LINK)
     quick = settings.model_copy(
@@ -167,7 +167,7 @@ def test_a_day_without_any_webhook_ends_the_same(loop: Loop, project: Project) -
         annotate(loop, task_id)
     loop.studio.events.clear()
 
-    loop.tender.tend(True)
+    loop.housekeeper.tend(True)
 
     assert status(loop)["n_gold"] == 14
 

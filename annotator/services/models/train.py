@@ -1,4 +1,4 @@
-"""A training run from its snapshot to the gate's word, ended in one transaction."""
+"""A training run as a use case: from a snapshot of the labels to a version that the gate judged."""
 
 from __future__ import annotations
 

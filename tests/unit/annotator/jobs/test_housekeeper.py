@@ -16,7 +16,6 @@ from sqlalchemy import update
 from tiny_bert import TINY_SCHEMA
 
 from annotator.errors import ConfigError, StudioError
-from annotator.jobs import housekeeper as tend_module
 from annotator.jobs.housekeeper import Housekeeper
 from annotator.jobs.leases import hold_lease
 from annotator.jobs.presence import workers_alive
@@ -69,7 +68,7 @@ def studio() -> FakeStudio:
 
 
 @pytest.fixture
-def tender(
+def housekeeper(
     settings: Settings,
     database: Database,
     project: Project,
@@ -77,7 +76,7 @@ def tender(
     studio: FakeStudio,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Housekeeper:
-    """A tender of a project that trains after three labels, with ``studio`` for a client."""
+    """The housekeeper of a project that trains after three labels, with ``studio`` for a client."""
     quick = settings.model_copy(update={"retrain_after": 3, "debounce_s": 0.0})
     made = Housekeeper(quick, database, queue, "host:1")  # type: ignore[arg-type]
     monkeypatch.setattr(made, "client", lambda _project: nullcontext(studio))
@@ -123,15 +122,15 @@ def start_run(database: Database, project: Project, *, has_snapshot: bool) -> in
 
 
 def test_enough_labels_start_a_run_once(
-    database: Database, project: Project, tender: Housekeeper, queue: SpyQueue
+    database: Database, project: Project, housekeeper: Housekeeper, queue: SpyQueue
 ) -> None:
     label(database, project, 2)
-    tender.tend()
+    housekeeper.tend()
     assert states(database, project) == []
     label(database, project, 1, first=2)
 
-    tender.tend()
-    tender.tend()
+    housekeeper.tend()
+    housekeeper.tend()
 
     assert states(database, project) == ["queued"]
     assert queue.submitted == [1, 1]  # said again until somebody claims it
@@ -145,7 +144,7 @@ def test_enough_labels_start_a_run_once(
 def test_labels_that_a_run_under_way_will_see_start_no_other(
     database: Database,
     project: Project,
-    tender: Housekeeper,
+    housekeeper: Housekeeper,
     queue: SpyQueue,
     has_snapshot: bool,
     expected: list[str],
@@ -153,33 +152,33 @@ def test_labels_that_a_run_under_way_will_see_start_no_other(
     start_run(database, project, has_snapshot=has_snapshot)
     label(database, project, 5)
 
-    tender.tend()
+    housekeeper.tend()
 
     assert states(database, project) == expected
     assert queue.submitted == []
 
 
 def test_labels_that_still_come_in_are_looked_at_again(
-    database: Database, project: Project, tender: Housekeeper, queue: SpyQueue
+    database: Database, project: Project, housekeeper: Housekeeper, queue: SpyQueue
 ) -> None:
-    tender.settings = tender.settings.model_copy(update={"debounce_s": 30.0})
+    housekeeper.settings = housekeeper.settings.model_copy(update={"debounce_s": 30.0})
     label(database, project, 3)
 
-    tender.tend()
+    housekeeper.tend()
 
     assert states(database, project) == []
     assert [0 < delay <= 30.1 for delay in queue.tended] == [True]
 
 
 def test_a_run_whose_worker_fell_silent_is_queued_again(
-    database: Database, project: Project, tender: Housekeeper, queue: SpyQueue
+    database: Database, project: Project, housekeeper: Housekeeper, queue: SpyQueue
 ) -> None:
     run_id = start_run(database, project, has_snapshot=True)
     past = datetime.now(UTC) - timedelta(seconds=1)
     with database.write() as session:
         session.execute(update(TrainingRunRow).values(lease_until=past))
 
-    tender.tend()
+    housekeeper.tend()
 
     assert queue.submitted == [run_id]
 
@@ -188,7 +187,7 @@ def test_a_run_whose_worker_fell_silent_is_queued_again(
 
 
 def test_the_inbox_is_worked_off(
-    database: Database, linked: Project, tender: Housekeeper, studio: FakeStudio
+    database: Database, linked: Project, housekeeper: Housekeeper, studio: FakeStudio
 ) -> None:
     studio.annotate(studio.add_task(text=RASH), [make_region("a", 0, 7, "Drug", text=RASH)])
     with database.write() as session:
@@ -196,23 +195,23 @@ def test_the_inbox_is_worked_off(
             receive_event(session, event)
     studio.down = True
 
-    tender.tend()
+    housekeeper.tend()
 
     with database.read() as session:
         assert count_gold(session, linked.id)["train"] == 1
 
 
 def test_a_pull_is_made_at_the_start_and_when_it_is_time(
-    database: Database, linked: Project, tender: Housekeeper, studio: FakeStudio
+    database: Database, linked: Project, housekeeper: Housekeeper, studio: FakeStudio
 ) -> None:
     studio.add_task(text=RASH)
-    tender.tend()
+    housekeeper.tend()
     studio.add_task(text="Another note.")
-    tender.tend()
+    housekeeper.tend()
     with database.read() as session:
         before = count_tasks(session, linked.id)["open"]
 
-    tender.tend(True)
+    housekeeper.tend(True)
 
     with database.read() as session:
         assert (before, count_tasks(session, linked.id)["open"]) == (1, 2)
@@ -224,39 +223,43 @@ def test_a_pull_is_made_at_the_start_and_when_it_is_time(
 def test_a_pull_that_fails_does_not_stop_training(
     database: Database,
     linked: Project,
-    tender: Housekeeper,
+    housekeeper: Housekeeper,
     monkeypatch: pytest.MonkeyPatch,
     error: Exception,
 ) -> None:
     def fail(*_arguments: Any, **_options: Any) -> None:
         raise error
 
-    monkeypatch.setattr(tend_module, "reconcile", fail)
+    monkeypatch.setattr("annotator.jobs.housekeeper.reconcile", fail)
     label(database, linked, 3)
 
-    tender.tend()
+    housekeeper.tend()
 
     assert states(database, linked) == ["queued"]
 
 
 def test_new_documents_are_published(
-    database: Database, linked: Project, tender: Housekeeper, queue: SpyQueue, studio: FakeStudio
+    database: Database,
+    linked: Project,
+    housekeeper: Housekeeper,
+    queue: SpyQueue,
+    studio: FakeStudio,
 ) -> None:
     ingest_documents(database, linked.id, [make_document()], role="pool", holdout_share=0.0, seed=1)
-    tender.tend()
+    housekeeper.tend()
     assert queue.n_published == 1
 
-    tender.publish()
+    housekeeper.publish()
 
     assert [len(one) for one in studio.imports] == [1]
-    tender.tend()
+    housekeeper.tend()
     assert queue.n_published == 1
 
 
 def test_the_version_in_use_is_published(
     database: Database,
     linked: Project,
-    tender: Housekeeper,
+    housekeeper: Housekeeper,
     studio: FakeStudio,
     tiny_model: Path,
 ) -> None:
@@ -274,14 +277,14 @@ def test_the_version_in_use_is_published(
         )
         activate_version(session, linked.id, version.id, provisional=False)
     studio.add_task(text=RASH)
-    tender.tend(True)
+    housekeeper.tend(True)
 
-    report = tender.publish()
+    report = housekeeper.publish()
 
     assert report is not None
     assert (report.n_pushed, studio.model_version) == (1, "ward-1")
     studio.down = True
-    assert tender.publish() is None  # said in the log, done by the next one
+    assert housekeeper.publish() is None  # said in the log, done by the next one
 
 
 # ------------------------------------------------------------------ one at a time
@@ -290,17 +293,18 @@ def test_the_version_in_use_is_published(
 def test_while_one_tends_another_looks_again_every_two_seconds(
     database: Database,
     project: Project,
-    tender: Housekeeper,
+    housekeeper: Housekeeper,
     queue: SpyQueue,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = iter(100.0 + i / 10 for i in range(41))
-    monkeypatch.setattr(tend_module, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    ticks = SimpleNamespace(monotonic=lambda: next(clock))
+    monkeypatch.setattr("annotator.jobs.housekeeper.time", ticks)
     with database.write() as session:
         take_lease(session, "tend:ward", owner="host:2", lease_s=600)
 
     for _ in range(40):  # events of four seconds
-        tender.tend()
+        housekeeper.tend()
 
     assert queue.tended == [2.0, 2.0]
 

@@ -9,7 +9,7 @@ from factories import LINK, TINY_HEADS
 from fake_studio import FakeStudio
 from run_world import ingest
 
-from annotator.services.inference import compute as engine
+from annotator.services.inference import compute
 from annotator.services.sync.annotations import SplitRule
 from annotator.services.sync.pull import PullReport, reconcile
 from annotator.services.sync.webhooks import InboxReport, process_inbox, receive_event
@@ -80,5 +80,5 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         folders.append(options["folder"])
         return train_for_real(*arguments, **options, options=TINY_HEADS)
 
-    monkeypatch.setattr(engine, "train", train)
+    monkeypatch.setattr(compute, "train", train)
     return folders

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from annotator.model import load_checkpoint
 from annotator.services.inference.versions import check_weights
-from annotator.services.models import train as retrain
+from annotator.services.models import train
 from annotator.services.models.registry import folder_of_run, sweep_stale_files
 from annotator.settings import Settings
 from annotator.store.database import Database
@@ -99,7 +99,7 @@ def test_all_of_a_model_is_on_the_disk_before_the_database_names_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     flushed: list[str] = []
-    real_fsync, real_add = os.fsync, retrain.add_version
+    real_fsync, real_add = os.fsync, train.add_version
 
     def fsync(descriptor: int) -> None:
         flushed.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
@@ -115,7 +115,7 @@ def test_all_of_a_model_is_on_the_disk_before_the_database_names_it(
         return real_add(*arguments, **options)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    monkeypatch.setattr(retrain, "add_version", add_version)
+    monkeypatch.setattr(train, "add_version", add_version)
 
     version, _ = do(database, gold, claim(database, gold), settings)
 
@@ -217,7 +217,7 @@ def test_a_full_disk_ends_the_run_with_the_reason(
     def write_card(*_arguments: Any, **_options: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(retrain, "write_card", write_card)
+    monkeypatch.setattr(train, "write_card", write_card)
     run = claim(database, gold)
 
     assert execute_run(settings, database, run.id, owner=str(run.owner)) == "failed"

@@ -11,7 +11,7 @@ from run_world import register
 
 from annotator.domain import Entity, Relation
 from annotator.model import Predictor
-from annotator.services.inference import predictions as predict
+from annotator.services.inference import predictions
 from annotator.services.inference.predictions import (
     TextSentence,
     labels_of_task,
@@ -81,7 +81,7 @@ def test_a_killed_prediction_goes_on_where_it_was(
     predictor: CountingPredictor,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(predict, "_CHUNK", 2)
+    monkeypatch.setattr(predictions, "_CHUNK", 2)
     sentences = [sentence(f"rash number {i}") for i in range(6)]
 
     def stop(done: int, _total: int) -> None:

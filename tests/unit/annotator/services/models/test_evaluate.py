@@ -12,7 +12,7 @@ from tiny_bert import EIGHT_SENTENCES, TINY_SCHEMA
 from annotator.domain import Document, Entity, Relation, TaggedSentence
 from annotator.errors import CheckpointError, InputError, NotFoundError
 from annotator.services.intake.documents import ingest_documents
-from annotator.services.models import evaluate as compare
+from annotator.services.models import evaluate
 from annotator.services.models.card import describe_version
 from annotator.services.models.evaluate import Comparison, compare_versions
 from annotator.services.models.registry import promote_version
@@ -112,7 +112,7 @@ def test_a_version_is_run_once_for_a_hold_out(
     def refuse(*_arguments: object, **_options: object) -> None:
         raise AssertionError("it was run again")
 
-    monkeypatch.setattr(compare, "load_version", refuse)
+    monkeypatch.setattr(evaluate, "load_version", refuse)
     assert compare_them(database, two, "poor", "good").to_json() == first
 
     document = Document(id="new", text="the patient lives in london and is well")

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from annotator.errors import LeaseLostError
 from annotator.jobs.training import run_settings
-from annotator.services.models import train as retrain
+from annotator.services.models import train
 from annotator.services.models.train import run_training
 from annotator.settings import Settings
 from annotator.store.database import Database
@@ -82,7 +82,7 @@ def test_a_run_killed_after_training_does_not_train_twice(
 
     run = claim(database, gold)
     with monkeypatch.context() as patch:
-        patch.setattr(retrain, names[phase], die)
+        patch.setattr(train, names[phase], die)
         with pytest.raises(StopError):
             do(database, gold, run, settings)
     assert versions(database, gold) == {}

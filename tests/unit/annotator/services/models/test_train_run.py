@@ -16,7 +16,7 @@ from annotator.domain import Entity, Relation
 from annotator.errors import CheckpointError, NotFoundError, TrainingError
 from annotator.jobs.training import execute_run
 from annotator.model import checkpoint_sha256
-from annotator.services.inference import compute as engine
+from annotator.services.inference import compute
 from annotator.services.intake.documents import ingest_documents
 from annotator.services.models.registry import previous_version, promote_version
 from annotator.services.models.snapshot import RunPlan, plan_run
@@ -140,7 +140,7 @@ def good_version(
     """A version in use that the usual training of these tests does not reach."""
     with monkeypatch.context() as patch:
         patch.setattr(
-            engine, "train", lambda *_a, folder, **_o: shutil.copytree(good_checkpoint, folder)
+            compute, "train", lambda *_a, folder, **_o: shutil.copytree(good_checkpoint, folder)
         )
         version, _ = do(database, gold, claim(database, gold), settings)
     assert version.metrics["holdout"]["ner"]["micro"]["f1"] > 90
@@ -277,7 +277,7 @@ def test_a_cancelled_run_stops_and_leaves_the_version_in_use(
                 )
             )
 
-    monkeypatch.setattr(engine, "train", train_long)
+    monkeypatch.setattr(compute, "train", train_long)
 
     assert execute_run(settings, database, run.id, owner=OWNER) == "cancelled"
     assert read(database, run).state == "cancelled"

@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from annotator.errors import CheckpointError
 from annotator.model.checkpoint import WEIGHTS_FILE
-from annotator.services.models import registry as prune
+from annotator.services.models import registry
 from annotator.services.models.registry import previous_version, promote_version, prune_versions
 from annotator.settings import Settings
 from annotator.store.database import Database
@@ -117,13 +117,13 @@ def test_a_version_that_is_promoted_meanwhile_stays(
     database: Database, project: Project, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_versions(database, project, folder, 4)
-    put_aside = prune._put_aside
+    put_aside = registry._put_aside
 
     def promote_first(*arguments: object, **options: object) -> bool:
         promote_version(database, project.id, "v1", actor="somebody")
         return put_aside(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(prune, "_put_aside", promote_first)
+    monkeypatch.setattr(registry, "_put_aside", promote_first)
 
     assert "v1" not in prune_to(database, project, folder, 2)
     assert (folder / "v1").is_dir()
@@ -145,17 +145,16 @@ def test_a_version_without_files_cannot_be_promoted(
 def test_files_that_vanish_while_a_version_is_promoted_leave_the_old_one_in_use(
     database: Database, project: Project, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from annotator.services.models import registry as promote
     from annotator.store.versions import active_version
 
     make_versions(database, project, folder, 3)
-    check = promote.check_weights
+    check = registry.check_weights
 
     def check_and_lose(version: object) -> None:
         check(version)  # type: ignore[arg-type]
         shutil.rmtree(folder / "v1")
 
-    monkeypatch.setattr(promote, "check_weights", check_and_lose)
+    monkeypatch.setattr(registry, "check_weights", check_and_lose)
     with pytest.raises(CheckpointError, match="not there any more"):
         promote_version(database, project.id, "v1", actor="test")
 

@@ -10,7 +10,7 @@ from fake_studio import FakeStudio, make_region
 from sqlalchemy import select
 
 from annotator.errors import ConflictError, InputError, StoreError, TaskFormatError
-from annotator.services.sync import webhooks as inbox
+from annotator.services.sync import webhooks
 from annotator.services.sync.annotations import SplitRule
 from annotator.services.sync.webhooks import InboxReport, process_inbox, receive_event
 from annotator.store.database import Database
@@ -172,8 +172,8 @@ def test_an_event_in_conflict_with_another_writer_is_tried_again(
     report: InboxReport,
 ) -> None:
     conflict = ConflictError("another program wrote it first")
-    resolve = Mock(wraps=inbox.resolve_task, side_effect=[conflict] * n_conflicts + [DEFAULT])
-    monkeypatch.setattr(inbox, "resolve_task", resolve)
+    resolve = Mock(wraps=webhooks.resolve_task, side_effect=[conflict] * n_conflicts + [DEFAULT])
+    monkeypatch.setattr(webhooks, "resolve_task", resolve)
     task = {"id": 1, "data": {"text": RASH}}
     receive(database, {"action": "TASKS_CREATED", "tasks": [task], "project": {"id": 1}})
 
