@@ -18,6 +18,7 @@ from db.tables import AnnotationRow, AuditRow, LabelSchemaRow, ProjectRow, TaskR
 __all__ = [
     "Project",
     "StudioLink",
+    "adopt_schema",
     "audit",
     "audit_lines",
     "current_config_xml",
@@ -200,6 +201,15 @@ def save_schema(
     )
     session.flush()
     return True
+
+
+def adopt_schema(
+    session: Session, project_id: int, schema: LabelSchema, *, config_xml: str
+) -> None:
+    """Save the labels of a labeling configuration, with the pairs that are known already."""
+    known = current_schema(session, project_id)
+    pairs = known.pairs if known else frozenset()
+    save_schema(session, project_id, schema.with_pairs(pairs), config_xml=config_xml)
 
 
 def latest_audit(

@@ -7,17 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from annotator.domain import LabelSchema
 from annotator.errors import ConfigError, StudioError
 from annotator.store.database import Database
 from annotator.store.inbox import latest_event_id
 from annotator.store.projects import (
     Project,
     StudioLink,
+    adopt_schema,
     audit,
     current_schema,
     link_studio,
-    save_schema,
     unlink_studio,
 )
 from annotator.studio.client import StudioClient, StudioProject
@@ -122,11 +121,11 @@ def _link(
     config = parse_config(remote.config_xml)
     link = StudioLink(host=client.url, key=remote.key, project_id=remote.id)
     with database.write() as session:
-        known = current_schema(session, project.id) or LabelSchema(entity_types=())
+        known = current_schema(session, project.id)
         link_studio(session, project.id, link)
-        schema = config.schema.with_pairs(known.pairs)
-        save_schema(session, project.id, schema, config_xml=remote.config_xml)
-    return config, [t for t in known.entity_types if t not in config.schema.entity_types]
+        adopt_schema(session, project.id, config.schema, config_xml=remote.config_xml)
+    before = known.entity_types if known else ()
+    return config, [t for t in before if t not in config.schema.entity_types]
 
 
 def _earlier_addresses(

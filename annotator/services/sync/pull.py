@@ -21,10 +21,9 @@ from annotator.store.annotations import mark_deleted, studio_ids
 from annotator.store.database import Database
 from annotator.store.projects import (
     Project,
+    adopt_schema,
     current_config_xml,
-    current_schema,
     get_project,
-    save_schema,
     set_pulled,
 )
 from annotator.store.tasks import (
@@ -184,9 +183,7 @@ def _refresh_config(database: Database, project_id: int, xml: str) -> LabelConfi
     config = parse_config(xml)
     with database.write() as session:
         if xml != current_config_xml(session, project_id):
-            known = current_schema(session, project_id)
-            pairs = known.pairs if known else frozenset()
-            save_schema(session, project_id, config.schema.with_pairs(pairs), config_xml=xml)
+            adopt_schema(session, project_id, config.schema, config_xml=xml)
     return config
 
 

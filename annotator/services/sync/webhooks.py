@@ -33,9 +33,8 @@ from annotator.store.inbox import (
 from annotator.store.projects import (
     Project,
     StudioLink,
+    adopt_schema,
     current_config_xml,
-    current_schema,
-    save_schema,
 )
 from annotator.store.tasks import mark_tasks_deleted, refresh_state, task_by_id
 from annotator.studio.config import LabelConfig, parse_config
@@ -253,10 +252,7 @@ def _apply_config(session: Session, project_id: int, payload: Mapping[str, Any])
     project = payload.get("project")
     xml = project.get("label_config") if isinstance(project, Mapping) else None
     if isinstance(xml, str) and xml != current_config_xml(session, project_id):
-        schema = parse_config(xml).schema
-        known = current_schema(session, project_id)
-        pairs = known.pairs if known else frozenset()
-        save_schema(session, project_id, schema.with_pairs(pairs), config_xml=xml)
+        adopt_schema(session, project_id, parse_config(xml).schema, config_xml=xml)
 
 
 def _objects(payload: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
