@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
-from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeVar, cast
 
-from annotator.domain import Document
 from annotator.errors import InputError
-from annotator.formats import (
-    ace,
-    ade,
-    ade_giorgi,
-    bioc,
-    bioes,
-    brat,
-    conll04,
-    conll04_corp,
-    i2b2,
-    jsonl,
-    miwa,
-    pubtator,
-    spert,
-    table,
-    text,
-)
-from annotator.formats.corpus import (
-    Corpus,
-    Reader,
-    ReadReport,
-    SkippedItem,
-    Writer,
-    WriteReport,
-)
-from annotator.formats.jsonl import document_from_json, document_to_json
-from annotator.formats.manifest import write_manifest
+from annotator.lazy import load_when_asked
+
+if TYPE_CHECKING:
+    from annotator.domain import Document
+    from annotator.formats.corpus import (
+        Corpus,
+        Reader,
+        ReadReport,
+        SkippedItem,
+        Writer,
+        WriteReport,
+    )
+    from annotator.formats.jsonl import document_from_json, document_to_json
+    from annotator.formats.manifest import write_manifest
 
 __all__ = [
     "READERS",
@@ -52,31 +39,52 @@ __all__ = [
     "write_manifest",
 ]
 
+__getattr__ = load_when_asked(
+    __name__,
+    corpus="Corpus ReadReport Reader SkippedItem WriteReport Writer",
+    jsonl="document_from_json document_to_json",
+    manifest="write_manifest",
+)
+
+_Part = TypeVar("_Part")
+
+
+class _Parts(Mapping[str, _Part]):
+    """A function by the name of each format; its module is loaded when it is asked for.
+
+    Args:
+        function: The function's name in every module.
+        modules: The names of formats that differ from their modules'.
+    """
+
+    def __init__(self, function: str, *names: str, **modules: str) -> None:
+        self._function = function
+        self._modules = {name: name.replace("-", "_") for name in names} | modules
+
+    def __getitem__(self, name: str) -> _Part:
+        module = import_module(f"{__name__}.{self._modules[name]}")
+        return cast(_Part, getattr(module, self._function))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._modules
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._modules))
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+
 #: Readers by the name of their format.
-READERS: Mapping[str, Reader] = MappingProxyType(
-    {
-        "ace": ace.read,
-        "ade": ade.read,
-        "ade-giorgi": ade_giorgi.read,
-        "bioc": bioc.read,
-        "bioes": bioes.read,
-        "brat": brat.read,
-        "conll04": conll04.read,
-        "conll04-corp": conll04_corp.read,
-        "csv": table.read,
-        "i2b2": i2b2.read,
-        "jsonl": jsonl.read,
-        "miwa": miwa.read,
-        "pubtator": pubtator.read,
-        "spert": spert.read,
-        "text": text.read,
-    }
+READERS: Mapping[str, Reader] = _Parts(
+    "read",
+    *("ace", "ade", "ade-giorgi", "bioc", "bioes", "brat", "conll04", "conll04-corp", "i2b2"),
+    *("jsonl", "miwa", "pubtator", "spert", "text"),
+    csv="table",
 )
 
 #: Writers by the name of their format.
-WRITERS: Mapping[str, Writer] = MappingProxyType(
-    {"bioes": bioes.write, "brat": brat.write, "jsonl": jsonl.write}
-)
+WRITERS: Mapping[str, Writer] = _Parts("write", "bioes", "brat", "jsonl")
 
 
 def read_corpus(name: str, path: Path) -> Corpus:

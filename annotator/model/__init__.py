@@ -3,12 +3,17 @@
 Needs torch and transformers; knows no database and no web.
 """
 
-from annotator.model.calibration import Calibration
-from annotator.model.checkpoint import checkpoint_sha256, load_checkpoint, save_checkpoint
-from annotator.model.config import ModelConfig
-from annotator.model.encoder import Encoder, load_encoder
-from annotator.model.joint import JointModel
-from annotator.model.predictor import Predictor, SentencePrediction
+from typing import TYPE_CHECKING
+
+from annotator.lazy import load_when_asked
+
+if TYPE_CHECKING:
+    from annotator.model.calibration import Calibration
+    from annotator.model.checkpoint import checkpoint_sha256, load_checkpoint, save_checkpoint
+    from annotator.model.config import ModelConfig
+    from annotator.model.encoder import Encoder, load_encoder
+    from annotator.model.joint import JointModel
+    from annotator.model.predictor import Predictor, SentencePrediction
 
 __all__ = [
     "Calibration",
@@ -22,3 +27,13 @@ __all__ = [
     "load_encoder",
     "save_checkpoint",
 ]
+
+__getattr__ = load_when_asked(
+    __name__,
+    calibration="Calibration",
+    checkpoint="checkpoint_sha256 load_checkpoint save_checkpoint",
+    config="ModelConfig",
+    encoder="Encoder load_encoder",
+    joint="JointModel",
+    predictor="Predictor SentencePrediction",
+)

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from annotator.domain import TaggedSentence, WordEntity, WordRelation
 from annotator.errors import ShapeError
-from annotator.model.predictor import Predictor, SentencePrediction
+
+if TYPE_CHECKING:  # the light commands load no torch
+    from annotator.model.predictor import Predictor, SentencePrediction
 
 __all__ = [
     "COLUMNS",

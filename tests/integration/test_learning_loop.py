@@ -76,7 +76,9 @@ class Loop:
 def loop(
     settings: Settings, database: Database, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Loop]:
-    monkeypatch.setattr(compute, "train", lambda *a, **o: train(*a, **o, options=TINY_HEADS))
+    monkeypatch.setattr(
+        compute.training, "train", lambda *a, **o: train(*a, **o, options=TINY_HEADS)
+    )
     with database.write() as session:
         link_studio(session, project.id, LINK)
     quick = settings.model_copy(

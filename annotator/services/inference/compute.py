@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from annotator import training
 from annotator.domain import TaggedSentence
-from annotator.model import Predictor
 from annotator.services.inference.predictions import PoolText, ScoredText, compute_predictions
 from annotator.services.inference.versions import load_version
 from annotator.settings import Settings
 from annotator.store.versions import ModelVersion
-from annotator.training import TrainingProgress, TrainingResult, train
-from annotator.training.launch import train_together
+
+if TYPE_CHECKING:  # the light commands load no torch
+    from annotator.model import Predictor
+    from annotator.training import TrainingProgress, TrainingResult
 
 __all__ = ["Engine", "LocalEngine", "make_engine"]
 
-Load = Callable[[ModelVersion], Predictor]
+Load: TypeAlias = "Callable[[ModelVersion], Predictor]"
 _READ: Load = partial(load_version, device="auto")
 
 
@@ -80,7 +82,9 @@ class LocalEngine:
     ) -> TrainingResult:
         """Train in this process, or in several if that is wanted."""
         if self.processes == 1:
-            return train(sentences, device=device, on_progress=on_progress, **arguments)
+            return training.train(sentences, device=device, on_progress=on_progress, **arguments)
+        from annotator.training.launch import train_together
+
         return train_together(
             sentences,
             n_processes=self.processes,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from annotator.domain import Document, Entity, Relation, Token
-from annotator.model import Predictor, SentencePrediction
 from annotator.store.database import Database
 from annotator.store.documents import StoredSentence, hash_text
 from annotator.store.versions import StoredPrediction, predictions_for, save_predictions
@@ -17,6 +16,9 @@ from annotator.studio.codec import labels_to_result
 from annotator.studio.config import LabelConfig
 from annotator.studio.page import Page
 from annotator.text import segment_document, tokenize
+
+if TYPE_CHECKING:  # the light commands load no torch
+    from annotator.model import Predictor, SentencePrediction
 
 __all__ = [
     "PoolText",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from annotator.errors import CheckpointError
-from annotator.model import Predictor, checkpoint_sha256
-from annotator.model.device import pick_device
-from annotator.model.precision import Precision
 from annotator.store.versions import ModelVersion
+
+if TYPE_CHECKING:  # the light commands load no torch
+    from annotator.model import Predictor
+    from annotator.model.precision import Precision
 
 __all__ = ["check_weights", "load_version"]
 
@@ -25,6 +27,8 @@ def check_weights(version: ModelVersion) -> None:
             "are kept (setting keep_versions): choose another with annotator models, or restore "
             f"{version.folder} from a backup"
         )
+    from annotator.model import checkpoint_sha256
+
     if checkpoint_sha256(Path(version.folder)) != version.sha256:
         raise CheckpointError(
             f"the weights of {version.name} in {version.folder} are not those that were "
@@ -42,5 +46,8 @@ def load_version(version: ModelVersion, *, device: str, precision: Precision = "
         CheckpointError: if its files are damaged, incomplete, or not those that were registered.
         ConfigError: if the device is not there.
     """
+    from annotator.model import Predictor
+    from annotator.model.device import pick_device
+
     check_weights(version)
     return Predictor.load(Path(version.folder), device=pick_device(device), precision=precision)

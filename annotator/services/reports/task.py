@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from annotator.domain import Entity, Relation
 from annotator.errors import TaskFormatError
-from annotator.model import Predictor
 from annotator.services.inference.predictions import (
     TextSentence,
     compute_predictions,
@@ -34,6 +33,9 @@ from annotator.studio.client import StudioClient, StudioProject
 from annotator.studio.config import LabelConfig, parse_config
 from annotator.studio.page import Page, PlainPage
 from annotator.studio.validation import clean_prediction, validate_prediction
+
+if TYPE_CHECKING:  # the light commands load no torch
+    from annotator.model import Predictor
 
 __all__ = ["explain_task"]
 

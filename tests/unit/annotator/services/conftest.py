@@ -80,5 +80,5 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         folders.append(options["folder"])
         return train_for_real(*arguments, **options, options=TINY_HEADS)
 
-    monkeypatch.setattr(compute, "train", train)
+    monkeypatch.setattr(compute.training, "train", train)
     return folders

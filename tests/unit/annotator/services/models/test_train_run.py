@@ -140,7 +140,9 @@ def good_version(
     """A version in use that the usual training of these tests does not reach."""
     with monkeypatch.context() as patch:
         patch.setattr(
-            compute, "train", lambda *_a, folder, **_o: shutil.copytree(good_checkpoint, folder)
+            compute.training,
+            "train",
+            lambda *_a, folder, **_o: shutil.copytree(good_checkpoint, folder),
         )
         version, _ = do(database, gold, claim(database, gold), settings)
     assert version.metrics["holdout"]["ner"]["micro"]["f1"] > 90
@@ -277,7 +279,7 @@ def test_a_cancelled_run_stops_and_leaves_the_version_in_use(
                 )
             )
 
-    monkeypatch.setattr(compute, "train", train_long)
+    monkeypatch.setattr(compute.training, "train", train_long)
 
     assert execute_run(settings, database, run.id, owner=OWNER) == "cancelled"
     assert read(database, run).state == "cancelled"
