@@ -7,9 +7,10 @@ import sys
 import traceback
 from collections.abc import MutableMapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
-import structlog
+if TYPE_CHECKING:  # loaded with the first event: most commands log nothing
+    import structlog
 
 __all__ = ["configure_logs", "get_logger"]
 
@@ -26,6 +27,8 @@ _FORBIDDEN = frozenset(
         "token",
     }
 )
+
+_wanted: tuple[bool, str] | None = None  # what structlog is to be told before the first event
 
 
 def drop_private(
@@ -60,6 +63,14 @@ def format_traceback(
 
 def configure_logs(*, json_lines: bool, level: str = "INFO") -> None:
     """Set up logging for this process. Call it once, at a program's entry."""
+    global _wanted
+    _wanted = json_lines, level
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+
+
+def _configure(json_lines: bool, level: str) -> None:
+    import structlog
+
     chain: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -77,10 +88,24 @@ def configure_logs(*, json_lines: bool, level: str = "INFO") -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+
+
+class _Logger:
+    """A structlog logger that is made with the first event."""
+
+    def __init__(self, room: str) -> None:
+        self._room = room
+
+    def __getattr__(self, method: str) -> Any:
+        global _wanted
+        import structlog
+
+        if _wanted is not None:
+            _configure(*_wanted)
+            _wanted = None
+        return getattr(structlog.get_logger(room=self._room), method)
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     """Return a logger that names its room in each event."""
-    logger: structlog.stdlib.BoundLogger = structlog.get_logger(room=name)
-    return logger
+    return cast("structlog.stdlib.BoundLogger", _Logger(name))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from alembic.util.exc import CommandError
 from sqlalchemy import Connection, exc, inspect, text
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -18,9 +16,14 @@ from annotator.errors import ConflictError, InputError, NewerDatabaseError, Stor
 from annotator.resources import migrations_folder
 from db import make_engine, make_sessions
 
+if TYPE_CHECKING:  # a database that needs no migration is opened without Alembic
+    from alembic.config import Config
+
 __all__ = ["Database", "check_known"]
 
 _MIGRATING = 5_461_203_771_948_120_337  # names our lock among those of other programs
+
+_REVISION = re.compile(r'^(down_)?revision = "(\w+)"', re.MULTILINE)
 
 
 class Database:
@@ -88,16 +91,22 @@ class Database:
             NewerDatabaseError: if the database is newer than the program.
             StoreError: if it cannot be reached or upgraded.
         """
-        config = _alembic()
         head, _ = _revisions(migrations_folder())
         try:
-            if self._checked_revision() == (head if revision == "head" else revision):
-                return
+            if self._checked_revision() != (head if revision == "head" else revision):
+                self._upgrade(revision)
+        except exc.DatabaseError as error:  # also a file that is no database
+            raise StoreError(self._explain(error)) from error
+
+    def _upgrade(self, revision: str) -> None:
+        from alembic import command
+        from alembic.util.exc import CommandError
+
+        config = _alembic()
+        try:
             with self._migrating() as connection:
                 config.attributes["connection"] = connection
                 command.upgrade(config, revision)
-        except exc.DatabaseError as error:  # also a file that is no database
-            raise StoreError(self._explain(error)) from error
         except CommandError as error:
             raise StoreError(f"the database could not be upgraded: {error}") from error
 
@@ -143,6 +152,8 @@ class Database:
 
     def downgrade(self, revision: str) -> None:
         """Take the tables back to ``revision`` (``base`` removes them)."""
+        from alembic import command
+
         config = _alembic()
         with self._migrating() as connection:
             config.attributes["connection"] = connection
@@ -150,6 +161,9 @@ class Database:
 
     def check_drift(self) -> None:
         """Raise StoreError if the migrations do not make the tables that the code declares."""
+        from alembic import command
+        from alembic.util.exc import CommandError
+
         config = _alembic()
         with self._engine.begin() as connection:
             config.attributes["connection"] = connection
@@ -181,6 +195,8 @@ def check_known(migration: str | None) -> None:
 
 
 def _alembic() -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
@@ -188,10 +204,14 @@ def _alembic() -> Config:
 
 
 @cache
-def _revisions(_folder: Path) -> tuple[str | None, frozenset[str]]:
-    """Return the newest migration in the folder, and all."""
-    scripts = ScriptDirectory.from_config(_alembic())
-    return scripts.get_current_head(), frozenset(s.revision for s in scripts.walk_revisions())
+def _revisions(folder: Path) -> tuple[str | None, frozenset[str]]:
+    """Return the newest migration in the folder, and all, as the files say."""
+    known: set[str] = set()
+    replaced: set[str] = set()
+    for file in (folder / "versions").glob("*.py"):
+        for before, revision in _REVISION.findall(file.read_text("utf-8")):
+            (replaced if before else known).add(revision)
+    return max(known - replaced, default=None), frozenset(known)
 
 
 def _revision(connection: Connection) -> str | None:

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.script import ScriptDirectory
 from sqlalchemy import Column, Table, insert, inspect, select, text
 
 from annotator.errors import StoreError
-from annotator.store.database import Database
+from annotator.resources import migrations_folder
+from annotator.store.database import Database, _revisions
 from db import Base
 
 SPECIAL = {
@@ -119,6 +121,16 @@ def test_a_database_of_a_newer_program_is_refused_untouched(database: Database) 
     with database.write() as session:
         statement = text("UPDATE alembic_version SET version_num = :old WHERE version_num = '9999'")
         assert session.execute(statement, {"old": old}).rowcount == 1
+
+
+def test_the_migrations_are_those_that_alembic_finds() -> None:
+    folder = migrations_folder()
+    scripts = ScriptDirectory(str(folder))
+
+    head, known = _revisions(folder)
+
+    assert head == scripts.get_current_head()
+    assert known == {script.revision for script in scripts.walk_revisions()}
 
 
 def test_migrations_are_found_in_a_folder_with_a_percent_sign(
