@@ -7,50 +7,65 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from annotator.cli.project import READABLE_FORMATS, JsonOption, emit, progress_bar
+from annotator.cli.options import FormatOption, JsonOption
+from annotator.cli.project import emit, progress_bar
 
 if TYPE_CHECKING:
-    from annotator.training import AdaptationProgress, AdaptationResult
+    from annotator.training import AdaptationProgress, AdaptationResult, AdaptationSettings
 
-__all__ = ["register"]
+__all__ = ["adapt"]
+
+
+_Paths = Annotated[
+    list[Path], typer.Argument(metavar="PATH", help="Files or folders; labels are not used.")
+]
+_Out = Annotated[Path, typer.Option("--out", help="The folder of the new encoder.")]
+_Begin = Annotated[
+    str, typer.Option("--encoder", help="Where to begin: minilm, a local folder, or a hub id.")
+]
+_Epochs = Annotated[
+    int | None, typer.Option("--epochs", min=1, help="Passes over the text [default: 3].")
+]
+_Steps = Annotated[
+    int | None, typer.Option("--steps", min=1, help="Optimiser steps, instead of epochs.")
+]
+_Minutes = Annotated[
+    float | None, typer.Option("--minutes", help="Minutes of training, instead of epochs.")
+]
+_BatchPieces = Annotated[
+    int, typer.Option("--batch-pieces", min=16, help="Most word pieces a step.")
+]
+_Lr = Annotated[
+    float | None,
+    typer.Option("--lr", help="Peak learning rate [default: 3e-4, of wide encoders 5e-5]."),
+]
+_Mask = Annotated[float, typer.Option("--mask", help="Share of the words to hide.")]
+_Holdout = Annotated[
+    float, typer.Option("--holdout", help="Share of the sentences to measure with.")
+]
+_Seed = Annotated[int, typer.Option("--seed", min=0, help="Of all that is random.")]
+_Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+_Precision = Annotated[
+    Literal["auto", "fp32", "bf16"],
+    typer.Option("--precision", help="auto: bf16 where the processor multiplies in it."),
+]
 
 
 def adapt(
-    paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH", help="Files or folders; labels are not used.")
-    ],
-    out: Annotated[Path, typer.Option("--out", help="The folder of the new encoder.")],
-    fmt: Annotated[str, typer.Option("--format", help=READABLE_FORMATS)] = "jsonl",
-    encoder: Annotated[
-        str,
-        typer.Option("--encoder", help="Where to begin: minilm, a local folder, or a hub id."),
-    ] = "minilm",
-    epochs: Annotated[
-        int | None, typer.Option("--epochs", min=1, help="Passes over the text [default: 3].")
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option("--steps", min=1, help="Optimiser steps, instead of epochs.")
-    ] = None,
-    minutes: Annotated[
-        float | None, typer.Option("--minutes", help="Minutes of training, instead of epochs.")
-    ] = None,
-    batch_pieces: Annotated[
-        int, typer.Option("--batch-pieces", min=16, help="Most word pieces a step.")
-    ] = 4096,
-    lr: Annotated[
-        float | None,
-        typer.Option("--lr", help="Peak learning rate [default: 3e-4, of wide encoders 5e-5]."),
-    ] = None,
-    mask: Annotated[float, typer.Option("--mask", help="Share of the words to hide.")] = 0.15,
-    holdout: Annotated[
-        float, typer.Option("--holdout", help="Share of the sentences to measure with.")
-    ] = 0.02,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of all that is random.")] = 0,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[
-        Literal["auto", "fp32", "bf16"],
-        typer.Option("--precision", help="auto: bf16 where the processor multiplies in it."),
-    ] = "auto",
+    paths: _Paths,
+    out: _Out,
+    fmt: FormatOption = "jsonl",
+    encoder: _Begin = "minilm",
+    epochs: _Epochs = None,
+    steps: _Steps = None,
+    minutes: _Minutes = None,
+    batch_pieces: _BatchPieces = 4096,
+    lr: _Lr = None,
+    mask: _Mask = 0.15,
+    holdout: _Holdout = 0.02,
+    seed: _Seed = 0,
+    device: _Device = "auto",
+    precision: _Precision = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Adapt an encoder to your text, labelled or not, by guessing hidden words. Needs no project.
@@ -62,8 +77,6 @@ def adapt(
     if sum(limit is not None for limit in (epochs, steps, minutes)) > 1:
         raise typer.BadParameter("give one of --epochs, --steps and --minutes")
 
-    from annotator.model.device import pick_device
-    from annotator.services.models.adapt import adapt_to_files
     from annotator.training import AdaptationSettings
 
     settings = AdaptationSettings(
@@ -77,6 +90,22 @@ def adapt(
         seed=seed,
         precision=precision,
     )
+    result = _adapt(fmt, paths, encoder, settings, folder=out, device=device)
+    emit(result.to_json(), _lines(result), as_json=as_json)
+
+
+def _adapt(
+    fmt: str,
+    paths: list[Path],
+    encoder: str,
+    settings: AdaptationSettings,
+    *,
+    folder: Path,
+    device: str,
+) -> AdaptationResult:
+    from annotator.model.device import pick_device
+    from annotator.services.models.adapt import adapt_to_files
+
     with progress_bar("adapt") as advance:
 
         def show(progress: AdaptationProgress) -> None:
@@ -84,16 +113,15 @@ def adapt(
             words = f"loss {progress.loss:.2f}, {progress.words_per_s:,.0f} words/s"
             advance(round(progress.share * total), total, words)
 
-        result = adapt_to_files(
+        return adapt_to_files(
             fmt,
             paths,
             encoder=encoder,
             settings=settings,
-            folder=out,
+            folder=folder,
             device=pick_device(device),
             on_progress=show,
         )
-    emit(result.to_json(), _lines(result), as_json=as_json)
 
 
 def _lines(result: AdaptationResult) -> list[str]:
@@ -108,8 +136,3 @@ def _lines(result: AdaptationResult) -> list[str]:
         measured if result.n_held_out else "no sentence was held out, so nothing was measured",
         f"written to {result.folder}; to use it, set encoder to that folder in annotator.toml",
     ]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("adapt")(adapt)

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from annotator.cli.project import HomeOption, JsonOption, emit, note, open_project
+from annotator.cli.options import HomeOption, JsonOption, ModelOption
+from annotator.cli.project import emit, note, open_project
 
 if TYPE_CHECKING:
+    from annotator.store.versions import ModelVersion
     from annotator.views import AttentionView
 
-__all__ = ["register"]
+__all__ = ["attention"]
 
 
 def attention(
     text: Annotated[str, typer.Argument(help="A sentence; - reads it from the standard input.")],
     out: Annotated[Path, typer.Option("--out", help="The picture to write: a .png or .html file.")],
-    model: Annotated[
-        str | None, typer.Option("--model", help="A version [default: the active one].")
-    ] = None,
+    model: ModelOption = None,
     encoder: Annotated[
         str | None,
         typer.Option(
@@ -47,16 +47,23 @@ def attention(
 
     Example: annotator attention "Rash after aspirin." --out attention.html
     """
-    from annotator.views import check_suffix, write_view
-
     if (layer is None) != (head is None):
         raise typer.BadParameter("--layer and --head go together")
     if grid and layer is not None:
         raise typer.BadParameter("--grid shows all heads: leave out --layer and --head")
     if model is not None and encoder is not None:
         raise typer.BadParameter("--model and --encoder exclude each other")
+    seen_by: ModelVersion | str
+    if encoder is not None:
+        seen_by = encoder
+    else:
+        with open_project(home) as opened:
+            seen_by = opened.version(model)
+
+    from annotator.views import check_suffix, write_view
+
     check_suffix(out)
-    view = _view(sys.stdin.read() if text == "-" else text, model, encoder, home)
+    view = _view(sys.stdin.read() if text == "-" else text, seen_by)
     if layer is not None and head is not None:
         write_view(view, (view.head_panel(layer=layer, head=head),), out)
     else:
@@ -64,7 +71,7 @@ def attention(
     emit({**view.to_json(), "out": str(out)}, _lines(view, out), as_json=as_json)
 
 
-def _view(text: str, model: str | None, encoder: str | None, home: Path | None) -> AttentionView:
+def _view(text: str, seen_by: ModelVersion | str) -> AttentionView:
     from annotator.model import load_encoder
     from annotator.services.inference.versions import load_version
     from annotator.text import split_sentences
@@ -76,13 +83,11 @@ def _view(text: str, model: str | None, encoder: str | None, home: Path | None) 
             f"the text has {n_sentences} sentences; they are read together here, but one by one "
             "when the model predicts"
         )
-    if encoder is not None:
-        return view_attention(text, load_encoder(encoder), source=encoder)
-    with open_project(home) as opened:
-        version = opened.version(model)
-    loaded = load_version(version, device="cpu").model
+    if isinstance(seen_by, str):
+        return view_attention(text, load_encoder(seen_by), source=seen_by)
+    loaded = load_version(seen_by, device="cpu").model
     return view_attention(
-        text, loaded.encoder_parts, source=version.name, max_pieces=loaded.config.max_pieces
+        text, loaded.encoder_parts, source=seen_by.name, max_pieces=loaded.config.max_pieces
     )
 
 
@@ -92,8 +97,3 @@ def _lines(view: AttentionView, out: Path) -> list[str]:
         heads = ", ".join(f"layer {one.layer} head {one.head} {one.weight:.2f}" for one in best)
         lines.append(f"{pattern:<10} {heads}")
     return lines
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("attention")(attention)

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from annotator.cli.bench_pool import select, store
-from annotator.cli.project import JsonOption, emit, progress_bar
+from annotator.cli.options import DeviceOption, EncoderOption, JsonOption
+from annotator.cli.project import command_line, emit, progress_bar
 
-__all__ = ["register"]
+__all__ = ["bench"]
 
 bench = typer.Typer(
     help="Measure speed, as ratios of figures from one run.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+_Format = Annotated[str, typer.Option("--format", help="jsonl, bioes, ade or conll04.")]
 
 
 @bench.callback()
@@ -28,9 +28,7 @@ def _bench() -> None:
 
 @bench.command("model")
 def model(
-    encoder: Annotated[
-        str, typer.Option("--encoder", help="minilm, a local folder, or a hub id.")
-    ] = "minilm",
+    encoder: EncoderOption = "minilm",
     n_sentences: Annotated[
         int, typer.Option("--sentences", min=1, help="Sentences in a round of scoring.")
     ] = 512,
@@ -40,12 +38,12 @@ def model(
     data: Annotated[
         Path | None, typer.Option("--data", help="Gold documents [default: the bundled notes].")
     ] = None,
-    fmt: Annotated[str, typer.Option("--format", help="jsonl, bioes, ade or conll04.")] = "jsonl",
+    fmt: _Format = "jsonl",
     checkpoint: Annotated[
         Path | None,
         typer.Option("--model", help="Folder of a trained model [default: train one here]."),
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1.")] = "auto",
+    device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Measure scoring and training against the bare encoder, and bf16 against fp32.
@@ -73,15 +71,13 @@ def model(
         value = bench_model(
             documents, plan, report=lambda what, done, total: advance(done, total, what)
         )
-    value["command"] = shlex.join(["annotator", *sys.argv[1:]])
+    value["command"] = command_line()
     emit(value, _lines(value), as_json=as_json)
 
 
 @bench.command("backend")
 def backend(
-    encoder: Annotated[
-        str, typer.Option("--encoder", help="minilm, a local folder, or a hub id.")
-    ] = "minilm",
+    encoder: EncoderOption = "minilm",
     n_sentences: Annotated[
         int, typer.Option("--sentences", min=1, help="Tasks in the one large request.")
     ] = 600,
@@ -93,7 +89,7 @@ def backend(
         Path | None,
         typer.Option("--data", help="Documents to send [default: the bundled notes]."),
     ] = None,
-    fmt: Annotated[str, typer.Option("--format", help="jsonl, bioes, ade or conll04.")] = "jsonl",
+    fmt: _Format = "jsonl",
     as_json: JsonOption = False,
 ) -> None:
     """Measure what Label Studio waits for: predictions, health beside training, events.
@@ -117,15 +113,13 @@ def backend(
             home=Path(folder) / "bench",
             report=lambda what, done, total: advance(done, total, what),
         )
-    value["command"] = shlex.join(["annotator", *sys.argv[1:]])
+    value["command"] = command_line()
     emit(value, _backend_lines(value), as_json=as_json)
 
 
 @bench.command("push")
 def push(
-    encoder: Annotated[
-        str, typer.Option("--encoder", help="minilm, a local folder, or a hub id.")
-    ] = "minilm",
+    encoder: EncoderOption = "minilm",
     n_tasks: Annotated[int, typer.Option("--tasks", min=1, help="Tasks to push.")] = 10_000,
     studio_venv: Annotated[
         Path | None,
@@ -153,7 +147,7 @@ def push(
             home=Path(folder),
             report=lambda what, done, total: advance(done, total, what),
         )
-    value["command"] = shlex.join(["annotator", *sys.argv[1:]])
+    value["command"] = command_line()
     emit(
         value,
         [
@@ -170,9 +164,7 @@ def push(
 
 @bench.command("engine")
 def engine(
-    encoder: Annotated[
-        str, typer.Option("--encoder", help="minilm, a local folder, or a hub id.")
-    ] = "minilm",
+    encoder: EncoderOption = "minilm",
     n_sentences: Annotated[
         int, typer.Option("--sentences", min=3073, help="Sentences that are scored in a round.")
     ] = 8192,
@@ -205,7 +197,7 @@ def engine(
             home=Path(folder),
             report=lambda what, done, total: advance(done, total, what),
         )
-    value["command"] = shlex.join(["annotator", *sys.argv[1:]])
+    value["command"] = command_line()
     emit(value, _engine_lines(value), as_json=as_json)
 
 
@@ -264,8 +256,3 @@ def _lines(value: dict[str, Any]) -> list[str]:
         f"change in F1 by bf16        {value['reduced_f1_change']:+.2f}   "
         f"on {value['n_labelled']} sentences",
     ]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.add_typer(bench, name="bench")

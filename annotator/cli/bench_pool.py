@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from annotator.cli.project import JsonOption, emit, progress_bar
+from annotator.cli.options import DeviceOption, EncoderOption, JsonOption
+from annotator.cli.project import command_line, emit, progress_bar
 
 __all__ = ["select", "store"]
 
@@ -63,14 +63,12 @@ def select(
     n_pool: Annotated[
         int, typer.Option("--n", min=1000, help="Scored sentences to select from.")
     ] = 1_000_000,
-    encoder: Annotated[
-        str, typer.Option("--encoder", help="minilm, a local folder, or a hub id.")
-    ] = "minilm",
+    encoder: EncoderOption = "minilm",
     n_sentences: Annotated[
         int, typer.Option("--sentences", min=1, help="Sentences in a round of scoring.")
     ] = 512,
     n_rounds: Annotated[int, typer.Option("--rounds", min=1, help="Rounds of scoring.")] = 5,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1.")] = "auto",
+    device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Measure a selection of 50 out of a large pool, and what scoring adds to predicting.
@@ -100,7 +98,7 @@ def select(
             n_pool=n_pool,
             report=lambda what, done, total: advance(done, total, what),
         )
-    value["command"] = shlex.join(["annotator", *sys.argv[1:]])
+    value["command"] = command_line()
     emit(
         value,
         [

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from annotator.cli.project import HomeOption, JsonOption, emit, note, open_project
+from annotator.cli.options import HomeOption, JsonOption
+from annotator.cli.project import OpenProject, emit, note, open_project, open_studio
 from annotator.errors import ConfigError
 from annotator.settings import Settings, load_settings, web_address, write_secrets
 
-__all__ = ["register"]
+if TYPE_CHECKING:
+    from annotator.services.sync.connect import Connection
+    from annotator.services.sync.pull import PullReport
+    from annotator.studio.client import StudioClient
+
+__all__ = ["connect", "disconnect"]
 
 
 def _web_address(value: str | None) -> str | None:
@@ -18,6 +24,92 @@ def _web_address(value: str | None) -> str | None:
         return None if value is None else web_address(value)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+_Url = Annotated[str, typer.Argument(help="Label Studio's address.")]
+_Token = Annotated[
+    str,
+    typer.Option(
+        "--token",
+        envvar="ANNOTATOR_STUDIO_TOKEN",
+        help="A personal access token (Label Studio: Account & Settings), or a legacy token.",
+    ),
+]
+_Project = Annotated[
+    int | None,
+    typer.Option("--project", help="The project's number there: 3 in /projects/3/data."),
+]
+_Create = Annotated[
+    str | None, typer.Option("--create", metavar="TITLE", help="Or make a new project there.")
+]
+_BackendUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--backend-url",
+        help="Where Label Studio reaches annotator serve, if not at host and port of the "
+        "settings; remembered.",
+    ),
+]
+_PublicUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--public-url",
+        callback=_web_address,
+        help="Where people's browsers reach Label Studio, if not at URL; remembered.",
+    ),
+]
+
+
+def connect(
+    url: _Url,
+    token: _Token,
+    project: _Project = None,
+    create: _Create = None,
+    backend_url: _BackendUrl = None,
+    public_url: _PublicUrl = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Connect the project to Label Studio; annotator serve must be running.
+
+    Makes the backend and its webhook, sets the order of tasks, pulls what is there, and proves
+    that events arrive. Running it twice changes nothing.
+
+    Example: annotator connect http://127.0.0.1:8080 --token T --project 1
+    """
+    if (project is None) == (create is None):
+        raise ConfigError("say which project: --project N for one that exists, or --create TITLE")
+    with open_project(home) as opened:
+        from annotator.services.reports.status import studio_page
+        from annotator.studio.client import StudioClient
+        from annotator.studio.config import parse_config
+
+        with StudioClient(url, token) as client:
+            client.whoami()
+            if backend_url is None and opened.settings.backend_url is None:
+                _check_backend(opened.settings)
+            if project is None:
+                project = _make_project(opened, client, create or "")
+            # What cannot be connected must not replace what is: look before anything is kept.
+            parse_config(client.project(project).config_xml)
+            settings = _keep(
+                opened, client.url, token, project, backend_url=backend_url, public_url=public_url
+            )
+            connection, pulled = _connect(opened, client, settings, project)
+            page = studio_page(settings, opened.reload()) or ""
+    emit(
+        {
+            "project": project,
+            "page": page,
+            "backend": connection.backend,
+            "webhook": connection.webhook,
+            "event_arrived": connection.event_arrived,
+            "n_tasks": pulled.n_tasks,
+            "problems": list(pulled.problems),
+        },
+        _lines(connection, pulled, page=page, backend=settings.backend),
+        as_json=as_json,
+    )
 
 
 def _check_backend(settings: Settings) -> None:
@@ -31,100 +123,65 @@ def _check_backend(settings: Settings) -> None:
         )
 
 
-def connect(
-    url: Annotated[str, typer.Argument(help="Label Studio's address.")],
-    token: Annotated[
-        str,
-        typer.Option(
-            "--token",
-            envvar="ANNOTATOR_STUDIO_TOKEN",
-            help="A personal access token (Label Studio: Account & Settings), or a legacy token.",
-        ),
-    ],
-    project: Annotated[
-        int | None,
-        typer.Option("--project", help="The project's number there: 3 in /projects/3/data."),
-    ] = None,
-    create: Annotated[
-        str | None,
-        typer.Option("--create", metavar="TITLE", help="Or make a new project there."),
-    ] = None,
-    backend_url: Annotated[
-        str | None,
-        typer.Option(
-            "--backend-url",
-            help="Where Label Studio reaches annotator serve, if not at host and port of the "
-            "settings; remembered.",
-        ),
-    ] = None,
-    public_url: Annotated[
-        str | None,
-        typer.Option(
-            "--public-url",
-            callback=_web_address,
-            help="Where people's browsers reach Label Studio, if not at URL; remembered.",
-        ),
-    ] = None,
-    home: HomeOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Connect the project to Label Studio; annotator serve must be running.
+def _make_project(opened: OpenProject, client: StudioClient, title: str) -> int:
+    from annotator.services.sync.connect import ensure_studio_project
 
-    Makes the backend and its webhook, sets the order of tasks, pulls what is there, and proves
-    that events arrive. Running it twice changes nothing.
+    made = ensure_studio_project(opened.database, opened.project, client, title=title).id
+    note(f"made Label Studio project {made}; if the rest fails, try --project {made}")
+    return made
 
-    Example: annotator connect http://127.0.0.1:8080 --token T --project 1
-    """
-    from annotator.jobs.housekeeper import split_rule
-    from annotator.services.reports.status import studio_page
-    from annotator.services.sync.connect import connect_project, ensure_studio_project
+
+def _keep(
+    opened: OpenProject,
+    url: str,
+    token: str,
+    project: int,
+    *,
+    backend_url: str | None,
+    public_url: str | None,
+) -> Settings:
+    """Write down where Label Studio is, and return the settings with it."""
+    secrets: dict[str, str | int | None] = {
+        "studio_url": url,
+        "studio_token": token,
+        "studio_project": project,
+    }
+    if backend_url is not None:
+        secrets["backend_url"] = backend_url
+    if public_url is not None or url != opened.settings.studio_url:
+        secrets["studio_public_url"] = public_url
+    write_secrets(opened.settings.home, secrets)
+    return load_settings(opened.settings.home)
+
+
+def _connect(
+    opened: OpenProject, client: StudioClient, settings: Settings, project: int
+) -> tuple[Connection, PullReport]:
+    from annotator.services.queue.room_settings import split_rule
+    from annotator.services.sync.connect import connect_project
     from annotator.services.sync.pull import reconcile
-    from annotator.studio.client import StudioClient
-    from annotator.studio.config import parse_config
 
-    if (project is None) == (create is None):
-        raise ConfigError("say which project: --project N for one that exists, or --create TITLE")
-    with open_project(home) as opened, StudioClient(url, token) as client:
-        client.whoami()
-        if backend_url is None and opened.settings.backend_url is None:
-            _check_backend(opened.settings)
-        if project is None:
-            made = ensure_studio_project(
-                opened.database, opened.project, client, title=create or ""
-            )
-            project = made.id
-            note(f"made Label Studio project {project}; if the rest fails, try --project {project}")
-        # What cannot be connected must not replace what is: look before anything is written down.
-        parse_config(client.project(project).config_xml)
-        secrets: dict[str, str | int | None] = {
-            "studio_url": client.url,
-            "studio_token": token,
-            "studio_project": project,
-        }
-        if backend_url is not None:
-            secrets["backend_url"] = backend_url
-        if public_url is not None or client.url != opened.settings.studio_url:
-            secrets["studio_public_url"] = public_url
-        write_secrets(opened.settings.home, secrets)
-        settings = load_settings(opened.settings.home)
-        connection = connect_project(
-            opened.database,
-            opened.project,
-            client,
-            studio_project=project,
-            backend_url=settings.backend,
-            user=settings.backend_user,
-            password=settings.backend_password.get_secret_value(),
-            on_step=lambda step: note(f"{step} ..."),
-        )
-        pulled = reconcile(
-            opened.database, opened.reload(), client, split=split_rule(settings), full=True
-        )
-        page = studio_page(settings, opened.reload())
+    connection = connect_project(
+        opened.database,
+        opened.project,
+        client,
+        studio_project=project,
+        backend_url=settings.backend,
+        user=settings.backend_user,
+        password=settings.backend_password.get_secret_value(),
+        on_step=lambda step: note(f"{step} ..."),
+    )
+    pulled = reconcile(
+        opened.database, opened.reload(), client, split=split_rule(settings), full=True
+    )
+    return connection, pulled
+
+
+def _lines(connection: Connection, pulled: PullReport, *, page: str, backend: str) -> list[str]:
     schema = connection.config.schema
     lines = [
-        f"connected to project {project}: {page}",
-        f"events arrive at {settings.backend}",
+        f"connected to project {connection.studio_project}: {page}",
+        f"events arrive at {backend}",
         f"{pulled.n_tasks} tasks found there, {pulled.n_news} news",
         f"labels: {', '.join((*schema.entity_types, *schema.relation_types))}",
     ]
@@ -132,20 +189,7 @@ def connect(
         lines.append(
             "types of this project without a label there: " + ", ".join(connection.unknown_types)
         )
-    lines.append("next: annotator worker (uploads tasks, pushes predictions, trains)")
-    emit(
-        {
-            "project": project,
-            "page": page,
-            "backend": connection.backend,
-            "webhook": connection.webhook,
-            "event_arrived": connection.event_arrived,
-            "n_tasks": pulled.n_tasks,
-            "problems": list(pulled.problems),
-        },
-        lines,
-        as_json=as_json,
-    )
+    return [*lines, "next: annotator worker (uploads tasks, pushes predictions, trains)"]
 
 
 def disconnect(home: HomeOption = None, as_json: JsonOption = False) -> None:
@@ -153,10 +197,9 @@ def disconnect(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
     Example: annotator disconnect
     """
-    from annotator.cli.project import open_studio
-    from annotator.services.sync.connect import disconnect_project
-
     with open_project(home) as opened, open_studio(opened) as client:
+        from annotator.services.sync.connect import disconnect_project
+
         removed = disconnect_project(
             opened.database, opened.project, client, backend_url=opened.settings.backend
         )
@@ -169,9 +212,3 @@ def disconnect(home: HomeOption = None, as_json: JsonOption = False) -> None:
         ["disconnected" if removed else "there was nothing left to remove in Label Studio"],
         as_json=as_json,
     )
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("connect")(connect)
-    app.command("disconnect")(disconnect)

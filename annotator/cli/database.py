@@ -8,10 +8,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from annotator.cli.project import HomeOption, JsonOption, emit, open_project, progress_bar
+from annotator.cli.options import HomeOption, JsonOption
+from annotator.cli.project import emit, open_project, progress_bar
 from annotator.settings import find_home, load_settings
 
-__all__ = ["register"]
+__all__ = ["db"]
 
 db = typer.Typer(help="The database: upgrade, backup, restore.", no_args_is_help=True)
 
@@ -32,19 +33,23 @@ def upgrade(home: HomeOption = None) -> None:
     emit({"engine": engine}, [f"the {engine} database is up to date"], as_json=False)
 
 
+_Models = Annotated[
+    Literal["all", "active", "none"], typer.Option("--models", help="Which models go along.")
+]
+_WithSecrets = Annotated[
+    bool, typer.Option("--with-secrets", help="Take passwords and tokens along.")
+]
+_Replace = Annotated[
+    bool, typer.Option("--force", help="Replace a file of that name, once the new one is whole.")
+]
+
+
 @db.command("backup")
 def backup(
     file: Annotated[Path, typer.Argument(help="The archive to write, a .tar.")],
-    models: Annotated[
-        Literal["all", "active", "none"], typer.Option("--models", help="Which models go along.")
-    ] = "all",
-    with_secrets: Annotated[
-        bool, typer.Option("--with-secrets", help="Take passwords and tokens along.")
-    ] = False,
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="Replace a file of that name, once the new one is whole."),
-    ] = False,
+    models: _Models = "all",
+    with_secrets: _WithSecrets = False,
+    force: _Replace = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -54,9 +59,10 @@ def backup(
 
     Example: annotator db backup /backups/ward-7.tar --force
     """
+    settings = load_settings(home)
+
     from annotator.services.archive.backup import back_up
 
-    settings = load_settings(home)
     with progress_bar("backup") as advance:
         report = back_up(
             settings,
@@ -117,8 +123,3 @@ def restore(
         ],
         as_json=as_json,
     )
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.add_typer(db, name="db")

@@ -10,41 +10,44 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from annotator.cli.options import EncoderOption
 from annotator.cli.project import note
 from annotator.cli.watch import watch_run
 
 if TYPE_CHECKING:
     from annotator.demo.play import Demo
+    from annotator.demo.stage import Stage
 
-__all__ = ["register"]
+__all__ = ["demo"]
+
+
+_Home = Annotated[Path, typer.Option("--home", help="Where everything is kept.")]
+_Once = Annotated[
+    bool, typer.Option("--once", help="A scripted annotator labels 20 tasks; then check and end.")
+]
+_Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+_Port = Annotated[int | None, typer.Option("--port", min=1, max=65535, help="The backend's port.")]
+_StudioPort = Annotated[
+    int, typer.Option("--studio-port", min=0, max=65535, help="Label Studio's; 0 chooses.")
+]
+_StudioVenv = Annotated[
+    Path | None,
+    typer.Option(
+        "--studio-venv",
+        envvar="ANNOTATOR_STUDIO_VENV",
+        help="An environment that has Label Studio, instead of a new one.",
+    ),
+]
 
 
 def demo(
-    home: Annotated[Path, typer.Option("--home", help="Where everything is kept.")] = Path(
-        ".annotator-demo"
-    ),
-    once: Annotated[
-        bool,
-        typer.Option("--once", help="A scripted annotator labels 20 tasks; then check and end."),
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    port: Annotated[
-        int | None, typer.Option("--port", min=1, max=65535, help="The backend's port.")
-    ] = None,
-    studio_port: Annotated[
-        int, typer.Option("--studio-port", min=0, max=65535, help="Label Studio's; 0 chooses.")
-    ] = 0,
-    studio_venv: Annotated[
-        Path | None,
-        typer.Option(
-            "--studio-venv",
-            envvar="ANNOTATOR_STUDIO_VENV",
-            help="An environment that has Label Studio, instead of a new one.",
-        ),
-    ] = None,
-    encoder: Annotated[
-        str, typer.Option("--encoder", help="minilm, a local folder, or a hub id.")
-    ] = "minilm",
+    home: _Home = Path(".annotator-demo"),
+    once: _Once = False,
+    as_json: _Json = False,
+    port: _Port = None,
+    studio_port: _StudioPort = 0,
+    studio_venv: _StudioVenv = None,
+    encoder: EncoderOption = "minilm",
 ) -> None:
     """Show the whole loop: sample notes, a real Label Studio, a model, retraining.
 
@@ -53,7 +56,6 @@ def demo(
 
     Example: annotator demo
     """
-    from annotator.demo.once import Once
     from annotator.demo.play import Demo
     from annotator.demo.stage import Stage
 
@@ -64,33 +66,40 @@ def demo(
     stage = Stage(home, port=port, studio_port=studio_port, studio_venv=studio_venv)
     play = Demo(home=home, encoder=encoder, stage=stage, say=note, watch=watch_run)
     try:
-        note("1/5 project and sample notes")
-        play.make_project()
-        note("2/5 Label Studio")
-        running = play.start_studio()
-        note("3/5 backend and worker")
-        play.start_backend()
-        note("4/5 first model (a few minutes on two CPU cores)")
-        version = play.first_model()
-        note("5/5 predictions and their order")
-        play.wait_until_published(version)
-        if once:
-            result = Once(play).play(version)
-            if as_json:
-                typer.echo(json.dumps(result, ensure_ascii=False))
-            else:
-                _show(result)
-            raise typer.Exit(0 if result["ok"] else 1)
-        _invite(play, running.url, running.username, running.password)
-        while True:
-            stage.check()
-            time.sleep(1)
+        _perform(play, stage, once=once, as_json=as_json)
     except KeyboardInterrupt:
         note("stopping (this takes a few seconds)")
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave half behind
         play.close()
+
+
+def _perform(play: Demo, stage: Stage, *, once: bool, as_json: bool) -> None:
+    """Bring everything up; then have tasks labelled and end, or stay until Ctrl-C."""
+    note("1/5 project and sample notes")
+    play.make_project()
+    note("2/5 Label Studio")
+    running = play.start_studio()
+    note("3/5 backend and worker")
+    play.start_backend()
+    note("4/5 first model (a few minutes on two CPU cores)")
+    version = play.first_model()
+    note("5/5 predictions and their order")
+    play.wait_until_published(version)
+    if once:
+        from annotator.demo.once import Once
+
+        result = Once(play).play(version)
+        if as_json:
+            typer.echo(json.dumps(result, ensure_ascii=False))
+        else:
+            _show(result)
+        raise typer.Exit(0 if result["ok"] else 1)
+    _invite(play, running.url, running.username, running.password)
+    while True:
+        stage.check()
+        time.sleep(1)
 
 
 def _show(result: dict[str, Any]) -> None:
@@ -127,8 +136,3 @@ tasks a new model is trained, compared with this one, and put into use if it is 
 dashboard shows how far it is. Ctrl-C stops everything; annotator demo goes on where you were.
 """
     )
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("demo")(demo)

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from annotator.cli.project import HomeOption, JsonOption, OpenProject, emit, open_project
+from annotator.cli.options import HomeOption, JsonOption
+from annotator.cli.project import OpenProject, emit, open_project, open_studio
+from annotator.errors import ConfigError, StudioError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from annotator.services.reports.doctor import Finding
 
-__all__ = ["register"]
+__all__ = ["doctor"]
 
 _SIGNS = {"good": "ok  ", "warning": "look", "bad": "BAD "}
 
@@ -57,8 +59,6 @@ def _line(finding: Finding) -> str:
 
 
 def _all(opened: OpenProject) -> Iterator[Finding]:
-    from annotator.cli.project import open_studio
-    from annotator.errors import ConfigError, StudioError
     from annotator.services.reports.doctor import Finding, examine_project
     from annotator.services.reports.doctor_studio import examine_studio
 
@@ -74,7 +74,6 @@ def _all(opened: OpenProject) -> Iterator[Finding]:
 
 
 def _task(opened: OpenProject, number: int) -> Iterator[Finding]:
-    from annotator.cli.project import open_studio
     from annotator.services.inference.versions import load_version
     from annotator.services.reports.doctor import Finding
     from annotator.services.reports.status import studio_page
@@ -96,8 +95,3 @@ def _task(opened: OpenProject, number: int) -> Iterator[Finding]:
             if finding.part == "task" and finding.state != "bad":
                 page = studio_page(settings, opened.project, number)
                 yield Finding(part="page", state="good", message=page or "")
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("doctor")(doctor)

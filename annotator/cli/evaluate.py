@@ -7,17 +7,16 @@ from typing import Annotated
 
 import typer
 
-from annotator.cli.project import READABLE_FORMATS, HomeOption, JsonOption, emit, open_project
+from annotator.cli.options import FormatOption, HomeOption, JsonOption, ModelOption
+from annotator.cli.project import emit, open_project
 
-__all__ = ["register"]
+__all__ = ["evaluate"]
 
 
 def evaluate(
     data: Annotated[Path, typer.Option("--data", help="Gold documents.")],
-    fmt: Annotated[str, typer.Option("--format", help=READABLE_FORMATS)] = "jsonl",
-    model: Annotated[
-        str | None, typer.Option("--model", help="A version [default: the active one].")
-    ] = None,
+    fmt: FormatOption = "jsonl",
+    model: ModelOption = None,
     gold_entities: Annotated[
         bool,
         typer.Option(
@@ -34,13 +33,13 @@ def evaluate(
 
     Example: annotator evaluate --data test.jsonl
     """
-    from annotator.formats import read_corpus
-    from annotator.services.inference.versions import load_version
-    from annotator.services.models.evaluate import evaluate_version
-    from annotator.text import align_document
-    from annotator.training import evaluate_given_entities
-
     with open_project(home) as opened:
+        from annotator.formats import read_corpus
+        from annotator.services.inference.versions import load_version
+        from annotator.services.models.evaluate import evaluate_version
+        from annotator.text import align_document
+        from annotator.training import evaluate_given_entities
+
         version = opened.version(model)
         corpus = read_corpus(fmt, data)
         sentences = [s for d in corpus.documents for s in align_document(d).sentences]
@@ -57,8 +56,3 @@ def evaluate(
             f"  {name:<18} F1 {scores['f1']:.1f}" for name, scores in value[task]["types"].items()
         ]
     emit(value, lines, as_json=as_json)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("evaluate")(evaluate)

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from annotator.cli.project import JsonOption, emit, note, progress_bar
+from annotator.cli.options import (
+    DeviceOption,
+    EncoderOption,
+    FirstSeedOption,
+    JsonOption,
+    SeedsOption,
+    SetOption,
+    pick,
+)
+from annotator.cli.project import command_line, emit, note, progress_bar
 from annotator.errors import ConfigError
 
-__all__ = ["register"]
+if TYPE_CHECKING:
+    from annotator.experiments import Benchmark, Plan
+
+__all__ = ["experiment"]
 
 _Name = Annotated[str, typer.Argument(help="conll04, ade, ade-mixed, i2b2, ace04, ace05 or jsonl.")]
 _Data = Annotated[
@@ -27,13 +37,6 @@ _Dev = Annotated[
 _Test = Annotated[Path | None, typer.Option("--test", help="jsonl: score on this file.")]
 _Format = Annotated[
     str | None, typer.Option("--format", help="The corpus's format, if not the usual one.")
-]
-_Encoder = Annotated[str, typer.Option("--encoder", help="minilm, a local folder, or a hub id.")]
-_Seeds = Annotated[int, typer.Option("--seeds", min=1, help="How many seeds.")]
-_FirstSeed = Annotated[int, typer.Option("--first-seed", min=0, help="The first of them.")]
-_Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="key=value: a setting of training or model; repeatable."),
 ]
 _Grid = Annotated[
     list[str] | None,
@@ -72,7 +75,6 @@ _Fresh = Annotated[
 _Out = Annotated[
     Path | None, typer.Option("--out", help="Where results go [default: experiments/NAME].")
 ]
-_Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
 
 
 def experiment(
@@ -82,10 +84,10 @@ def experiment(
     dev: _Dev = None,
     test: _Test = None,
     fmt: _Format = None,
-    encoder: _Encoder = "minilm",
-    seeds: _Seeds = 1,
-    first_seed: _FirstSeed = 0,
-    set_: _Set = None,
+    encoder: EncoderOption = "minilm",
+    seeds: SeedsOption = 1,
+    first_seed: FirstSeedOption = 0,
+    set_: SetOption = None,
     grid: _Grid = None,
     grid_seeds: _GridSeeds = 1,
     folds: _Folds = None,
@@ -99,7 +101,7 @@ def experiment(
     keep_models: _KeepModels = False,
     fresh: _Fresh = False,
     out: _Out = None,
-    device: _Device = "auto",
+    device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Train and score models as the papers did: their corpora, their splits, strict F1.
@@ -108,55 +110,49 @@ def experiment(
 
     Example: annotator experiment conll04 --data ./conll04 --seeds 3
     """
-    which, n_folds = _parse_folds(folds, name)
-    _run(
-        name,
-        sources={
-            **{"data": data, "train": train, "dev": dev, "test": test},
-            **{"format": fmt, "n_folds": n_folds, "group": group},
-        },
-        plan={
-            **{"encoder": encoder, "seeds": tuple(range(first_seed, first_seed + seeds))},
-            **{"folds": which, "on": on, "limit": limit, "fraction": fraction, "draws": draws},
-            **{"calibrate": calibrate},
-        },
-        bench={
-            **{"out": out or Path("experiments") / name, "n_workers": workers, "fresh": fresh},
-            **{"keep_models": keep_models, "grid_seeds": grid_seeds},
-        },
-        texts=(set_ or [], grid or []),
-        device=device,
-        as_json=as_json,
-    )
+    given = locals()  # the options by their names
+    value = _run(given)
+    _warn_of_other_code(value)
+    emit(value, _lines(value, _out(given)), as_json=as_json)
 
 
-def _run(
-    name: str,
-    *,
-    sources: dict[str, Any],
-    plan: dict[str, Any],
-    bench: dict[str, Any],
-    texts: tuple[list[str], list[str]],
-    device: str,
-    as_json: bool,
-) -> None:
-    from annotator.experiments import (
-        Bench,
-        Plan,
-        Report,
-        Sources,
-        parse_grid,
-        parse_options,
-        read_benchmark,
-        run_experiment,
-    )
+def _out(given: dict[str, Any]) -> Path:
+    out: Path | None = given["out"]
+    return out or Path("experiments") / given["name"]
+
+
+def _read_benchmark(given: dict[str, Any]) -> Benchmark:
+    from annotator.experiments import Sources, read_benchmark
+
+    names = ("data", "train", "dev", "test", "group")
+    _, n_folds = _parse_folds(given["folds"], given["name"])
+    sources = Sources(**pick(given, names), format=given["fmt"], n_folds=n_folds)
+    return read_benchmark(given["name"], sources)
+
+
+def _read_plan(given: dict[str, Any]) -> Plan:
+    from annotator.experiments import Plan, parse_options
     from annotator.model.device import pick_device
 
-    options = parse_options(texts[0])
-    grid = parse_grid(texts[1], options=options)
-    planned = Plan(**plan, options=options, device=pick_device(device))
-    benchmark = read_benchmark(name, Sources(**sources))
-    with progress_bar(name) as advance:
+    names = ("encoder", "on", "limit", "fraction", "draws", "calibrate")
+    which, _ = _parse_folds(given["folds"], given["name"])
+    first = given["first_seed"]
+    return Plan(
+        **pick(given, names),
+        seeds=tuple(range(first, first + given["seeds"])),
+        folds=which,
+        options=parse_options(given["set_"] or []),
+        device=pick_device(given["device"]),
+    )
+
+
+def _run(given: dict[str, Any]) -> dict[str, Any]:
+    from annotator.experiments import Bench, Report, parse_grid, run_experiment
+
+    plan = _read_plan(given)
+    grid = parse_grid(given["grid"] or [], options=plan.options)
+    benchmark = _read_benchmark(given)
+    with progress_bar(given["name"]) as advance:
 
         def show(report: Report) -> None:
             words = (
@@ -166,21 +162,21 @@ def _run(
             )
             advance(report.n_done_steps, report.n_steps, words)
 
-        value = run_experiment(
+        return run_experiment(
             benchmark,
-            planned,
+            plan,
             grid=grid,
             bench=Bench(
-                **bench,
-                command=shlex.join(["annotator", *sys.argv[1:]]),
+                **pick(given, ("fresh", "keep_models", "grid_seeds")),
+                out=_out(given),
+                n_workers=given["workers"],
+                command=command_line(),
                 on_progress=show,
                 on_result=lambda run, result, is_old: note(
                     _describe(run.title, result, benchmark.headline, is_old=is_old)
                 ),
             ),
         )
-    _warn_of_other_code(value)
-    emit(value, _lines(value, bench["out"]), as_json=as_json)
 
 
 def _describe(title: str, result: dict[str, Any], headline: str, *, is_old: bool) -> str:
@@ -231,8 +227,3 @@ def _parse_folds(text: str | None, name: str) -> tuple[tuple[int, ...] | None, i
         raise ConfigError(
             f"--folds must name folds as 0,1,2, or for jsonl how many as 5 or 0,1/5, found {text!r}"
         ) from error
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("experiment")(experiment)

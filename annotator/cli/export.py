@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from annotator import __version__
-from annotator.cli.project import HomeOption, JsonOption, emit, open_project
+from annotator.cli.options import HomeOption, JsonOption
+from annotator.cli.project import emit, open_project
 
-__all__ = ["register"]
+__all__ = ["export"]
 
 
 def export(
@@ -23,9 +24,9 @@ def export(
 
     Example: annotator export --format bioes --out ./gold
     """
-    from annotator.services.archive.export import export_gold
-
     with open_project(home) as opened:
+        from annotator.services.archive.export import export_gold
+
         report = export_gold(
             opened.database, opened.project.id, name=fmt, out=out, program_version=__version__
         )
@@ -37,8 +38,3 @@ def export(
     if report.not_expressible:
         lines.append(f"{report.not_expressible} labels left out; alignment.json has a line each")
     emit({name: getattr(report, name) for name in report.__slots__}, lines, as_json=as_json)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("export")(export)

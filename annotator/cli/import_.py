@@ -7,45 +7,47 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from annotator.cli.lexicon import LexiconOption, take_lexicon
-from annotator.cli.project import (
-    READABLE_FORMATS,
-    HomeOption,
-    JsonOption,
-    emit,
-    open_project,
-    progress_bar,
-)
+from annotator.cli.lexicon import take_lexicon
+from annotator.cli.options import READABLE_FORMATS, HomeOption, JsonOption, LexiconOption
+from annotator.cli.project import emit, open_project, progress_bar
 
 if TYPE_CHECKING:
+    from annotator.formats import ReadReport
     from annotator.services.intake.documents import IngestReport
 
-__all__ = ["register"]
+__all__ = ["import_"]
+
+
+_SHOWN = 10  # documents left out or repaired that are told by name
+
+_Format = Annotated[str, typer.Argument(metavar="FORMAT", help=READABLE_FORMATS)]
+_File = Annotated[Path, typer.Argument(help="A file, or a folder where the format has one.")]
+_Role = Annotated[
+    Literal["gold", "pool", "holdout"],
+    typer.Option(
+        "--as",
+        help="gold: labels to learn from; pool: text to be labelled; holdout: labels to "
+        "measure with, never learnt from.",
+    ),
+]
+_HoldoutShare = Annotated[
+    float | None,
+    typer.Option(
+        "--holdout-share",
+        min=0.0,
+        max=0.99,
+        help="Share of documents drawn at random into the hold-out [default: the setting].",
+    ),
+]
+_Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Take only so many documents.")]
 
 
 def import_(
-    fmt: Annotated[str, typer.Argument(metavar="FORMAT", help=READABLE_FORMATS)],
-    path: Annotated[Path, typer.Argument(help="A file, or a folder where the format has one.")],
-    role: Annotated[
-        Literal["gold", "pool", "holdout"],
-        typer.Option(
-            "--as",
-            help="gold: labels to learn from; pool: text to be labelled; holdout: labels to "
-            "measure with, never learnt from.",
-        ),
-    ] = "pool",
-    holdout_share: Annotated[
-        float | None,
-        typer.Option(
-            "--holdout-share",
-            min=0.0,
-            max=0.99,
-            help="Share of documents drawn at random into the hold-out [default: the setting].",
-        ),
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Take only so many documents.")
-    ] = None,
+    fmt: _Format,
+    path: _File,
+    role: _Role = "pool",
+    holdout_share: _HoldoutShare = None,
+    limit: _Limit = None,
     lexicon: LexiconOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -54,10 +56,10 @@ def import_(
 
     Example: annotator import jsonl notes.jsonl --as gold
     """
-    from annotator.formats import read_corpus
-    from annotator.services.intake.documents import ingest_documents
-
     with open_project(home) as opened:
+        from annotator.formats import read_corpus
+        from annotator.services.intake.documents import ingest_documents
+
         corpus = read_corpus(fmt, path)
         documents = corpus.documents[:limit]
         share = opened.settings.holdout_share if holdout_share is None else holdout_share
@@ -72,13 +74,17 @@ def import_(
                 on_progress=lambda done: advance(done, len(documents), ""),
             )
         take_lexicon(opened, lexicon)  # gold may have brought the types that it names
+    emit(_value(report, corpus.report), _lines(report, corpus.report, role), as_json=as_json)
+
+
+def _value(report: IngestReport, read: ReadReport) -> dict[str, Any]:
     value: dict[str, Any] = {name: getattr(report, name) for name in report.__slots__}
-    value["skipped"] = [
-        {"place": item.place, "reason": item.reason} for item in corpus.report.skipped
-    ]
-    value["repaired"] = [
-        {"place": item.place, "reason": item.reason} for item in corpus.report.repaired
-    ]
+    for name, items in (("skipped", read.skipped), ("repaired", read.repaired)):
+        value[name] = [{"place": item.place, "reason": item.reason} for item in items]
+    return value
+
+
+def _lines(report: IngestReport, read: ReadReport, role: str) -> list[str]:
     lines = [
         f"{report.n_documents} documents with {report.n_sentences} sentences imported as {role}"
         + (f", {report.n_known} known before" if report.n_known else ""),
@@ -87,11 +93,11 @@ def import_(
         f"{report.n_holdout} documents drawn into the hold-out; {report.n_groups} groups in all",
         *_warnings(report),
     ]
-    for word, items in (("left out", corpus.report.skipped), ("repaired", corpus.report.repaired)):
-        lines += [f"{word}: {item.place}: {item.reason}" for item in items[:10]]
-        if len(items) > 10:
-            lines.append(f"{word}: and {len(items) - 10} more (--json lists all)")
-    emit(value, lines, as_json=as_json)
+    for word, items in (("left out", read.skipped), ("repaired", read.repaired)):
+        lines += [f"{word}: {item.place}: {item.reason}" for item in items[:_SHOWN]]
+        if len(items) > _SHOWN:
+            lines.append(f"{word}: and {len(items) - _SHOWN} more (--json lists all)")
+    return lines
 
 
 def _warnings(report: IngestReport) -> list[str]:
@@ -112,8 +118,3 @@ def _warnings(report: IngestReport) -> list[str]:
             "near-duplicates"
         )
     return lines
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("import")(import_)

@@ -7,12 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from annotator.cli.project import JsonOption, emit
+from annotator.cli.options import EncoderOption, JsonOption
+from annotator.cli.project import emit
 from annotator.settings import init_home, load_settings
-from annotator.store.database import Database
-from annotator.store.projects import ensure_project
 
-__all__ = ["register"]
+__all__ = ["init"]
 
 
 def init(
@@ -22,15 +21,16 @@ def init(
         Literal["sentence", "document"],
         typer.Option("--unit", help="What one Label Studio task holds."),
     ] = "sentence",
-    encoder: Annotated[
-        str, typer.Option("--encoder", help="minilm, a local folder, or a hub id.")
-    ] = "minilm",
+    encoder: EncoderOption = "minilm",
     as_json: JsonOption = False,
 ) -> None:
     """Make a project: a folder with settings, credentials and a database.
 
     Example: annotator init --home ./ward-7 --name ward-7
     """
+    from annotator.store.database import Database
+    from annotator.store.projects import ensure_project
+
     is_new = init_home(home, project=name, unit=unit, encoder=encoder)
     settings = load_settings(home)
     database = Database(settings.database)
@@ -49,8 +49,3 @@ def init(
         ],
         as_json=as_json,
     )
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("init")(init)

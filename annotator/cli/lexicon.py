@@ -7,23 +7,19 @@ from typing import Annotated
 
 import typer
 
-from annotator.cli.project import HomeOption, JsonOption, OpenProject, emit, open_project
+from annotator.cli.options import HomeOption, JsonOption
+from annotator.cli.project import OpenProject, emit, open_project
 from annotator.errors import ConfigError
 
-__all__ = ["LexiconOption", "register", "take_lexicon"]
-
-LexiconOption = Annotated[
-    Path | None,
-    typer.Option("--lexicon", help="Take a lexicon too, as annotator lexicon does."),
-]
+__all__ = ["lexicon", "take_lexicon"]
 
 
 def take_lexicon(opened: OpenProject, path: Path | None) -> None:
     """Keep a lexicon that an option names, if it does."""
-    from annotator.services.queue.lexicon import keep_lexicon
-    from annotator.store.projects import current_schema
-
     if path is not None:
+        from annotator.services.queue.lexicon import keep_lexicon
+        from annotator.store.projects import current_schema
+
         with opened.database.read() as session:
             schema = current_schema(session, opened.project.id)
         keep_lexicon(opened.settings.home, path, schema)
@@ -44,11 +40,11 @@ def lexicon(
 
     Example: annotator lexicon terms.tsv
     """
-    from annotator.services.queue.lexicon import drop_lexicon, load_lexicon, warmup_name
-
     if remove == (path is not None):
         raise ConfigError("give a file of terms and types, or --remove")
     with open_project(home) as opened:
+        from annotator.services.queue.lexicon import drop_lexicon, load_lexicon, warmup_name
+
         if remove:
             was_there = drop_lexicon(opened.settings.home)
             told = "the lexicon is forgotten" if was_there else "there was no lexicon"
@@ -67,8 +63,3 @@ def lexicon(
         ],
         as_json=as_json,
     )
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("lexicon")(lexicon)

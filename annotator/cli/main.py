@@ -10,32 +10,7 @@ from typing import Annotated
 import typer
 
 from annotator import __version__
-from annotator.cli import (
-    adapt,
-    attention,
-    bench,
-    connect,
-    database,
-    demo,
-    doctor,
-    evaluate,
-    experiment,
-    export,
-    import_,
-    init,
-    lexicon,
-    models,
-    next,
-    predict,
-    push,
-    retrain,
-    runs,
-    serve,
-    simulate,
-    status,
-    sync,
-    worker,
-)
+from annotator.cli.commands import Commands
 from annotator.errors import AnnotatorError
 from annotator.logs import configure_logs
 
@@ -43,6 +18,7 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="annotator",
+    cls=Commands,
     help="Label entities and relations in clinical text with a model at your side.\n\n"
     "Start with: annotator demo",
     no_args_is_help=True,
@@ -51,34 +27,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-for _module in (
-    init,
-    demo,
-    import_,
-    lexicon,
-    connect,
-    doctor,
-    serve,
-    worker,
-    retrain,
-    runs,
-    models,
-    next,
-    predict,
-    push,
-    sync,
-    export,
-    evaluate,
-    experiment,
-    simulate,
-    attention,
-    adapt,
-    status,
-    database,
-    bench,
-):
-    _module.register(app)
 
 
 def _show_version(wanted: bool) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from annotator.cli.project import HomeOption, JsonOption, OpenProject, emit, open_project
-from annotator.services.reports.status import agreement_lines
-from annotator.store.versions import ModelVersion, active_version, list_versions, version_to_json
+from annotator.cli.options import HomeOption, JsonOption
+from annotator.cli.project import OpenProject, emit, open_project
+from annotator.errors import NotFoundError
 
-__all__ = ["register"]
+if TYPE_CHECKING:
+    from annotator.store.versions import ModelVersion
 
-_group = typer.Typer(help="Model versions, newest first; what each is worth; and going back.")
+__all__ = ["group", "promote", "rollback"]
+
+group = typer.Typer(help="Model versions, newest first; what each is worth; and going back.")
 _NAME = "A name that annotator models lists."
 _TextOption = Annotated[
     bool,
@@ -22,7 +25,7 @@ _TextOption = Annotated[
 ]
 
 
-@_group.callback(invoke_without_command=True)
+@group.callback(invoke_without_command=True)
 def models(context: typer.Context, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """List model versions, or look at one, compare two, and put one into use.
 
@@ -34,13 +37,15 @@ def models(context: typer.Context, home: HomeOption = None, as_json: JsonOption 
         raise typer.BadParameter(f"write options after {context.invoked_subcommand}")
 
 
-@_group.command("list")
+@group.command("list")
 def list_models(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """List model versions, newest first, with their strict scores on the hold-out.
 
     Example: annotator models list
     """
     with open_project(home) as opened, opened.database.read() as session:
+        from annotator.store.versions import list_versions, version_to_json
+
         found = list_versions(session, opened.project.id)
     emit(
         {"versions": [version_to_json(v) for v in found]},
@@ -49,7 +54,7 @@ def list_models(home: HomeOption = None, as_json: JsonOption = False) -> None:
     )
 
 
-@_group.command("show")
+@group.command("show")
 def show(
     version: Annotated[
         str | None, typer.Argument(help="The version; by default the one in use.")
@@ -61,15 +66,15 @@ def show(
 
     Example: annotator models show
     """
-    from annotator.services.models.card import describe_version
-
     with open_project(home) as opened:
+        from annotator.services.models.card import describe_version
+
         name = version or _active(opened)
         found = describe_version(opened.database, opened.project.id, name)
     emit(found, _describe(found), as_json=as_json)
 
 
-@_group.command("diff")
+@group.command("diff")
 def diff(
     a: Annotated[str, typer.Argument(help="The older version.")],
     b: Annotated[
@@ -85,11 +90,11 @@ def diff(
 
     Example: annotator models diff my-project-3-1a2b3c4d
     """
-    from annotator.services.models.evaluate import compare_versions
-
     if text and as_json:
         raise typer.BadParameter("--text is for the terminal; --json names sentences by place")
     with open_project(home) as opened:
+        from annotator.services.models.evaluate import compare_versions
+
         found = compare_versions(
             opened.database,
             opened.project.id,
@@ -109,6 +114,9 @@ def diff(
     emit(value, lines, as_json=as_json)
 
 
+@group.command(
+    "promote", help="Same as annotator promote.\n\nExample: annotator models promote NAME"
+)
 def promote(
     version: Annotated[str, typer.Argument(help=_NAME)],
     home: HomeOption = None,
@@ -122,21 +130,22 @@ def promote(
         _activate(opened, version, action="promote", as_json=as_json)
 
 
+@group.command("rollback", help="Same as annotator rollback.\n\nExample: annotator models rollback")
 def rollback(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Go back to the version that was in use before this one.
 
     Example: annotator rollback
     """
-    from annotator.services.models.registry import previous_version
-
     with open_project(home) as opened:
+        from annotator.services.models.registry import previous_version
+
         with opened.database.read() as session:
             version = previous_version(session, opened.project.id)
         _activate(opened, version.name, action="rollback", as_json=as_json)
 
 
 def _active(opened: OpenProject) -> str:
-    from annotator.errors import NotFoundError
+    from annotator.store.versions import active_version
 
     with opened.database.read() as session:
         version = active_version(session, opened.project.id)
@@ -150,6 +159,7 @@ def _activate(
 ) -> None:
     from annotator.jobs.messages import JobQueue
     from annotator.services.models.registry import promote_version
+    from annotator.store.versions import version_to_json
 
     version = promote_version(
         opened.database, opened.project.id, name, actor="command", action=action
@@ -177,6 +187,8 @@ def _line(version: ModelVersion) -> str:
 
 
 def _describe(found: dict[str, Any]) -> list[str]:
+    from annotator.services.reports.status import agreement_lines
+
     snapshot, run, files = found["snapshot"], found["run_details"], found["files"]
     sides = {
         side: ", ".join(f"{n} from {source}" for source, n in sources.items()) or "none"
@@ -225,15 +237,3 @@ def _row(title: str, change: dict[str, Any]) -> str:
     cells = [f"{change['a'][key]:5.1f} -> {change['b'][key]:5.1f}" for key in ("p", "r", "f1")]
     numbers = " ".join(f"{cell:>15}" for cell in cells)
     return f"{title:<24} {numbers} {change['f1_change']:>+7.1f} {change['n']:>6}"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands; the two that are needed in a hurry also stand by themselves."""
-    promoted, rolled_back = "annotator models promote NAME", "annotator models rollback"
-    _group.command("promote", help=f"Same as annotator promote.\n\nExample: {promoted}")(promote)
-    _group.command("rollback", help=f"Same as annotator rollback.\n\nExample: {rolled_back}")(
-        rollback
-    )
-    app.add_typer(_group, name="models")
-    app.command("promote")(promote)
-    app.command("rollback")(rollback)

@@ -6,25 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from annotator.cli.project import (
-    HomeOption,
-    JsonOption,
-    OpenProject,
-    emit,
-    open_project,
-    open_studio,
-    progress_bar,
-)
+from annotator.cli.options import HomeOption, JsonOption
+from annotator.cli.project import OpenProject, emit, open_project, open_studio, progress_bar
 from annotator.errors import NotFoundError
-from annotator.store.database import Database
-from annotator.store.selections import Choice, LoggedChoice, latest_choice
-from annotator.store.tasks import find_task, open_tasks
-from annotator.store.versions import ModelVersion, predictions_for
 
-if TYPE_CHECKING:  # the command loads no numpy before it is needed
+if TYPE_CHECKING:
     from annotator.services.queue.order import TaskOrder
+    from annotator.store.database import Database
+    from annotator.store.selections import Choice, LoggedChoice
+    from annotator.store.versions import ModelVersion
 
-__all__ = ["register"]
+__all__ = ["next_", "why"]
 
 
 def next_(
@@ -42,10 +34,10 @@ def next_(
 
     Example: annotator next -n 50 --strategy joint_rank --push
     """
-    from annotator.jobs.housekeeper import queue_settings
-    from annotator.services.queue.sampled_order import next_tasks
-
     with open_project(home, strategy=strategy) as opened:
+        from annotator.services.queue.room_settings import queue_settings
+        from annotator.services.queue.sampled_order import next_tasks
+
         version = opened.version()
         order = next_tasks(
             opened.database,
@@ -92,6 +84,8 @@ def _described(
 ) -> list[dict[str, Any]]:
     """Say of each task where it is and how sure the model is of it."""
     from annotator.services.inference.predictions import task_confidence, to_text_sentences
+    from annotator.store.tasks import open_tasks
+    from annotator.store.versions import predictions_for
 
     with database.read() as session:
         found = open_tasks(session, project_id, task_ids=order.task_ids.tolist())
@@ -130,6 +124,9 @@ def why(
     Example: annotator why 42
     """
     with open_project(home) as opened, opened.database.read() as session:
+        from annotator.store.selections import latest_choice
+        from annotator.store.tasks import find_task
+
         ours = find_task(session, opened.project.id, studio_id=task)
         if ours is None:
             raise NotFoundError(f"task {task} is not known here; run annotator sync")
@@ -139,15 +136,6 @@ def why(
         emit(value, [f"task {task} ({ours.state}) was never in a queue"], as_json=as_json)
         return
     choice = logged.choice
-    reasons = {
-        "strategy": f"chosen by {logged.strategy}",
-        "random": "drawn at random, to keep the sample honest",
-        "holdout": "part of the hold-out, interleaved at random",
-        "rest": f"behind the batch, in order of {logged.strategy}",
-        "warmup": "drawn at random while few were labelled, spread over what the text is about",
-        "seed": f"the lexicon finds a type with few labels in it: {_types_of(choice)}",
-        "repeat": "at the end: much like something that is labelled or comes before it",
-    }
     emit(
         {
             "task": task,
@@ -162,12 +150,25 @@ def why(
             "at": logged.created_at.isoformat(),
         },
         [
-            f"task {task} ({ours.state}) was number {choice.rank + 1}: {reasons[choice.reason]}",
+            f"task {task} ({ours.state}) was number {choice.rank + 1}: {_reason_of(logged)}",
             f"{_utility_of(logged)} among {logged.n_pool} candidates, "
             f"seed {logged.seed}, {logged.created_at:%Y-%m-%d %H:%M} UTC",
         ],
         as_json=as_json,
     )
+
+
+def _reason_of(logged: LoggedChoice) -> str:
+    choice = logged.choice
+    return {
+        "strategy": f"chosen by {logged.strategy}",
+        "random": "drawn at random, to keep the sample honest",
+        "holdout": "part of the hold-out, interleaved at random",
+        "rest": f"behind the batch, in order of {logged.strategy}",
+        "warmup": "drawn at random while few were labelled, spread over what the text is about",
+        "seed": f"the lexicon finds a type with few labels in it: {_types_of(choice)}",
+        "repeat": "at the end: much like something that is labelled or comes before it",
+    }[choice.reason]
 
 
 def _types_of(choice: Choice) -> str:
@@ -178,9 +179,3 @@ def _utility_of(logged: LoggedChoice) -> str:
     if logged.version is None or logged.choice.utility is None:
         return f"without a model ({logged.strategy})"
     return f"utility {logged.choice.utility:.4f} by {logged.version}"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("next")(next_)
-    app.command("why")(why)

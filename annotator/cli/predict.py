@@ -9,31 +9,30 @@ from typing import Annotated
 
 import typer
 
-from annotator.cli.project import READABLE_FORMATS, HomeOption, open_project, progress_bar
+from annotator.cli.options import FormatOption, HomeOption, ModelOption
+from annotator.cli.project import open_project, progress_bar
 
-__all__ = ["register"]
+__all__ = ["predict"]
 
 
 def predict(
     path: Annotated[Path, typer.Argument(help="A file of documents.")],
-    fmt: Annotated[str, typer.Option("--format", help=READABLE_FORMATS)] = "jsonl",
-    model: Annotated[
-        str | None, typer.Option("--model", help="A version [default: the active one].")
-    ] = None,
+    fmt: FormatOption = "jsonl",
+    model: ModelOption = None,
     home: HomeOption = None,
 ) -> None:
     """Print each document with predicted entities and relations, one JSON object a line.
 
     Example: annotator predict notes.jsonl > predicted.jsonl
     """
-    from annotator.formats import document_to_json, read_corpus
-    from annotator.services.inference.predictions import (
-        labels_of_task,
-        predict_sentences,
-        segment_text,
-    )
-
     with open_project(home) as opened:
+        from annotator.formats import document_to_json, read_corpus
+        from annotator.services.inference.predictions import (
+            labels_of_task,
+            predict_sentences,
+            segment_text,
+        )
+
         version = opened.version(model)
         documents = read_corpus(fmt, path).documents
         split = [segment_text(document) for document in documents]
@@ -49,8 +48,3 @@ def predict(
             entities, relations = labels_of_task(sentences, predictions)
             labelled = replace(document, entities=entities, relations=relations)
             typer.echo(json.dumps(document_to_json(labelled), ensure_ascii=False))
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("predict")(predict)

@@ -1,36 +1,33 @@
-"""What every command needs: options, the open project, output for people and machines."""
+"""What every command needs: the open project, output for people and machines."""
 
 from __future__ import annotations
 
 import gc
 import json
 import resource
+import shlex
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from annotator.errors import ConfigError, NotFoundError
-from annotator.formats import READERS
 from annotator.settings import Settings, load_settings
-from annotator.store.database import Database
-from annotator.store.projects import Project, get_project
-from annotator.store.versions import ModelVersion, active_version, get_version
 
-if TYPE_CHECKING:  # the commands that need no model start without torch
+if TYPE_CHECKING:  # a wrong folder is told, and help is shown, before anything heavy is loaded
     from annotator.model import Predictor
+    from annotator.store.database import Database
+    from annotator.store.projects import Project
+    from annotator.store.versions import ModelVersion
 
 __all__ = [
-    "READABLE_FORMATS",
-    "HomeOption",
-    "JsonOption",
     "OpenProject",
+    "command_line",
     "emit",
     "note",
     "open_project",
@@ -38,18 +35,6 @@ __all__ = [
     "progress_bar",
     "settle_process",
 ]
-
-#: The formats that can be read, as a sentence of help.
-READABLE_FORMATS = f"One of {', '.join(READERS)}."
-
-HomeOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--home",
-        help="The project's folder; by default ANNOTATOR_HOME or the nearest annotator.toml.",
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +47,8 @@ class OpenProject:
 
     def reload(self) -> Project:
         """Read the project's row again."""
+        from annotator.store.projects import get_project
+
         with self.database.read() as session:
             return get_project(session, self.settings.project)
 
@@ -71,6 +58,8 @@ class OpenProject:
         Raises:
             NotFoundError: if there is none.
         """
+        from annotator.store.versions import active_version, get_version
+
         with self.database.read() as session:
             if name is not None:
                 return get_version(session, self.project.id, name)
@@ -95,8 +84,15 @@ class OpenProject:
 
 @contextmanager
 def open_project(home: Path | None, **overrides: Any) -> Iterator[OpenProject]:
-    """Open the project in ``home``, its tables brought up to date."""
+    """Open the project in ``home``, its tables brought up to date.
+
+    Open it before anything heavy is imported: a folder that is no project is then told at once.
+    """
     settings = load_settings(home, **overrides)
+
+    from annotator.store.database import Database
+    from annotator.store.projects import get_project
+
     database = Database(settings.database)
     try:
         database.upgrade()
@@ -128,6 +124,11 @@ def emit(value: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False) if as_json else "\n".join(lines))
 
 
+def command_line() -> str:
+    """Return the command that runs, as it may be typed again."""
+    return shlex.join(["annotator", *sys.argv[1:]])
+
+
 def settle_process() -> None:
     """Make this process, and those that it starts, fit to run for long beside clinical text.
 
@@ -154,6 +155,15 @@ def progress_bar(
     Yields:
         A function of (done, total or None, a few words).
     """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     console = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"),

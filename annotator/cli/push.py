@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from annotator.cli.lexicon import LexiconOption, take_lexicon
-from annotator.cli.project import (
-    HomeOption,
-    JsonOption,
-    emit,
-    open_project,
-    open_studio,
-    progress_bar,
-)
-from annotator.store.versions import active_version
+from annotator.cli.lexicon import take_lexicon
+from annotator.cli.options import HomeOption, JsonOption, LexiconOption
+from annotator.cli.project import OpenProject, emit, open_project, open_studio, progress_bar
 
 if TYPE_CHECKING:
     from annotator.services.queue.cold_start import WarmupReport
+    from annotator.services.queue.publish import PublishReport
+    from annotator.store.projects import Project
+    from annotator.store.versions import ModelVersion
+    from annotator.studio.client import StudioClient
 
-__all__ = ["register"]
+__all__ = ["push"]
+
+_Report = Callable[[str, int, int], None]
+_CheckNext = Annotated[
+    bool,
+    typer.Option(
+        "--check-next",
+        help="Ask Label Studio for its next task and compare; locks that task for a day.",
+    ),
+]
 
 
 def push(
-    check_next: Annotated[
-        bool,
-        typer.Option(
-            "--check-next",
-            help="Ask Label Studio for its next task and compare; locks that task for a day.",
-        ),
-    ] = False,
+    check_next: _CheckNext = False,
     lexicon: LexiconOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -42,58 +43,23 @@ def push(
 
     Example: annotator push --check-next
     """
-    from annotator.jobs.housekeeper import queue_settings, split_rule, warmup_of
-    from annotator.services.inference.compute import make_engine
-    from annotator.services.queue.cold_start import publish_warmup
-    from annotator.services.queue.publish import publish_version, verify_next
-    from annotator.services.sync.pull import reconcile
-    from annotator.services.sync.upload import upload_tasks
-
+    published, warmed, problem = None, None, None
     with open_project(home) as opened, open_studio(opened) as client:
         take_lexicon(opened, lexicon)
-        reconcile(opened.database, opened.project, client, split=split_rule(opened.settings))
-        project = opened.reload()
+        project = _pull(opened, client)
         with progress_bar("push") as advance:
 
             def report(what: str, done: int, total: int) -> None:
                 advance(done, total, what)
 
-            n_uploaded = upload_tasks(opened.database, project, client, on_progress=report)
-            with opened.database.read() as session:
-                version = active_version(session, project.id)
-            published, problem, warmed = None, None, None
+            n_uploaded, version = _upload(opened, project, client, report)
             if version is None:
-                warmed = publish_warmup(
-                    opened.database,
-                    project,
-                    client,
-                    warmup_of(opened.settings),
-                    on_progress=report,
-                )
+                warmed = _warm_up(opened, project, client, report)
                 problem = "not compared: there is no model yet" if check_next else None
-            if version is not None:
-                predictor = opened.predictor_of(version)
-                published = publish_version(
-                    opened.database,
-                    project,
-                    client,
-                    version,
-                    predictor,
-                    queue=queue_settings(opened.settings),
-                    engine=make_engine(opened.settings, load=lambda _version: predictor()),
-                    on_progress=report,
-                )
-                if check_next:
-                    problem = verify_next(opened.database, project, client, version)
-    lines = [f"{n_uploaded} tasks uploaded"]
-    if published is None:
-        lines.append("no active model, so no predictions; annotator retrain --wait makes one")
-        if warmed is not None and warmed.n_placed:
-            lines += _told(warmed)
-    else:
-        lines.append(f"{published.n_pushed} predictions of {published.version} pushed")
-        if not published.selected:
-            lines.append("the version is not selected: Label Studio has no prediction of it")
+            else:
+                published = _publish(opened, project, client, version, report)
+                problem = _look_at_next(opened, project, client, version) if check_next else None
+    lines = _lines(n_uploaded, published, warmed)
     if check_next:
         lines.append(f"warning: {problem}" if problem else "Label Studio serves our first task")
     emit(
@@ -110,6 +76,84 @@ def push(
     )
 
 
+def _pull(opened: OpenProject, client: StudioClient) -> Project:
+    from annotator.services.queue.room_settings import split_rule
+    from annotator.services.sync.pull import reconcile
+
+    reconcile(opened.database, opened.project, client, split=split_rule(opened.settings))
+    return opened.reload()
+
+
+def _upload(
+    opened: OpenProject, project: Project, client: StudioClient, report: _Report
+) -> tuple[int, ModelVersion | None]:
+    """Return how many tasks are new in Label Studio, and which version they are predicted with."""
+    from annotator.services.sync.upload import upload_tasks
+    from annotator.store.versions import active_version
+
+    n_uploaded = upload_tasks(opened.database, project, client, on_progress=report)
+    with opened.database.read() as session:
+        return n_uploaded, active_version(session, project.id)
+
+
+def _warm_up(
+    opened: OpenProject, project: Project, client: StudioClient, report: _Report
+) -> WarmupReport:
+    from annotator.services.queue.cold_start import publish_warmup
+    from annotator.services.queue.room_settings import warmup_of
+
+    return publish_warmup(
+        opened.database, project, client, warmup_of(opened.settings), on_progress=report
+    )
+
+
+def _publish(
+    opened: OpenProject,
+    project: Project,
+    client: StudioClient,
+    version: ModelVersion,
+    report: _Report,
+) -> PublishReport:
+    from annotator.services.inference.compute import make_engine
+    from annotator.services.queue.publish import publish_version
+    from annotator.services.queue.room_settings import queue_settings
+
+    predictor = opened.predictor_of(version)
+    return publish_version(
+        opened.database,
+        project,
+        client,
+        version,
+        predictor,
+        queue=queue_settings(opened.settings),
+        engine=make_engine(opened.settings, load=lambda _version: predictor()),
+        on_progress=report,
+    )
+
+
+def _look_at_next(
+    opened: OpenProject, project: Project, client: StudioClient, version: ModelVersion
+) -> str | None:
+    from annotator.services.queue.publish import verify_next
+
+    return verify_next(opened.database, project, client, version)
+
+
+def _lines(
+    n_uploaded: int, published: PublishReport | None, warmed: WarmupReport | None
+) -> list[str]:
+    lines = [f"{n_uploaded} tasks uploaded"]
+    if published is None:
+        lines.append("no active model, so no predictions; annotator retrain --wait makes one")
+        if warmed is not None and warmed.n_placed:
+            lines += _told(warmed)
+        return lines
+    lines.append(f"{published.n_pushed} predictions of {published.version} pushed")
+    if not published.selected:
+        lines.append("the version is not selected: Label Studio has no prediction of it")
+    return lines
+
+
 def _told(warmed: WarmupReport) -> list[str]:
     lines = [f"{warmed.n_placed} tasks put in the order of the warm-up ({warmed.name})"]
     if warmed.n_regions:
@@ -118,8 +162,3 @@ def _told(warmed: WarmupReport) -> list[str]:
             "there for types with few labels"
         )
     return lines
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("push")(push)

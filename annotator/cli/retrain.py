@@ -5,37 +5,44 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from annotator.cli.project import HomeOption, JsonOption, OpenProject, emit, note, open_project
+from annotator.cli.options import HomeOption, JsonOption
+from annotator.cli.project import OpenProject, emit, note, open_project
 from annotator.cli.watch import watch_run
 from annotator.errors import LeaseLostError
-from annotator.services.models.submit import submit_training
-from annotator.store.runs import claim_run, get_run, reap_runs, release_run
-from annotator.store.versions import list_versions
 
-__all__ = ["register"]
+if TYPE_CHECKING:
+    from annotator.services.models.submit import Submission
+
+__all__ = ["retrain"]
+
+
+_Wait = Annotated[
+    bool, typer.Option("--wait", help="Wait for its end; trains here if no worker runs.")
+]
+_Force = Annotated[
+    bool, typer.Option("--force", help="Promote the result whatever the gate says; logged.")
+]
+_Again = Annotated[
+    bool, typer.Option("--again", help="Train even if nothing is new since the last run.")
+]
+_WarmStart = Annotated[
+    bool,
+    typer.Option(
+        "--warm-start/--from-scratch",
+        help="Start from the version in use, shrunk, with fewer steps.",
+    ),
+]
 
 
 def retrain(
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Wait for its end; trains here if no worker runs.")
-    ] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Promote the result whatever the gate says; logged.")
-    ] = False,
-    again: Annotated[
-        bool, typer.Option("--again", help="Train even if nothing is new since the last run.")
-    ] = False,
-    warm_start: Annotated[
-        bool,
-        typer.Option(
-            "--warm-start/--from-scratch",
-            help="Start from the version in use, shrunk, with fewer steps.",
-        ),
-    ] = False,
+    wait: _Wait = False,
+    force: _Force = False,
+    again: _Again = False,
+    warm_start: _WarmStart = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -43,32 +50,14 @@ def retrain(
 
     Example: annotator retrain --wait
     """
-    from annotator.jobs.messages import JobQueue
-
     with open_project(home) as opened:
-        with opened.database.write() as session:
-            # One whose process was killed waits again: it is taken up, not another one begun.
-            reap_runs(session, max_attempts=opened.settings.max_attempts)
-            asked = submit_training(
-                session,
-                opened.project.id,
-                opened.settings,
-                trigger="command",
-                force=force,
-                again=again,
-                warm=warm_start,
-            )
+        asked = _submit(opened, force=force, again=again, warm=warm_start)
         run = asked.run
         if asked.reason is not None:
             value = _outcome(opened, run.id)
             value = {**value, "reasons": [asked.reason], "is_new": False}
             emit(value, [asked.reason], as_json=as_json)
             return
-        queue = JobQueue(opened.settings.queue)
-        try:
-            queue.submit(run.id)
-        finally:
-            queue.close()
         if not wait:
             state = "queued" if asked.is_new else "waits already"
             emit(
@@ -82,6 +71,32 @@ def retrain(
     emit(value, _lines(value), as_json=as_json)
     if value["state"] not in {"succeeded", "held"}:
         raise typer.Exit(1)
+
+
+def _submit(opened: OpenProject, *, force: bool, again: bool, warm: bool) -> Submission:
+    from annotator.jobs.messages import JobQueue
+    from annotator.services.models.submit import submit_training
+    from annotator.store.runs import reap_runs
+
+    with opened.database.write() as session:
+        # One whose process was killed waits again: it is taken up, not another one begun.
+        reap_runs(session, max_attempts=opened.settings.max_attempts)
+        asked = submit_training(
+            session,
+            opened.project.id,
+            opened.settings,
+            trigger="command",
+            force=force,
+            again=again,
+            warm=warm,
+        )
+    if asked.reason is None:
+        queue = JobQueue(opened.settings.queue)
+        try:
+            queue.submit(asked.run.id)
+        finally:
+            queue.close()
+    return asked
 
 
 def _lines(value: Mapping[str, Any]) -> list[str]:
@@ -107,6 +122,9 @@ def _wait(opened: OpenProject, run_id: int) -> None:
 
 
 def _outcome(opened: OpenProject, run_id: int) -> dict[str, Any]:
+    from annotator.store.runs import get_run
+    from annotator.store.versions import list_versions
+
     with opened.database.read() as session:
         run = get_run(session, run_id)
         versions = [v for v in list_versions(session, opened.project.id) if v.run_id == run_id]
@@ -125,6 +143,7 @@ def _outcome(opened: OpenProject, run_id: int) -> dict[str, Any]:
 def _train_here(opened: OpenProject, run_id: int) -> None:
     """Do a run as a worker would, up to its last attempt."""
     from annotator.jobs.training import record_crash
+    from annotator.store.runs import get_run
 
     while True:
         owner = _claim(opened, run_id)
@@ -147,6 +166,7 @@ def _train_here(opened: OpenProject, run_id: int) -> None:
 def _claim(opened: OpenProject, run_id: int) -> str | None:
     """Claim a run, waiting for one that is under way; None if somebody else did ours."""
     from annotator.jobs.worker import worker_name
+    from annotator.store.runs import claim_run, get_run, reap_runs
 
     owner = f"{worker_name()}/{secrets.token_hex(3)}"
     settings = opened.settings
@@ -167,6 +187,7 @@ def _claim(opened: OpenProject, run_id: int) -> str | None:
 
 def _train_once(opened: OpenProject, run_id: int, owner: str) -> None:
     from annotator.jobs.training import execute_run
+    from annotator.store.runs import release_run
 
     try:
         watch_run(
@@ -178,8 +199,3 @@ def _train_once(opened: OpenProject, run_id: int, owner: str) -> None:
         with opened.database.write() as session:
             release_run(session, run_id, owner=owner)
         raise
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("retrain")(retrain)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from annotator.cli.project import HomeOption, JsonOption, emit, open_project
+from annotator.cli.options import HomeOption, JsonOption
+from annotator.cli.project import emit, open_project
 from annotator.cli.watch import describe_progress
-from annotator.store.run_log import RunEvent, event_to_json, read_run_log
-from annotator.store.runs import FINISHED, Run, cancel_run, get_run, list_runs, run_to_json
 
-__all__ = ["register"]
+if TYPE_CHECKING:
+    from annotator.store.run_log import RunEvent
+    from annotator.store.runs import Run
+
+__all__ = ["runs"]
 
 runs = typer.Typer(help="Training runs: list, show, logs, cancel.", no_args_is_help=True)
 
@@ -64,6 +67,8 @@ def list_(
     Example: annotator runs list
     """
     with open_project(home) as opened, opened.database.read() as session:
+        from annotator.store.runs import list_runs, run_to_json
+
         found = list_runs(session, opened.project.id, limit=limit)
     emit(
         {"runs": [run_to_json(run) for run in found]},
@@ -83,6 +88,8 @@ def show(
     Example: annotator runs show 3
     """
     with open_project(home) as opened, opened.database.read() as session:
+        from annotator.store.runs import get_run, run_to_json
+
         run = get_run(session, run_id)
     emit(run_to_json(run), [_line(run), *_details(run)], as_json=as_json)
 
@@ -103,6 +110,9 @@ def logs(
     Example: annotator runs logs 3 --follow
     """
     with open_project(home) as opened:
+        from annotator.store.run_log import event_to_json, read_run_log
+        from annotator.store.runs import FINISHED, get_run
+
         last = 0
         while True:
             with opened.database.read() as session:
@@ -127,10 +137,7 @@ def cancel(
     Example: annotator runs cancel 3
     """
     with open_project(home) as opened, opened.database.write() as session:
+        from annotator.store.runs import cancel_run, run_to_json
+
         run = cancel_run(session, run_id)
     emit(run_to_json(run), [f"run {run.id}: {run.state}, asked to stop"], as_json=as_json)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.add_typer(runs, name="runs")

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from annotator.cli.project import HomeOption, note, open_project, settle_process
+from annotator.cli.options import HomeOption
+from annotator.cli.project import note, open_project, settle_process
 from annotator.logs import configure_logs
 
-__all__ = ["register"]
+__all__ = ["serve"]
 
 
 def serve(
@@ -25,14 +26,14 @@ def serve(
 
     Example: annotator serve --port 9090
     """
-    from annotator.jobs.messages import JobQueue
-    from annotator.model.device import pick_device
-    from annotator.model.memory import limit_memory
-    from ml_backend.app import create_app
-    from ml_backend.models import ModelHost
-    from ml_backend.server import serve as serve_app
-
     with open_project(home, host=host, port=port) as opened:
+        from annotator.jobs.messages import JobQueue
+        from annotator.model.device import pick_device
+        from annotator.model.memory import limit_memory
+        from ml_backend.app import create_app
+        from ml_backend.models import ModelHost
+        from ml_backend.server import serve as serve_app
+
         settings = opened.settings
         configure_logs(json_lines=settings.log_json)
         queue = JobQueue(settings.queue)
@@ -58,8 +59,3 @@ def serve(
         finally:
             models.close()
             queue.close()
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("serve")(serve)

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from annotator.cli.project import JsonOption, emit, note, progress_bar
+from annotator.cli.options import (
+    DeviceOption,
+    EncoderOption,
+    FirstSeedOption,
+    JsonOption,
+    SeedsOption,
+    SetOption,
+    pick,
+)
+from annotator.cli.project import command_line, emit, note, progress_bar
 from annotator.errors import ConfigError
 from annotator.settings import Settings
 
-__all__ = ["register"]
+if TYPE_CHECKING:
+    from annotator.simulation import SimulatedCorpus
+
+__all__ = ["simulate"]
 
 _FOLDS = 5  # of a single file
 
@@ -43,8 +53,6 @@ _Strategy = Annotated[
         "[default: mnlp+diverse, as the queue]. random is always run.",
     ),
 ]
-_Seeds = Annotated[int, typer.Option("--seeds", min=1, help="How many seeds.")]
-_FirstSeed = Annotated[int, typer.Option("--first-seed", min=0, help="The first of them.")]
 _Shares = Annotated[
     str | None,
     typer.Option("--shares", help="Share of the pool's words labelled after each round."),
@@ -56,12 +64,7 @@ _StartOption = Annotated[
 _RandomShare = Annotated[
     float, typer.Option("--random-share", help="Share of each round drawn at random.")
 ]
-_Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="key=value: a setting of training or model; repeatable."),
-]
 _On = Annotated[Literal["dev", "test"], typer.Option("--on", help="Which part is scored.")]
-_Encoder = Annotated[str, typer.Option("--encoder", help="minilm, a local folder, or a hub id.")]
 _Out = Annotated[
     Path | None, typer.Option("--out", help="Where results go [default: simulations/NAME].")
 ]
@@ -79,7 +82,6 @@ _Cost = Annotated[
     str | None,
     typer.Option("--cost", help="Seconds a sentence, word, entity, relation: 2,0.3,3,4."),
 ]
-_Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
 
 
 def simulate(
@@ -92,20 +94,20 @@ def simulate(
     fold: _Fold = 0,
     limit: _Limit = None,
     strategy: _Strategy = None,
-    seeds: _Seeds = 3,
-    first_seed: _FirstSeed = 0,
+    seeds: SeedsOption = 3,
+    first_seed: FirstSeedOption = 0,
     shares: _Shares = None,
     start: _StartOption = "random",
     random_share: _RandomShare = 0.15,
-    set_: _Set = None,
+    set_: SetOption = None,
     on: _On = "test",
-    encoder: _Encoder = "minilm",
+    encoder: EncoderOption = "minilm",
     out: _Out = None,
     archive: _Archive = None,
     plot: _Plot = None,
     summary: _Summary = None,
     cost: _Cost = None,
-    device: _Device = "auto",
+    device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Replay a gold corpus: what would each strategy have cost, against random order?
@@ -115,96 +117,92 @@ def simulate(
 
     Example: annotator simulate conll04 --data ./conll04 -s mnlp -s joint_rate --seeds 3
     """
-    _run(
-        name,
-        sources={
-            **{"data": data, "train": train, "test": test, "format": fmt, "negatives": negatives},
-            "n_folds": _FOLDS if name == "jsonl" and data is not None else None,
-        },
-        corpus={"fold": fold, "on": on, "limit": limit},
-        replay={
-            **({"shares": _parse_shares(shares)} if shares else {}),
-            **{"start": start, "random_share": random_share, "encoder": encoder, "on": on},
-        },
-        texts=(set_ or [], strategy or []),
-        seeds=range(first_seed, first_seed + seeds),
-        places=(out or Path("simulations") / name, archive, plot, summary),
-        cost=_parse_cost(cost),
-        device=device,
-        as_json=as_json,
-    )
+    given = locals()  # the options by their names
+    replay = {"shares": _parse_shares(shares)} if shares else {}
+    value = _run(given, replay, _parse_cost(cost))
+    _write(value, given)
+
+    from annotator.simulation import table
+
+    emit(value, table(value), as_json=as_json)
 
 
-def _run(
-    name: str,
-    *,
-    sources: dict[str, Any],
-    corpus: dict[str, Any],
-    replay: dict[str, Any],
-    texts: tuple[list[str], list[str]],
-    seeds: range,
-    places: tuple[Path, Path | None, Path | None, Path | None],
-    cost: dict[str, float],
-    device: str,
-    as_json: bool,
-) -> None:
+def _run(given: dict[str, Any], replay: dict[str, Any], cost: dict[str, float]) -> dict[str, Any]:
+    """Replay what is not done yet, and return the costs to the scores."""
     from annotator.active.cost import AnnotationCost
-    from annotator.experiments import Sources, parse_options, read_benchmark
-    from annotator.experiments.record import write_atomically
+    from annotator.experiments import parse_options
     from annotator.model.device import pick_device
-    from annotator.simulation import (
-        Replay,
-        Report,
-        SimulatedCorpus,
-        Simulation,
-        describe_simulation,
-        draw_chart,
-        put_summary,
-        queue_arm,
-        read_arms,
-        table,
-    )
-    from annotator.views import check_suffix, write_chart
+    from annotator.simulation import Replay, Report, Simulation, describe_simulation, read_arms
+    from annotator.views import check_suffix
 
-    out, archive, plot, summary = places
-    if plot is not None:
-        check_suffix(plot)
-    how = Replay(**replay, options=parse_options(texts[0]), device=pick_device(device))
-    usual = queue_arm(Settings.model_fields["strategy"].default)
-    arms = read_arms(texts[1] or [usual.name])
-    read = SimulatedCorpus.of(read_benchmark(name, Sources(**sources)), **corpus)
-    with progress_bar(name) as advance:
+    if given["plot"] is not None:
+        check_suffix(given["plot"])
+    names = ("start", "random_share", "encoder", "on")
+    options, device = parse_options(given["set_"] or []), pick_device(given["device"])
+    how = Replay(**replay, **pick(given, names), options=options, device=device)
+    arms = read_arms(given["strategy"] or [_usual_arm()])
+    corpus = _read_corpus(given)
+    with progress_bar(given["name"]) as advance:
 
         def show(report: Report) -> None:
             advance(report.n_done, report.n_models, report.title)
 
         simulation = Simulation(
-            read,
+            corpus,
             how,
             arms=arms,
-            seeds=seeds,
-            out=out,
-            archive=archive,
+            seeds=range(given["first_seed"], given["first_seed"] + given["seeds"]),
+            out=_out(given),
+            archive=given["archive"],
             on_progress=show,
             on_record=lambda record: note(_line(record)),
         )
         simulation.run()
-    value = describe_simulation(
-        simulation,
-        cost=AnnotationCost(**cost),
-        command=shlex.join(["annotator", *sys.argv[1:]]),
+    return describe_simulation(simulation, cost=AnnotationCost(**cost), command=command_line())
+
+
+def _usual_arm() -> str:
+    from annotator.simulation import queue_arm
+
+    return queue_arm(Settings.model_fields["strategy"].default).name
+
+
+def _read_corpus(given: dict[str, Any]) -> SimulatedCorpus:
+    from annotator.experiments import Sources, read_benchmark
+    from annotator.simulation import SimulatedCorpus
+
+    is_one_file = given["name"] == "jsonl" and given["data"] is not None
+    sources = Sources(
+        **pick(given, ("data", "train", "test", "negatives")),
+        format=given["fmt"],
+        n_folds=_FOLDS if is_one_file else None,
     )
+    benchmark = read_benchmark(given["name"], sources)
+    return SimulatedCorpus.of(benchmark, **pick(given, ("fold", "on", "limit")))
+
+
+def _out(given: dict[str, Any]) -> Path:
+    out: Path | None = given["out"]
+    return out or Path("simulations") / given["name"]
+
+
+def _write(value: dict[str, Any], given: dict[str, Any]) -> None:
+    """Write the files that were asked for, and note what should be known of them."""
+    from annotator.experiments.record import write_atomically
+    from annotator.simulation import draw_chart, put_summary
+    from annotator.views import write_chart
+
+    plot, summary = given["plot"], given["summary"]
     if value["n_of_other_versions"]:
         note(
             f"{value['n_of_other_versions']} of {value['models']['done']} results are of another "
             "version of the program or its libraries; give another --out to do them again"
         )
-    write_atomically(out / "results.json", json.dumps(value, indent=1) + "\n")
+    write_atomically(_out(given) / "results.json", json.dumps(value, indent=1) + "\n")
     if plot is not None:
         write_chart(draw_chart(value), plot)
-    if summary is not None and not put_summary(summary, value, default=usual.name):
+    if summary is not None and not put_summary(summary, value, default=_usual_arm()):
         note(f"{summary.name} is left as it is: no strategy is finished with a seed yet")
-    emit(value, table(value), as_json=as_json)
 
 
 def _line(record: dict[str, Any]) -> str:
@@ -235,8 +233,3 @@ def _parse_cost(text: str | None) -> dict[str, float]:
         raise ConfigError(
             f"--cost must be four numbers of seconds such as 2,0.3,3,4, found {text!r}"
         ) from error
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("simulate")(simulate)

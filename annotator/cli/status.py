@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import typer
+from annotator.cli.options import HomeOption, JsonOption
+from annotator.cli.project import emit, open_project
 
-from annotator.cli.project import HomeOption, JsonOption, emit, open_project
-from annotator.services.reports.status import learning_lines, project_status
-
-__all__ = ["register"]
+__all__ = ["status"]
 
 
 def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
@@ -18,11 +16,15 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
     Example: annotator status
     """
     with open_project(home) as opened:
+        from annotator.services.reports.status import project_status
+
         value = project_status(opened.database, opened.project, opened.settings)
     emit(value, _lines(value), as_json=as_json)
 
 
 def _lines(value: dict[str, Any]) -> list[str]:
+    from annotator.services.reports.status import learning_lines
+
     tasks, studio, run = value["tasks"], value["label_studio"], value["last_run"]
     lines = [
         f"project        {value['project']} ({value['unit']} tasks)",
@@ -83,8 +85,3 @@ def _model(version: dict[str, Any] | None) -> str:
         f"{version['name']}: entities F1 {holdout['ner']['micro']['f1']:.1f}, relations F1 "
         f"{holdout['re']['micro']['f1']:.1f} on {holdout['n_sentences']} hold-out sentences"
     )
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("status")(status)

@@ -6,16 +6,10 @@ from typing import Annotated
 
 import typer
 
-from annotator.cli.project import (
-    HomeOption,
-    JsonOption,
-    emit,
-    open_project,
-    open_studio,
-    progress_bar,
-)
+from annotator.cli.options import HomeOption, JsonOption
+from annotator.cli.project import emit, open_project, open_studio, progress_bar
 
-__all__ = ["register"]
+__all__ = ["sync"]
 
 
 def sync(
@@ -29,11 +23,11 @@ def sync(
 
     Example: annotator sync
     """
-    from annotator.jobs.housekeeper import split_rule
-    from annotator.services.sync.pull import reconcile
-    from annotator.services.sync.webhooks import process_inbox
-
     with open_project(home) as opened, open_studio(opened) as client:
+        from annotator.services.queue.room_settings import split_rule
+        from annotator.services.sync.pull import reconcile
+        from annotator.services.sync.webhooks import process_inbox
+
         rule = split_rule(opened.settings)
         process_inbox(opened.database, opened.project, split=rule)
         with progress_bar("sync") as advance:
@@ -55,8 +49,3 @@ def sync(
         lines,
         as_json=as_json,
     )
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("sync")(sync)

@@ -6,11 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from annotator.cli.project import progress_bar
-from annotator.store.database import Database
-from annotator.store.runs import FINISHED, get_run
+
+if TYPE_CHECKING:
+    from annotator.store.database import Database
 
 __all__ = ["describe_progress", "watch_run"]
 
@@ -23,6 +24,8 @@ def watch_run(database: Database, run_id: int, *, work: Callable[[], Any] | None
         run_id: The run.
         work: Does the run in this process; without it a worker does. Its error is raised here.
     """
+    from annotator.store.runs import FINISHED, get_run
+
     failed: list[BaseException] = []
 
     def _do() -> None:

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from annotator.cli.project import HomeOption, note, open_project, settle_process
+from annotator.cli.options import HomeOption
+from annotator.cli.project import note, open_project, settle_process
 from annotator.logs import configure_logs
 
-__all__ = ["register"]
+__all__ = ["worker"]
 
 
 def worker(
@@ -24,11 +25,11 @@ def worker(
 
     Example: annotator worker --device cuda
     """
-    from annotator.jobs.worker import Worker
-    from annotator.model.device import pick_device
-    from annotator.model.memory import limit_memory
-
     with open_project(home, device=device) as opened:
+        from annotator.jobs.worker import Worker
+        from annotator.model.device import pick_device
+        from annotator.model.memory import limit_memory
+
         configure_logs(json_lines=opened.settings.log_json)
         chosen = pick_device(opened.settings.device)
         limit_memory(chosen, opened.settings.gpu_memory_share)
@@ -39,8 +40,3 @@ def worker(
             runner.run()
         finally:
             runner.close()
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("worker")(worker)

@@ -17,17 +17,14 @@ from annotator.jobs.leases import hold_lease
 from annotator.jobs.messages import JobQueue
 from annotator.logs import get_logger
 from annotator.model import Predictor
-from annotator.model.device import pick_device
-from annotator.model.untrained import load_untrained
 from annotator.services.inference.compute import make_engine
 from annotator.services.inference.versions import load_version
 from annotator.services.models.registry import prune_versions, sweep_stale_files
 from annotator.services.models.submit import TriggerDecision, is_retrain_due, last_cron_time
-from annotator.services.queue.cold_start import Warmup, is_warmup_due, publish_warmup
-from annotator.services.queue.lexicon import load_lexicon, warmup_name
-from annotator.services.queue.order import QueueSettings
+from annotator.services.queue.cold_start import is_warmup_due, publish_warmup
+from annotator.services.queue.lexicon import warmup_name
 from annotator.services.queue.publish import PublishReport, is_publish_due, publish_version
-from annotator.services.sync.annotations import SplitRule
+from annotator.services.queue.room_settings import queue_settings, split_rule, warmup_of
 from annotator.services.sync.predictions import prune_predictions
 from annotator.services.sync.pull import PullReport, reconcile
 from annotator.services.sync.upload import has_uploads, upload_tasks
@@ -41,38 +38,10 @@ from annotator.store.snapshots import n_new_sentences, oldest_new_label
 from annotator.store.versions import ModelVersion, active_version
 from annotator.studio.client import StudioClient
 
-__all__ = ["Housekeeper", "queue_settings", "split_rule", "warmup_of"]
+__all__ = ["Housekeeper"]
 
 _log = get_logger("jobs")
 _AGAIN_S = 2.0
-
-
-def queue_settings(settings: Settings) -> QueueSettings:
-    """Return how the queue is made."""
-    return QueueSettings(
-        strategy=settings.strategy,
-        batch=settings.batch,
-        random_share=settings.random_share,
-        per_document=settings.per_document,
-        seed=settings.seed,
-        warmup=settings.warmup,
-    )
-
-
-def warmup_of(settings: Settings) -> Warmup:
-    """Return how the first tasks are chosen while there is no model."""
-    return Warmup(
-        n=settings.warmup,
-        name=warmup_name(settings.home),
-        seed=settings.seed,
-        encoder=lambda: load_untrained(settings.encoder, device=pick_device(settings.device)),
-        lexicon=lambda: load_lexicon(settings.home),
-    )
-
-
-def split_rule(settings: Settings) -> SplitRule:
-    """Return how documents from Label Studio are drawn into the hold-out."""
-    return SplitRule(holdout_share=settings.holdout_share, seed=settings.seed)
 
 
 @dataclass

@@ -5,8 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+import annotator
+import annotator.formats
+import annotator.model
+import annotator.training
 
 _LOADED = "import sys; import {module}; print('\\n'.join(sorted(sys.modules)))"
 
@@ -35,18 +41,25 @@ def test_rooms_import_downwards_only(repository: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "unwanted"),
     [
+        ("annotator", {"pydantic", "torch"}),
         ("annotator.domain", {"torch", "flask", "label_studio_sdk", "sqlalchemy"}),
         ("annotator.text", {"torch", "flask", "label_studio_sdk", "sqlalchemy"}),
         ("annotator.studio.codec", {"torch", "flask", "label_studio_sdk", "sqlalchemy"}),
         ("annotator.formats", {"torch", "flask", "label_studio_sdk", "sqlalchemy"}),
         ("db", {"torch", "flask", "label_studio_sdk", "annotator"}),
-        ("annotator.model", {"flask", "sqlalchemy", "label_studio_sdk"}),
-        ("annotator.training", {"flask", "sqlalchemy", "label_studio_sdk"}),
+        ("annotator.model", {"torch", "flask", "sqlalchemy", "label_studio_sdk"}),
+        ("annotator.model.predictor", {"flask", "sqlalchemy", "label_studio_sdk"}),
+        ("annotator.training", {"torch", "flask", "sqlalchemy", "label_studio_sdk"}),
+        ("annotator.training.gate", {"torch", "transformers", "flask", "sqlalchemy"}),
+        ("annotator.training.loop", {"flask", "sqlalchemy", "label_studio_sdk"}),
+        ("annotator.store.database", {"alembic", "torch", "numpy"}),
+        ("annotator.services.queue.order", {"torch", "modAL", "flask"}),
+        ("annotator.services.queue.room_settings", {"torch", "numpy", "sqlalchemy"}),
         ("annotator.views", {"flask", "sqlalchemy", "label_studio_sdk", "matplotlib"}),
         ("annotator.active", {"flask", "sqlalchemy", "label_studio_sdk", "modAL", "sklearn"}),
         ("annotator.experiments", {"flask", "sqlalchemy", "label_studio_sdk"}),
         ("annotator.simulation", {"flask", "sqlalchemy", "label_studio_sdk"}),
-        ("annotator.cli.main", {"torch", "flask", "label_studio_sdk", "transformers", "ray"}),
+        ("annotator.cli.main", {"torch", "flask", "sqlalchemy", "pydantic", "structlog", "rich"}),
         ("annotator.services.inference.ray_engine", {"ray", "pyarrow", "flask"}),
         ("annotator.jobs.worker", {"flask", "modAL", "sklearn", "pandas", "matplotlib"}),
     ],
@@ -56,6 +69,19 @@ def test_a_room_loads_only_what_it_needs(module: str, unwanted: set[str], reposi
     loaded = _modules_after(module, repository)
 
     assert not loaded & unwanted
+
+
+@pytest.mark.parametrize(
+    "package",
+    [annotator, annotator.formats, annotator.model, annotator.training],
+    ids=lambda package: package.__name__,
+)
+def test_a_package_gives_each_of_its_names_when_it_is_asked(package: ModuleType) -> None:
+    found = {name: getattr(package, name) for name in package.__all__}
+
+    assert not [name for name, value in found.items() if isinstance(value, ModuleType)]
+    with pytest.raises(AttributeError, match=f"{package.__name__}' has no attribute 'nothing'"):
+        _ = package.nothing
 
 
 def test_no_two_test_files_of_folders_without_a_package_have_one_name(repository: Path) -> None:
