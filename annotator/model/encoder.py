@@ -25,7 +25,6 @@ __all__ = [
     "quiet",
     "restore_encoder",
     "save_encoder",
-    "save_whole_encoder",
 ]
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -248,13 +247,6 @@ def save_encoder(encoder: Encoder, folder: Path) -> None:
     """Write configuration and tokenizer of ``encoder``, without weights, into ``folder``."""
     with quiet():
         encoder.network.config.save_pretrained(folder)
-        encoder.tokenizer.save_pretrained(folder)
-
-
-def save_whole_encoder(encoder: Encoder, folder: Path) -> None:
-    """Write configuration, tokenizer and weights of ``encoder`` into ``folder``."""
-    with quiet():
-        encoder.network.save_pretrained(folder)
         encoder.tokenizer.save_pretrained(folder)
 
 

@@ -1,8 +1,7 @@
-"""The head that guesses hidden words, and an encoder with it: loss, loading, saving."""
+"""An encoder with the head of its family that guesses hidden words: loss, loading, saving."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -11,87 +10,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import AutoModelForMaskedLM
 
 from annotator.errors import ModelError
-from annotator.model.encoder import Encoder, quiet, save_whole_encoder
+from annotator.model.encoder import Encoder, quiet
 from annotator.model.folder import write_whole
 from annotator.model.masking import MaskedBatch
 
-__all__ = [
-    "CARD_FILE",
-    "HEAD_FILE",
-    "MaskedWordHead",
-    "MaskedWordModel",
-    "load_head_weights",
-    "save_adapted",
-]
+__all__ = ["CARD_FILE", "MaskedWordModel", "save_adapted"]
 
-HEAD_FILE = "masked_word_head.safetensors"
 CARD_FILE = "README.md"
-
-_INIT_STD = 0.02
-# Where families of encoders keep the transform, its normalisation and the bias of the pieces.
-_KNOWN_HEADS = (
-    ("cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm", "cls.predictions"),
-    ("lm_head.dense", "lm_head.layer_norm", "lm_head"),
-    ("vocab_transform", "vocab_layer_norm", "vocab_projector"),
-    ("predictions.dense", "predictions.LayerNorm", "predictions"),
-)
-
-
-class MaskedWordHead(nn.Module):
-    """Scores every piece of the vocabulary for a state; the output matrix is the embedding's.
-
-    Args:
-        width: Width of the encoder's states.
-        n_pieces: Size of the vocabulary.
-        embedding_width: Width of the embedding.
-        eps: Of the normalisation.
-        activation: Name of the function between the two.
-    """
-
-    def __init__(
-        self,
-        width: int,
-        n_pieces: int,
-        *,
-        embedding_width: int,
-        eps: float = 1e-12,
-        activation: str = "gelu",
-    ) -> None:
-        from transformers.activations import ACT2FN  # importing it makes a folder
-
-        super().__init__()
-        self.activation = ACT2FN[activation]
-        self.dense = nn.Linear(width, embedding_width)
-        self.norm = nn.LayerNorm(embedding_width, eps=eps)
-        self.bias = nn.Parameter(torch.zeros(n_pieces))
-        nn.init.normal_(self.dense.weight, std=_INIT_STD)
-        nn.init.zeros_(self.dense.bias)
-
-    def forward(self, states: Tensor, embedding: Tensor) -> Tensor:
-        """Return the scores of all pieces.
-
-        Args:
-            states: Shape ``(chosen, hidden)``.
-            embedding: The encoder's piece embedding. Shape ``(vocabulary, embedding)``.
-
-        Returns:
-            Shape ``(chosen, vocabulary)``.
-        """
-        hidden = self.norm(self.activation(self.dense(states)))
-        return functional.linear(hidden, embedding, self.bias)
-
-    @torch.no_grad()
-    def start_from_counts(self, counts: NDArray[np.int64]) -> None:
-        """Let the bias be the log frequency of each piece, so that a fresh head begins there."""
-        smoothed = torch.from_numpy(counts).double() + 1.0
-        self.bias.copy_((smoothed / smoothed.sum()).log())
 
 
 class MaskedWordModel(nn.Module):
@@ -101,37 +32,43 @@ class MaskedWordModel(nn.Module):
     without dropout.
 
     Args:
-        encoder: What is adapted.
-        head_weights: Weights of a trained head by the names of ``MaskedWordHead``; None starts a
-            fresh one.
+        encoder: What is adapted; its network becomes part of the model.
+
+    Attributes:
+        is_fresh: Whether the encoder came without a head, as ``minilm`` does; the head is random.
+        loss_before: Held-out loss of the unadapted encoder, kept with the state; NaN until known.
+
+    Raises:
+        ModelError: if no network of this family guesses masked words.
     """
 
-    def __init__(self, encoder: Encoder, head_weights: Mapping[str, Tensor] | None = None) -> None:
+    loss_before: Tensor
+
+    def __init__(self, encoder: Encoder) -> None:
         super().__init__()
-        self.network = encoder.network.eval()
-        embedding = self.embedding
-        self.head = MaskedWordHead(
-            encoder.width,
-            embedding.shape[0],
-            embedding_width=embedding.shape[1],
-            eps=float(getattr(self.network.config, "layer_norm_eps", 1e-12)),
-            activation=str(getattr(self.network.config, "hidden_act", "gelu")),
-        )
-        if head_weights is not None:
-            self.head.load_state_dict(head_weights)
-        self.loss_before: Tensor  # held-out loss of the unadapted encoder, kept with the state
+        self.full, self.is_fresh = _load_with_head(encoder)
+        setattr(self.full, self.full.base_model_prefix, encoder.network)
+        self.full.tie_weights()
+        self.full.eval()
         self.register_buffer("loss_before", torch.tensor(float("nan")))
+        self.register_state_dict_post_hook(_leave_out_tied)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_put_back_tied)  # type: ignore[no-untyped-call]
 
     @property
-    def embedding(self) -> Tensor:
-        """The piece embedding. Shape ``(vocabulary, embedding)``."""
-        weight: Tensor = self.network.get_input_embeddings().weight
-        return weight
+    def network(self) -> Any:
+        """The encoder's network."""
+        return self.full.base_model
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.head.bias.device
+        return self.loss_before.device
+
+    @torch.no_grad()
+    def start_from_counts(self, counts: NDArray[np.int64]) -> None:
+        """Let the bias be the log frequency of each piece, so that a fresh head begins there."""
+        smoothed = torch.from_numpy(counts).double() + 1.0
+        self.full.get_output_embeddings().bias.copy_((smoothed / smoothed.sum()).log())
 
     def loss(
         self, batch: MaskedBatch, *, frozen: bool = False, dtype: torch.dtype | None = None
@@ -145,15 +82,22 @@ class MaskedWordModel(nn.Module):
             frozen: The encoder takes no gradient, only the head does.
             dtype: Reduced precision, such as ``torch.bfloat16``.
         """
-        learning = torch.is_grad_enabled() and not frozen
-        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
-            with torch.set_grad_enabled(learning), _attention(self.device):
-                states = self.network(
-                    input_ids=batch.input_ids, attention_mask=batch.attention_mask
-                ).last_hidden_state
-            embedding = self.embedding if learning else self.embedding.detach()
-            logits = self.head(states.flatten(0, 1)[batch.positions], embedding)
-        return functional.cross_entropy(logits.float(), batch.targets)
+
+        def keep_chosen(_network: nn.Module, _inputs: object, output: Any) -> Any:
+            states = output.last_hidden_state.flatten(0, 1)[batch.positions]
+            output.last_hidden_state = states[None]  # (1, chosen, hidden)
+            return output
+
+        self.network.requires_grad_(not frozen)
+        with (
+            torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None),
+            self.network.register_forward_hook(keep_chosen),
+            _attention(self.device),
+        ):
+            logits = self.full(
+                input_ids=batch.input_ids, attention_mask=batch.attention_mask
+            ).logits
+        return functional.cross_entropy(logits[0].float(), batch.targets)
 
 
 def _attention(device: torch.device) -> AbstractContextManager[None]:
@@ -161,53 +105,37 @@ def _attention(device: torch.device) -> AbstractContextManager[None]:
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
-def load_head_weights(encoder: Encoder) -> dict[str, Tensor] | None:
-    """Load the head that belongs to ``encoder``, by the names of ``MaskedWordHead``.
-
-    Returns:
-        None if the encoder came without one, as ``minilm`` does.
-
-    Raises:
-        ModelError: if the file of the head is damaged.
-    """
-    if encoder.name == "minilm":
-        return None
-    own = Path(encoder.name) / HEAD_FILE
-    if own.is_file():
-        try:
-            return load_file(own)
-        except (SafetensorError, OSError) as error:
-            raise ModelError(
-                f"{HEAD_FILE} of encoder {own.parent.name} is truncated or damaged: adapt again, "
-                "or remove the file to begin with a fresh head"
-            ) from error
-    return _load_foreign_head(encoder)
-
-
-def _load_foreign_head(encoder: Encoder) -> dict[str, Tensor] | None:
+def _load_with_head(encoder: Encoder) -> tuple[Any, bool]:
     try:
-        with quiet(), torch.random.fork_rng(devices=[]):
+        with quiet():
             full, report = AutoModelForMaskedLM.from_pretrained(
-                encoder.name,
+                encoder.network.name_or_path,
                 use_safetensors=True,
                 dtype=torch.float32,
                 trust_remote_code=False,
                 output_loading_info=True,
             )
-    except (OSError, ValueError, KeyError, ImportError):
-        return None  # a family of encoders that was never trained with masked words
-    weights: dict[str, Any] = full.state_dict()
-    for dense, norm, bias in _KNOWN_HEADS:
-        names = {
-            "dense.weight": f"{dense}.weight",
-            "dense.bias": f"{dense}.bias",
-            "norm.weight": f"{norm}.weight",
-            "norm.bias": f"{norm}.bias",
-            "bias": f"{bias}.bias",
-        }
-        if set(names.values()) <= weights.keys() - set(report["missing_keys"]):
-            return {ours: weights[theirs].clone() for ours, theirs in names.items()}
-    return None
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelError(
+            f"encoder {encoder.name!r} cannot be loaded with a head that guesses masked words "
+            f"({type(error).__name__}): choose a BERT or one of its kin"
+        ) from error
+    return full, bool(report["missing_keys"])
+
+
+def _leave_out_tied(
+    model: MaskedWordModel, state: dict[str, Tensor], prefix: str, _metadata: object
+) -> None:
+    """Leave out the second names of tied weights: safetensors holds a tensor once."""
+    for second in model.full.all_tied_weights_keys:
+        state.pop(f"{prefix}full.{second}")
+
+
+def _put_back_tied(
+    model: MaskedWordModel, state: dict[str, Tensor], prefix: str, *_more: object
+) -> None:
+    for second, first in model.full.all_tied_weights_keys.items():
+        state[f"{prefix}full.{second}"] = state[f"{prefix}full.{first}"]
 
 
 def save_adapted(model: MaskedWordModel, encoder: Encoder, folder: Path, *, card: str) -> None:
@@ -218,11 +146,10 @@ def save_adapted(model: MaskedWordModel, encoder: Encoder, folder: Path, *, card
     Raises:
         ModelError: if the folder cannot be written.
     """
-    head = {name: value.detach().cpu() for name, value in model.head.state_dict().items()}
     try:
-        with write_whole(folder) as aside:
-            save_whole_encoder(encoder, aside)
-            save_file(head, aside / HEAD_FILE, metadata={"format": "pt"})
+        with write_whole(folder) as aside, quiet():
+            model.full.save_pretrained(aside)
+            encoder.tokenizer.save_pretrained(aside)
             (aside / CARD_FILE).write_text(card, encoding="utf-8")
     except (OSError, SafetensorError) as error:
         raise ModelError(

@@ -6,40 +6,23 @@ al. 2019, arXiv 1907.11692) and whole words hidden together.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from annotator.errors import ModelError
+from annotator.model.batch import collate, piece_places
 from annotator.model.encoder import Encoder
 from annotator.model.pieces import PieceSentence, PieceTokenizer
 
-__all__ = ["MaskedBatch", "WordMasker", "WordRow"]
-
-IntArray = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
+__all__ = ["MaskedBatch", "WordMasker"]
 
 _MAX_PIECES = 256  # of a row; attention takes memory by the square of it
 _MASKED, _RANDOM = 0.8, 0.1  # of the chosen pieces; the rest stays as it is
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WordRow:
-    """What the encoder reads in one row: a sentence, or a window of a long one.
-
-    Attributes:
-        ids: Piece ids without special pieces. Shape ``(pieces,)``.
-        first_piece: Where each word begins in ``ids``; the first is 0. Shape ``(words,)``.
-        owner: Index of the sentence.
-    """
-
-    ids: IntArray
-    first_piece: IntArray
-    owner: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,36 +31,29 @@ class MaskedBatch:
 
     Attributes:
         input_ids: Piece ids, some hidden, padded. Shape ``(rows, pieces)``, int64.
-        attention_mask: True where a piece is real. Shape ``(rows, pieces)``, bool; None where all
-            are.
+        attention_mask: True where a piece is real. Shape ``(rows, pieces)``, bool.
         positions: Where the chosen pieces stand in the flattened ``(rows * pieces)``.
             Shape ``(chosen,)``, int64.
         targets: What they were. Shape ``(chosen,)``, int64.
     """
 
     input_ids: Tensor
-    attention_mask: Tensor | None
+    attention_mask: Tensor
     positions: Tensor
     targets: Tensor
 
     def to(self, device: torch.device) -> MaskedBatch:
         """Return the same batch on ``device``."""
-        mask = self.attention_mask
-        return MaskedBatch(
-            input_ids=self.input_ids.to(device, non_blocking=True),
-            attention_mask=None if mask is None else mask.to(device, non_blocking=True),
-            positions=self.positions.to(device, non_blocking=True),
-            targets=self.targets.to(device, non_blocking=True),
-        )
+        return MaskedBatch(**{name: getattr(self, name).to(device) for name in self.__slots__})
 
 
 class WordMasker:
-    """Hides whole words of rows of pieces.
+    """Hides whole words of sentences.
 
     Args:
         encoder: Whose tokenizer is used.
-        share: The chance of each word to be chosen. A row in which none is has one chosen, so
-            that no row is computed for nothing.
+        share: The chance of each word to be chosen. A sentence in which none is has one chosen,
+            so that it is not computed for nothing.
 
     Raises:
         ModelError: if the tokenizer has no mask piece.
@@ -92,88 +68,49 @@ class WordMasker:
             )
         self._pieces = PieceTokenizer(encoder, max_pieces=_MAX_PIECES)
         self._share = share
-        self._mask_id = int(tokenizer.mask_token_id)
-        n_pieces = int(encoder.network.get_input_embeddings().weight.shape[0])
-        known = min(n_pieces, len(tokenizer))
-        special = np.array(sorted(i for i in tokenizer.all_special_ids if i < n_pieces))
-        self.is_special: BoolArray = np.zeros(n_pieces, dtype=np.bool_)
-        self.is_special[special] = True
-        self._ordinary: IntArray = np.flatnonzero(~self.is_special[:known]).astype(np.int64)
+        n_pieces = int(encoder.network.get_input_embeddings().num_embeddings)
+        self.is_special = torch.zeros(n_pieces, dtype=torch.bool)
+        self.is_special[[i for i in tokenizer.all_special_ids if i < n_pieces]] = True
+        self._ordinary = (~self.is_special[: len(tokenizer)]).nonzero()[:, 0]
 
-    @property
-    def n_special(self) -> int:
-        """The number of special pieces that stand around each row."""
-        return len(self._pieces.prefix) + len(self._pieces.suffix)
+    def encode(self, sentences: Sequence[Sequence[str]]) -> list[PieceSentence]:
+        """Tokenise sentences, given as words; the order is kept."""
+        return self._pieces.encode(sentences)
 
-    def rows(self, sentences: Sequence[Sequence[str]]) -> list[WordRow]:
-        """Tokenise sentences, given as words; those with nothing to guess have no row."""
-        encoded = self._pieces.encode(sentences)
-        return [
-            row
-            for i, sentence in enumerate(encoded)
-            for row in _cut(sentence, owner=i)
-            if not self._hopeless(row)
-        ]
-
-    def _hopeless(self, row: WordRow) -> bool:
-        return bool(np.logical_or.reduceat(self.is_special[row.ids], row.first_piece).all())
-
-    def collate(self, rows: Sequence[WordRow], rng: np.random.Generator) -> MaskedBatch:
-        """Choose words, hide them, and put all into tensors."""
-        prefix, suffix = self._pieces.prefix, self._pieces.suffix
-        lengths: IntArray = np.array([len(row.ids) for row in rows], dtype=np.int64)
-        ids: IntArray = np.concatenate([row.ids for row in rows])
-        chosen = self.choose(rows, rng)
-        width = int(lengths.max()) + self.n_special
-        offsets = np.cumsum(lengths) - lengths
-        starts = np.arange(len(rows)) * width + len(prefix)
-        place: IntArray = np.repeat(starts - offsets, lengths) + np.arange(len(ids))
-        table: IntArray = np.full((len(rows), width), self._pieces.pad_id, dtype=np.int64)
-        table[:, : len(prefix)] = prefix
-        table.reshape(-1)[place] = self.hide(ids, chosen, rng)
-        for i, piece in enumerate(suffix.tolist()):
-            table.reshape(-1)[starts + lengths + i] = piece
-        real = np.arange(width) < (lengths + self.n_special)[:, None]
-        return MaskedBatch(
-            input_ids=torch.from_numpy(table),
-            attention_mask=None if real.all() else torch.from_numpy(real),
-            positions=torch.from_numpy(place[chosen]),
-            targets=torch.from_numpy(ids[chosen]),
+    def is_hopeless(self, sentence: PieceSentence) -> bool:
+        """Tell whether each word of ``sentence`` has a special piece, such as the unknown one."""
+        special = self.is_special[torch.from_numpy(sentence.ids)].numpy()
+        return sentence.n_words == 0 or bool(
+            np.logical_or.reduceat(special, sentence.first_piece).all()
         )
 
-    def choose(self, rows: Sequence[WordRow], rng: np.random.Generator) -> BoolArray:
-        """Choose words; return True for each of their pieces, over all rows one after another.
+    def collate(
+        self, sentences: Sequence[PieceSentence], generator: torch.Generator
+    ) -> MaskedBatch:
+        """Choose words, none with a special piece, hide them, and put all into tensors.
 
-        A word with a special piece (the unknown one) is never chosen.
+        Of the pieces of chosen words 80 % are replaced by the mask, 10 % by any ordinary piece,
+        10 % not at all.
         """
-        n_words = [len(row.first_piece) for row in rows]
-        lengths = [np.diff(row.first_piece, append=len(row.ids)) for row in rows]
-        word_of = np.repeat(np.arange(sum(n_words)), np.concatenate(lengths))
-        special = self.is_special[np.concatenate([row.ids for row in rows])]
-        draws = rng.random(sum(n_words))
-        draws[word_of[special]] = np.inf
-        first_words: IntArray = np.cumsum(n_words) - np.array(n_words, dtype=np.int64)
-        least = np.minimum.reduceat(draws, first_words)
-        limits = np.repeat(np.maximum(least, np.nextafter(self._share, 0.0)), n_words)
-        chosen: BoolArray = (draws <= limits)[word_of]
-        return chosen
-
-    def hide(self, ids: IntArray, chosen: BoolArray, rng: np.random.Generator) -> IntArray:
-        """Replace chosen pieces: 80 % by the mask, 10 % by any ordinary piece, 10 % not at all."""
-        hidden = ids.copy()
-        n_chosen = int(chosen.sum())
-        fate = rng.random(n_chosen)
-        strange = rng.choice(self._ordinary, size=n_chosen)
-        kept = np.where(fate < _MASKED + _RANDOM, strange, ids[chosen])
-        hidden[chosen] = np.where(fate < _MASKED, self._mask_id, kept)
-        return hidden
-
-
-def _cut(sentence: PieceSentence, *, owner: int) -> list[WordRow]:
-    windows = sentence.windows
-    rows = []
-    for start, end in zip(windows.start.tolist(), windows.end.tolist(), strict=True):
-        first = sentence.first_piece
-        inside = first[(first >= start) & (first < end)] - start
-        rows.append(WordRow(ids=sentence.ids[start:end], first_piece=inside, owner=owner))
-    return rows
+        batch = collate(sentences, self._pieces)
+        ids = batch.input_ids.flatten()
+        length = batch.word_length[batch.word_mask]
+        places, _ = piece_places(batch.word_piece[batch.word_mask], length)
+        word_of = torch.arange(len(length)).repeat_interleave(length)
+        draws = torch.rand(len(length), generator=generator)
+        draws[word_of[self.is_special[ids[places]]]] = math.inf
+        by_sentence = torch.full(batch.word_mask.shape, math.inf)
+        by_sentence[batch.word_mask] = draws
+        chosen = by_sentence <= by_sentence.amin(1, keepdim=True).clamp(min=self._share)
+        positions = places[chosen[batch.word_mask][word_of]]
+        targets = ids[positions]
+        fate = torch.rand(len(positions), generator=generator)
+        which = torch.randint(len(self._ordinary), (len(positions),), generator=generator)
+        seen = torch.where(fate < _MASKED + _RANDOM, self._ordinary[which], targets)
+        ids[positions] = seen.masked_fill(fate < _MASKED, self._pieces.mask_id)
+        return MaskedBatch(
+            input_ids=ids.view_as(batch.input_ids),
+            attention_mask=batch.attention_mask,
+            positions=positions,
+            targets=targets,
+        )

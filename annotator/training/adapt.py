@@ -20,14 +20,10 @@ from annotator.model.batch import plan_batches
 from annotator.model.checkpoint import checkpoint_sha256
 from annotator.model.device import computes_bf16
 from annotator.model.encoder import Encoder, load_encoder
-from annotator.model.masked_words import (
-    HEAD_FILE,
-    MaskedWordModel,
-    load_head_weights,
-    save_adapted,
-)
-from annotator.model.masking import MaskedBatch, WordMasker, WordRow
-from annotator.training.adapt_card import AdaptationResult, TextSource, write_card
+from annotator.model.masked_words import CARD_FILE, MaskedWordModel, save_adapted
+from annotator.model.masking import MaskedBatch, WordMasker
+from annotator.model.pieces import PieceSentence
+from annotator.training.adapt_card import CARD_TITLE, AdaptationResult, TextSource, write_card
 from annotator.training.schedule import plan_epoch
 from annotator.training.settings import AdaptationSettings, TrainingSettings
 from annotator.training.state import (
@@ -44,6 +40,7 @@ __all__ = ["AdaptationProgress", "AdaptationResult", "adapt"]
 _SMOOTHING = 0.95
 _LENGTH_NOISE = 0.02  # little, since text is plenty and padding costs time
 _MAX_ROWS = 4_096
+_STATE_FORMAT = 2  # of the state beside the folder; one of another format is not gone on from
 _HOLDOUT_STREAM = 2**32  # no epoch or step draws from it
 
 
@@ -61,9 +58,9 @@ class AdaptationProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Text:
-    ids: tuple[str, ...]
-    rows: list[WordRow]
-    held_out: list[WordRow]
+    train: list[PieceSentence]
+    ids: list[str]  # of ``train``
+    held_out: list[PieceSentence]
     n_sentences: int
     n_held_out: int
     n_left_out: int
@@ -109,33 +106,22 @@ def adapt(
         base_sha256 = _network_sha256(parts)
         masker = WordMasker(parts, share=settings.mask)
         text = _prepare(sentences, masker, settings)
-        head_weights = load_head_weights(parts)
-        model = MaskedWordModel(parts, head_weights)
-        if head_weights is None:
-            model.head.start_from_counts(_count_pieces(text.rows, model))
-        run = _Run(
-            model.to(device),
-            text,
-            masker,
-            settings,
-            folder=folder,
-            digest=fingerprint(
-                sentences, (), arguments=[base_sha256, settings.to_json(), device.type]
-            ),
-            fresh_head=head_weights is None,
-        )
+        model = _build_model(parts, text, masker).to(device)
+        arguments = [_STATE_FORMAT, base_sha256, settings.to_json(), device.type]
+        digest = fingerprint(sentences, (), arguments=arguments)
+        run = _Run(model, text, masker, settings, folder=folder, digest=digest)
         resumed_from = run.position.step
         run.finish(on_progress)
         result = run.result(encoder=encoder, base_sha256=base_sha256, resumed_from=resumed_from)
-    card = write_card(result, settings=settings, sources=sources)
-    save_adapted(model, parts, folder, card=card)
+    save_adapted(model, parts, folder, card=write_card(result, settings=settings, sources=sources))
     drop_state(folder)
     return replace(result, weights_sha256=checkpoint_sha256(folder))
 
 
 def _check_folder(folder: Path) -> None:
     """Refuse to replace what is not an adapted encoder, before hours are spent."""
-    is_ours = (folder / HEAD_FILE).is_file()
+    card = folder / CARD_FILE
+    is_ours = card.is_file() and card.read_bytes().startswith(CARD_TITLE.encode())
     if not is_ours and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(
             f"{folder} holds something other than an adapted encoder and would be replaced; "
@@ -157,25 +143,34 @@ def _prepare(
     rng = np.random.default_rng([settings.seed, _HOLDOUT_STREAM])
     wanted = min(settings.max_holdout, round(settings.holdout * len(kept)), len(kept) - 1)
     held = set(rng.permutation(len(kept))[:wanted].tolist())
-    rows = masker.rows([sentence.words for sentence in kept])
-    train_rows = [row for row in rows if row.owner not in held]
-    if not train_rows:
+    pieces = masker.encode([sentence.words for sentence in kept])
+    usable = [i for i, sentence in enumerate(pieces) if not masker.is_hopeless(sentence)]
+    train = [i for i in usable if i not in held]
+    if not train:
         raise TrainingError(
             "there is no text to adapt to: the encoder's tokenizer knows no piece of it"
         )
     return _Text(
-        ids=tuple(sentence.id for sentence in kept),
-        rows=train_rows,
-        held_out=[row for row in rows if row.owner in held],
+        train=[pieces[i] for i in train],
+        ids=[kept[i].id for i in train],
+        held_out=[pieces[i] for i in usable if i in held],
         n_sentences=len(kept) - wanted,
         n_held_out=wanted,
         n_left_out=len(sentences) - len(kept),
     )
 
 
-def _count_pieces(rows: Sequence[WordRow], model: MaskedWordModel) -> NDArray[np.int64]:
-    pieces = np.concatenate([row.ids for row in rows])
-    return np.bincount(pieces, minlength=model.embedding.shape[0]).astype(np.int64)
+def _build_model(encoder: Encoder, text: _Text, masker: WordMasker) -> MaskedWordModel:
+    model = MaskedWordModel(encoder)
+    if model.is_fresh:
+        pieces = np.concatenate([sentence.ids for sentence in text.train])
+        model.start_from_counts(np.bincount(pieces, minlength=len(masker.is_special)))
+    return model
+
+
+def _generator(*entropy: int) -> torch.Generator:
+    [seed] = np.random.SeedSequence(entropy).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(seed))
 
 
 def _network_sha256(encoder: Encoder) -> str:
@@ -189,9 +184,11 @@ def _network_sha256(encoder: Encoder) -> str:
 def _optimizer(model: MaskedWordModel, settings: AdaptationSettings) -> torch.optim.AdamW:
     """Build AdamW with four groups: head or encoder, decayed (matrices) or not."""
     width = int(model.network.config.hidden_size)
+    of_encoder = {id(parameter) for parameter in model.network.parameters()}
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        groups.setdefault((name.startswith("head."), parameter.ndim >= 2), []).append(parameter)
+    for parameter in model.parameters():
+        key = (id(parameter) not in of_encoder, parameter.ndim >= 2)
+        groups.setdefault(key, []).append(parameter)
     return torch.optim.AdamW(
         [
             {
@@ -225,15 +222,14 @@ class _Run:
         *,
         folder: Path,
         digest: str,
-        fresh_head: bool,
     ) -> None:
         self.model, self.text, self.masker, self.settings = model, text, masker, settings
         self.optimizer = _optimizer(model, settings)
-        self._folder, self._digest, self._fresh_head = folder, digest, fresh_head
+        self._folder, self._digest = folder, digest
         self._dtype = _pick_dtype(settings.precision, model.device)
-        self._costs = np.array([len(row.ids) + masker.n_special for row in text.rows], np.int64)
-        self._words = np.array([len(row.first_piece) for row in text.rows], np.int64)
-        self._head_share = settings.head_share if fresh_head else 0.0
+        self._costs = np.array([sentence.cost for sentence in text.train], np.int64)
+        self._words = np.array([sentence.n_words for sentence in text.train], np.int64)
+        self._head_share = settings.head_share if model.is_fresh else 0.0
         self._n_steps = self._count_steps()
         self._limit_s = 60.0 * (settings.minutes or 0.0)
         self._step_s = 0.0
@@ -261,12 +257,12 @@ class _Run:
             frozen = self.share < self._head_share
             if not frozen and torch.isnan(self.model.loss_before):
                 self.model.loss_before.fill_(self.evaluate())
-            loss = self._step(chosen, frozen=frozen)
+            self._step(chosen, frozen=frozen)
             if time.monotonic() - saved_at >= self.settings.save_every_s:
-                self._save()
+                save_state(self._folder, self._state, position=self.position, digest=self._digest)
                 saved_at = time.monotonic()
             if on_progress is not None:
-                on_progress(self._progress(loss))
+                on_progress(self._progress())
 
     def result(self, *, encoder: str, base_sha256: str, resumed_from: int) -> AdaptationResult:
         """Measure the held-out loss and say what the run did; the weights are yet to be written."""
@@ -285,21 +281,22 @@ class _Run:
             train_s=self.position.elapsed_s,
             words_per_s=self.words_per_s,
             resumed_from=resumed_from,
-            fresh_head=self._fresh_head,
+            fresh_head=self.model.is_fresh,
             precision="fp32" if self._dtype is None else "bf16",
         )
 
     @torch.no_grad()
     def evaluate(self) -> float:
-        """Return the mean loss on the held-out rows, always with the same words hidden."""
-        rows = self.text.held_out
-        if not rows:
+        """Return the mean loss on held-out sentences, always with the same words hidden."""
+        held_out = self.text.held_out
+        if not held_out:
             return math.nan
-        rng = np.random.default_rng([self.settings.seed, _HOLDOUT_STREAM, 1])
-        costs = [len(row.ids) + self.masker.n_special for row in rows]
+        generator = _generator(self.settings.seed, _HOLDOUT_STREAM, 1)
+        costs = [sentence.cost for sentence in held_out]
         total, n_chosen = 0.0, 0
         for chosen in plan_batches(costs, token_budget=self.settings.batch_pieces):
-            batch = self.masker.collate([rows[i] for i in chosen], rng).to(self.model.device)
+            batch = self.masker.collate([held_out[i] for i in chosen], generator)
+            batch = batch.to(self.model.device)
             count = len(batch.targets)
             total += float(self.model.loss(batch, dtype=self._dtype)) * count
             n_chosen += count
@@ -328,14 +325,11 @@ class _Run:
             skip = max(0, skip - len(batches))
             epoch += 1
 
-    def _save(self) -> None:
-        save_state(self._folder, self._state, position=self.position, digest=self._digest)
-
-    def _step(self, chosen: NDArray[np.int64], *, frozen: bool) -> float:
+    def _step(self, chosen: NDArray[np.int64], *, frozen: bool) -> None:
         started = time.monotonic()
         before = self.position
-        rng = np.random.default_rng([self.settings.seed, before.step, 0])
-        batch = self.masker.collate([self.text.rows[i] for i in chosen], rng)
+        generator = _generator(self.settings.seed, before.step, 0)
+        batch = self.masker.collate([self.text.train[i] for i in chosen], generator)
         loss = self._learn(batch.to(self.model.device), chosen, frozen=frozen)
         gain = 1 - _SMOOTHING if before.step else 1.0
         took = time.monotonic() - started
@@ -346,7 +340,6 @@ class _Run:
             elapsed_s=before.elapsed_s + took,
             n_words=before.n_words + int(self._words[chosen].sum()),
         )
-        return loss
 
     def _learn(self, batch: MaskedBatch, chosen: NDArray[np.int64], *, frozen: bool) -> float:
         half = 0.0 if self._n_steps is None else 0.5 / self._n_steps
@@ -359,7 +352,7 @@ class _Run:
         mean = self.model.loss(batch, frozen=frozen, dtype=self._dtype)
         loss = float(mean.detach())
         if not math.isfinite(loss):
-            ids = ", ".join(self.text.ids[self.text.rows[i].owner] for i in chosen)
+            ids = ", ".join(self.text.ids[i] for i in chosen)
             raise TrainingError(
                 f"the loss is {loss} in step {self.position.step + 1}, at sentences {ids}: "
                 "lower --lr, or use --precision fp32"
@@ -370,7 +363,7 @@ class _Run:
         self.optimizer.step()
         return loss
 
-    def _progress(self, loss: float) -> AdaptationProgress:
+    def _progress(self) -> AdaptationProgress:
         if self._n_steps is not None:
             remaining = (self._n_steps - self.position.step) * self._step_s
         else:

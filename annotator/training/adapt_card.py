@@ -11,7 +11,9 @@ from typing import Any
 
 from annotator.training.settings import AdaptationSettings
 
-__all__ = ["AdaptationResult", "TextSource", "write_card"]
+__all__ = ["CARD_TITLE", "AdaptationResult", "TextSource", "write_card"]
+
+CARD_TITLE = "# An encoder adapted to text"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,8 +134,9 @@ def write_card(
     )
 
 
-_CARD = """# An encoder adapted to text
-
+_CARD = (
+    f"{CARD_TITLE}\n"
+    + """
 Made from the encoder `{encoder}` (SHA-256 over its weights `{base_sha256}`) by `annotator adapt`:
 masked words were guessed in the text below, with {head}. Name this folder as the encoder of a
 project to train from it.
@@ -162,3 +165,4 @@ was fresh.
 {settings}
 ```
 """
+)

@@ -12,13 +12,7 @@ from torch.nn import functional
 
 from annotator.errors import ModelError
 from annotator.model import load_encoder
-from annotator.model.masked_words import (
-    HEAD_FILE,
-    MaskedWordHead,
-    MaskedWordModel,
-    load_head_weights,
-    save_adapted,
-)
+from annotator.model.masked_words import MaskedWordModel, save_adapted
 from annotator.model.masking import MaskedBatch, WordMasker
 
 SENTENCES = [sentence.words for sentence in EIGHT_SENTENCES]
@@ -46,9 +40,9 @@ def model(tiny_encoder: Path) -> MaskedWordModel:
 
 
 @pytest.fixture
-def batch(tiny_encoder: Path, rng: np.random.Generator) -> MaskedBatch:
+def batch(tiny_encoder: Path) -> MaskedBatch:
     masker = WordMasker(load_encoder(str(tiny_encoder)), share=0.3)
-    return masker.collate(masker.rows(SENTENCES), rng)
+    return masker.collate(masker.encode(SENTENCES), torch.Generator().manual_seed(5))
 
 
 def make_pretrained(family: str, tiny_encoder: Path, folder: Path) -> transformers.PreTrainedModel:
@@ -65,41 +59,15 @@ def make_pretrained(family: str, tiny_encoder: Path, folder: Path) -> transforme
     return full
 
 
-def test_scores_are_those_of_a_loop_over_pieces_with_the_embedding() -> None:
-    generator = torch.Generator().manual_seed(1)
-    head = MaskedWordHead(6, 9, embedding_width=4)
-    states = torch.randn(3, 6, generator=generator)
-    embedding = torch.randn(9, 4, generator=generator)
-    for parameter in head.parameters():
-        torch.nn.init.normal_(parameter, generator=generator)
+def test_a_fresh_head_begins_at_the_frequencies_of_pieces(model: MaskedWordModel) -> None:
+    counts = np.zeros(model.network.get_input_embeddings().num_embeddings, dtype=np.int64)
+    counts[3] = 7
 
-    scores = head(states, embedding)
+    model.start_from_counts(counts)
 
-    hidden = head.norm(functional.gelu(head.dense(states)))
-    slow = torch.stack(
-        [
-            torch.stack([(hidden[i] * embedding[j]).sum() + head.bias[j] for j in range(9)])
-            for i in range(3)
-        ]
-    )
-    torch.testing.assert_close(scores, slow)
-
-
-def test_gradients_of_the_head_are_right() -> None:
-    generator = torch.Generator().manual_seed(1)
-    head = MaskedWordHead(5, 7, embedding_width=4).double()
-    states = torch.randn(2, 5, generator=generator, dtype=torch.float64, requires_grad=True)
-    embedding = torch.randn(7, 4, generator=generator, dtype=torch.float64, requires_grad=True)
-
-    assert torch.autograd.gradcheck(head, (states, embedding))
-
-
-def test_a_fresh_head_begins_at_the_frequencies_of_pieces() -> None:
-    head = MaskedWordHead(4, 3, embedding_width=4)
-
-    head.start_from_counts(np.array([7, 0, 1]))
-
-    assert head.bias.exp().tolist() == pytest.approx([8 / 11, 1 / 11, 2 / 11])
+    bias = model.full.get_output_embeddings().bias
+    share = 1 / (len(counts) + 7)
+    assert bias.exp()[:4].tolist() == pytest.approx([share, share, share, 8 * share])
 
 
 def test_loss_is_that_of_projecting_every_position(
@@ -108,8 +76,7 @@ def test_loss_is_that_of_projecting_every_position(
     with torch.no_grad():
         loss = model.loss(batch)
 
-        states = model.network(batch.input_ids, batch.attention_mask).last_hidden_state
-        logits = model.head(states, model.embedding).flatten(0, 1)
+        logits = model.full(batch.input_ids, batch.attention_mask).logits.flatten(0, 1)
         full = functional.cross_entropy(logits[batch.positions], batch.targets)
     torch.testing.assert_close(loss, full)
 
@@ -120,7 +87,8 @@ def test_a_frozen_encoder_takes_no_gradient_and_its_head_does(
     model.loss(batch, frozen=True).backward()
 
     assert {p.grad is None for p in model.network.parameters()} == {True}
-    assert {p.grad is None for p in model.head.parameters()} == {False}
+    head = model.full.cls.predictions
+    assert {p.grad is None for p in (head.bias, *head.transform.parameters())} == {False}
 
 
 def test_the_embedding_learns_from_both_of_its_ends(
@@ -128,7 +96,7 @@ def test_the_embedding_learns_from_both_of_its_ends(
 ) -> None:
     model.loss(batch).backward()
 
-    gradient = model.embedding.grad
+    gradient = model.network.get_input_embeddings().weight.grad
     assert gradient is not None
     assert gradient.count_nonzero(dim=1).bool().all()  # the output side reaches every piece
 
@@ -138,10 +106,10 @@ def test_the_head_that_a_checkpoint_brings_scores_as_in_its_own_model(
     tiny_encoder: Path, batch: MaskedBatch, tmp_path: Path, family: str
 ) -> None:
     full = make_pretrained(family, tiny_encoder, tmp_path / family)
-    encoder = load_encoder(str(tmp_path / family))
 
-    model = MaskedWordModel(encoder, load_head_weights(encoder))
+    model = MaskedWordModel(load_encoder(str(tmp_path / family)))
 
+    assert not model.is_fresh
     with torch.no_grad():
         expected = functional.cross_entropy(
             full(batch.input_ids, batch.attention_mask).logits.flatten(0, 1)[batch.positions],
@@ -151,7 +119,7 @@ def test_the_head_that_a_checkpoint_brings_scores_as_in_its_own_model(
 
 
 def test_an_encoder_without_a_head_gets_a_fresh_one(tiny_encoder: Path) -> None:
-    assert load_head_weights(load_encoder(str(tiny_encoder))) is None
+    assert MaskedWordModel(load_encoder(str(tiny_encoder))).is_fresh
 
 
 def test_what_is_saved_loads_as_an_encoder_with_its_head(
@@ -163,17 +131,30 @@ def test_what_is_saved_loads_as_an_encoder_with_its_head(
     save_adapted(model, parts, tmp_path / "new", card="# Card\n")
 
     again = load_encoder(str(tmp_path / "new"))
-    restored = MaskedWordModel(again, load_head_weights(again))
+    restored = MaskedWordModel(again)
+    assert not restored.is_fresh
     assert torch.equal(restored.loss(batch), model.loss(batch))
     assert again.max_pieces == parts.max_pieces
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
-def test_a_damaged_head_is_an_error_that_says_what_to_do(
-    tiny_encoder: Path, tmp_path: Path
+def test_tied_weights_are_in_the_state_once_and_come_back(
+    model: MaskedWordModel, tiny_encoder: Path, batch: MaskedBatch
 ) -> None:
-    shutil.copytree(tiny_encoder, tmp_path / "encoder")
-    (tmp_path / "encoder" / HEAD_FILE).write_bytes(b"\x00" * 40)
+    state = model.state_dict()
+    other = MaskedWordModel(load_encoder(str(tiny_encoder)))
 
-    with pytest.raises(ModelError, match="fresh head"):
-        load_head_weights(load_encoder(str(tmp_path / "encoder")))
+    other.load_state_dict(state)
+
+    assert len({value.data_ptr() for value in state.values()}) == len(state)
+    assert torch.equal(other.loss(batch), model.loss(batch))
+
+
+def test_a_family_that_guesses_no_words_is_refused(tiny_encoder: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_encoder, tmp_path / "xlnet")
+    vocabulary = len(load_encoder(str(tiny_encoder)).tokenizer)
+    config = transformers.XLNetConfig(vocab_size=vocabulary, d_model=32, n_layer=2, n_head=4)
+    transformers.XLNetModel(config).save_pretrained(tmp_path / "xlnet")
+
+    with pytest.raises(ModelError, match="a head that guesses masked words"):
+        MaskedWordModel(load_encoder(str(tmp_path / "xlnet")))

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tiny_bert import EIGHT_SENTENCES
 
 from annotator.errors import ModelError
 from annotator.model import Encoder, load_encoder
-from annotator.model.masking import WordMasker, WordRow
+from annotator.model.masking import WordMasker
 
 SENTENCES = [sentence.words for sentence in EIGHT_SENTENCES]
 MANY = [("aspirin", "induced", "rash", "xyz", "1234", ".") * 6] * 400
@@ -24,111 +25,97 @@ def masker(encoder: Encoder) -> WordMasker:
     return WordMasker(encoder, share=0.15)
 
 
-def pieces_of(rows: list[WordRow]) -> np.ndarray:
-    return np.concatenate([row.ids for row in rows])
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(5)
 
 
 def test_fifteen_percent_of_the_pieces_are_chosen(
-    masker: WordMasker, rng: np.random.Generator
+    masker: WordMasker, generator: torch.Generator
 ) -> None:
-    rows = masker.rows(MANY)
+    pieces = masker.encode(MANY)
 
-    chosen = masker.choose(rows, rng)
+    batch = masker.collate(pieces, generator)
 
-    assert chosen.mean() == pytest.approx(0.15, abs=0.01)
+    share = len(batch.positions) / sum(len(one.ids) for one in pieces)
+    assert share == pytest.approx(0.15, abs=0.01)
 
 
 def test_chosen_pieces_are_masked_replaced_or_kept_eight_to_one_to_one(
-    masker: WordMasker, encoder: Encoder, rng: np.random.Generator
+    encoder: Encoder, generator: torch.Generator
 ) -> None:
-    ids = pieces_of(masker.rows(MANY))
-    chosen = np.ones(len(ids), dtype=np.bool_)
+    masker = WordMasker(encoder, share=0.999)
 
-    hidden = masker.hide(ids, chosen, rng)
+    batch = masker.collate(masker.encode(MANY), generator)
 
-    masked = (hidden == encoder.tokenizer.mask_token_id).mean()
-    kept = (hidden == ids).mean()
-    assert masked == pytest.approx(0.8, abs=0.01)
+    hidden = batch.input_ids.flatten()[batch.positions]
+    is_mask = hidden == encoder.tokenizer.mask_token_id
+    assert is_mask.float().mean() == pytest.approx(0.8, abs=0.01)
+    kept = (hidden == batch.targets).float().mean()
     assert kept == pytest.approx(0.1, abs=0.01)  # and one in a hundred is replaced by itself
-    assert not masker.is_special[hidden[hidden != encoder.tokenizer.mask_token_id]].any()
+    assert not masker.is_special[hidden[~is_mask]].any()
 
 
-def test_pieces_that_are_not_chosen_stay(masker: WordMasker, rng: np.random.Generator) -> None:
-    ids = pieces_of(masker.rows(MANY))
-    chosen = rng.random(len(ids)) < 0.5
-
-    hidden = masker.hide(ids, chosen, rng)
-
-    assert (hidden[~chosen] == ids[~chosen]).all()
-
-
-def test_a_row_has_one_chosen_word_where_the_share_would_give_none(
-    encoder: Encoder, rng: np.random.Generator
+def test_a_sentence_has_one_chosen_word_where_the_share_would_give_none(
+    encoder: Encoder, generator: torch.Generator
 ) -> None:
     masker = WordMasker(encoder, share=1e-9)
-    rows = masker.rows(SENTENCES)
+    pieces = masker.encode(SENTENCES)
 
-    chosen = masker.choose(rows, rng)
+    batch = masker.collate(pieces, generator)
 
-    owners = np.repeat(np.arange(len(rows)), [len(row.ids) for row in rows])
-    words = np.concatenate([np.searchsorted(r.first_piece, np.arange(len(r.ids)), "right")
-                            for r in rows])  # fmt: skip
-    assert len(set(zip(owners[chosen], words[chosen], strict=True))) == len(rows)
+    width = batch.input_ids.shape[1]
+    places = [(at // width, at % width - 1) for at in batch.positions.tolist()]
+    words = {(i, int(np.searchsorted(pieces[i].first_piece, j, "right"))) for i, j in places}
+    assert [i for i, _ in sorted(words)] == list(range(len(SENTENCES)))
 
 
 def test_a_word_that_is_unknown_to_the_tokenizer_is_never_chosen(
-    encoder: Encoder, rng: np.random.Generator
+    encoder: Encoder, generator: torch.Generator
 ) -> None:
     masker = WordMasker(encoder, share=0.999)
-    rows = masker.rows([("rash", "😀", "after", "😀", "aspirin")])
+    [sentence] = masker.encode([("rash", "😀", "after", "😀", "aspirin")])
 
-    chosen = masker.choose(rows, rng)
+    batch = masker.collate([sentence], generator)
 
-    assert rows[0].ids[~chosen].tolist() == [encoder.tokenizer.unk_token_id] * 2
+    left = np.delete(sentence.ids, batch.positions.numpy() - 1)
+    assert left.tolist() == [encoder.tokenizer.unk_token_id] * 2
 
 
-def test_a_sentence_with_nothing_to_guess_has_no_row(masker: WordMasker) -> None:
-    rows = masker.rows([("😀", "😀"), ("rash", "."), ()])
+def test_a_sentence_with_nothing_to_guess_is_hopeless(masker: WordMasker) -> None:
+    pieces = masker.encode([("😀", "😀"), ("rash", "."), ("😀", "rash"), ()])
 
-    assert [row.owner for row in rows] == [1]
+    assert [masker.is_hopeless(one) for one in pieces] == [True, False, False, True]
 
 
 def test_a_long_sentence_has_several_rows_that_fit_the_encoder(
-    masker: WordMasker, encoder: Encoder
+    masker: WordMasker, encoder: Encoder, generator: torch.Generator
 ) -> None:
-    rows = masker.rows([("aspirin",) * 300])
+    batch = masker.collate(masker.encode([("aspirin",) * 300]), generator)
 
-    assert len(rows) > 2
-    assert max(len(row.ids) for row in rows) + masker.n_special <= encoder.max_pieces
-    assert {int(row.first_piece[0]) for row in rows} == {0}
+    n_rows, width = batch.input_ids.shape
+    assert n_rows > 2
+    assert width <= encoder.max_pieces
+    assert len(set((batch.positions // width).tolist())) > 1
 
 
-def test_a_batch_holds_the_rows_between_special_pieces_and_the_targets(
-    masker: WordMasker, encoder: Encoder, rng: np.random.Generator
+def test_a_batch_holds_the_sentences_between_special_pieces_and_the_targets(
+    masker: WordMasker, encoder: Encoder, generator: torch.Generator
 ) -> None:
-    rows = masker.rows(SENTENCES)
+    pieces = masker.encode(SENTENCES)
 
-    batch = masker.collate(rows, rng)
+    batch = masker.collate(pieces, generator)
 
     restored = batch.input_ids.flatten().clone()
     restored[batch.positions] = batch.targets
-    assert batch.attention_mask is not None
     lengths = batch.attention_mask.sum(1).tolist()
     found = [
         line[:n]
         for line, n in zip(restored.view(batch.input_ids.shape).tolist(), lengths, strict=True)
     ]
     first, last = encoder.tokenizer.cls_token_id, encoder.tokenizer.sep_token_id
-    assert found == [[first, *row.ids.tolist(), last] for row in rows]
+    assert found == [[first, *one.ids.tolist(), last] for one in pieces]
     assert (batch.input_ids[~batch.attention_mask] == encoder.tokenizer.pad_token_id).all()
-
-
-def test_a_batch_without_padding_has_no_attention_mask(
-    masker: WordMasker, rng: np.random.Generator
-) -> None:
-    batch = masker.collate(masker.rows(MANY[:3]), rng)
-
-    assert batch.attention_mask is None
 
 
 def test_an_encoder_without_a_mask_piece_is_refused(tiny_encoder: Path) -> None:
