@@ -171,7 +171,7 @@ def test_disagreement_is_that_of_a_plain_loop_over_words_and_pairs(joint_model: 
     joint_model.calibration = Calibration(ner_temperature=0.5, relation_temperature=0.2)
     words = [list(sentence.words) for sentence in EIGHT_SENTENCES]
     batch = collate(joint_model.pieces.encode(words), joint_model.pieces)
-    states = joint_model.encode(batch)
+    states = joint_model.encode(batch).where(batch.word_mask[..., None], 1.0)
     candidates = candidates_from_entities(
         [sentence.entities for sentence in EIGHT_SENTENCES],
         n_words=[len(one) for one in words],
