@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from annotator.domain import Entity, Relation
+from annotator.errors import TaskFormatError
 from annotator.studio.codec import StudioIssue, labels_to_result, result_to_labels
 
 from .builders import CONFIG, DOSE, TEXT, link, region
@@ -262,3 +263,8 @@ def test_an_entity_of_an_unknown_type_is_written_under_the_first_control() -> No
     (written,) = write([entity("a", "Gene")], [])
 
     assert (written["from_name"], written["value"]["labels"]) == ("label", ["Gene"])
+
+
+def test_a_result_that_is_no_list_is_refused_with_what_it_is() -> None:
+    with pytest.raises(TaskFormatError, match="must be a list, found dict"):
+        result_to_labels({}, text=TEXT, config=CONFIG)
