@@ -1,0 +1,67 @@
+"""A lease that is held while a block runs, and a database that cannot be reached for a while."""
+
+from __future__ import annotations
+
+import time
+from contextlib import AbstractContextManager
+
+import pytest
+from sqlalchemy.orm import Session
+
+from annotator.errors import StoreError
+from annotator.jobs.leases import hold_lease
+from annotator.store.database import Database
+from annotator.store.leases import take_lease
+
+NAME = "publish:ward"
+
+
+class AwayDatabase:
+    """A database that cannot be reached at times."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.is_away = False
+
+    def write(self) -> AbstractContextManager[Session]:
+        if self.is_away:
+            raise StoreError("database ward: connection refused")
+        return self._database.write()
+
+
+@pytest.fixture
+def away(database: Database) -> AwayDatabase:
+    return AwayDatabase(database)
+
+
+def take(database: Database) -> bool:
+    with database.write() as session:
+        return take_lease(session, NAME, owner="host:2", lease_s=60)
+
+
+def test_a_lease_is_kept_over_a_renewal_that_failed(database: Database, away: AwayDatabase) -> None:
+    with hold_lease(away, NAME, owner="host:1", lease_s=0.6) as mine:  # type: ignore[arg-type]
+        away.is_away = True
+        time.sleep(0.3)
+        away.is_away = False
+        time.sleep(0.6)
+        taken = take(database)
+
+    assert (mine, taken) == (True, False)
+    assert take(database)
+
+
+def test_a_block_that_fails_gives_its_lease_back(database: Database) -> None:
+    with pytest.raises(ZeroDivisionError), hold_lease(database, NAME, owner="a", lease_s=60):
+        1 / 0  # noqa: B018 - what fails in the block
+
+    assert take(database)
+
+
+def test_who_comes_second_does_not_give_the_lease_of_the_first_back(database: Database) -> None:
+    with hold_lease(database, NAME, owner="host:1", lease_s=60) as first:
+        with hold_lease(database, NAME, owner="host:1", lease_s=60) as second:
+            pass
+        taken = take(database)
+
+    assert (first, second, taken) == (True, False, False)
