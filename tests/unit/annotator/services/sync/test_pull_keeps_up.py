@@ -375,3 +375,11 @@ def test_an_edited_text_stays_in_the_group_of_what_it_was(
     with database.read() as session:
         groups = {group_of(session, one.id) for one in iter_documents(session, linked.id)}
     assert groups == {f"studio-1-{hash_text(RASH)[:8]}"}
+
+
+def test_an_annotation_without_a_usable_id_is_named_by_its_task(
+    linked: Project, studio: FakeStudio, pull: Any
+) -> None:
+    studio.annotate(studio.add_task(text=RASH), RESULT, id="7")
+
+    assert pull().problems == ("task 1: an annotation without an integer id",)
