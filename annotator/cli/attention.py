@@ -47,10 +47,7 @@ def attention(
 
     Example: annotator attention "Rash after aspirin." --out attention.html
     """
-    if (layer is None) != (head is None):
-        raise typer.BadParameter("--layer and --head go together")
-    if grid and layer is not None:
-        raise typer.BadParameter("--grid shows all heads: leave out --layer and --head")
+    _check_heads(layer, head, grid=grid)
     if model is not None and encoder is not None:
         raise typer.BadParameter("--model and --encoder exclude each other")
     seen_by: ModelVersion | str
@@ -69,6 +66,13 @@ def attention(
     else:
         write_view(view, None if grid else view.pattern_panels(), out)
     emit({**view.to_json(), "out": str(out)}, _lines(view, out), as_json=as_json)
+
+
+def _check_heads(layer: int | None, head: int | None, *, grid: bool) -> None:
+    if (layer is None) != (head is None):
+        raise typer.BadParameter("--layer and --head go together")
+    if grid and layer is not None:
+        raise typer.BadParameter("--grid shows all heads: leave out --layer and --head")
 
 
 def _view(text: str, seen_by: ModelVersion | str) -> AttentionView:
