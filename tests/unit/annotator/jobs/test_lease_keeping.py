@@ -1,7 +1,8 @@
-"""A lease that is held while a block runs, and a database that cannot be reached for a while."""
+"""A lease that is held while a block runs, and a database that is away or slow."""
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import AbstractContextManager
 
@@ -65,3 +66,24 @@ def test_who_comes_second_does_not_give_the_lease_of_the_first_back(database: Da
         taken = take(database)
 
     assert (first, second, taken) == (True, False, False)
+
+
+class SlowDatabase:
+    """A database that keeps every thread but the first waiting."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def write(self) -> AbstractContextManager[Session]:
+        time.sleep(0.4 * (threading.current_thread() is not threading.main_thread()))
+        return self._database.write()
+
+
+def test_a_renewal_under_way_does_not_outlive_its_block(database: Database) -> None:
+    slow = SlowDatabase(database)
+
+    with hold_lease(slow, NAME, owner="host:1", lease_s=0.6):  # type: ignore[arg-type]
+        time.sleep(0.3)  # the renewal began at 0.2
+    time.sleep(0.4)
+
+    assert take(database)
