@@ -28,6 +28,7 @@ __all__ = [
     "SplitRule",
     "compare_labels",
     "page_of",
+    "parent_of",
     "record_studio_annotation",
     "resolve_task",
 ]
@@ -211,7 +212,7 @@ def _circumstances(
         "ground_truth": bool(annotation.get("ground_truth")),
         "bulk_created": in_bulk,
         "lead_time_s": _number(annotation.get("lead_time")),
-        "parent_prediction": _integer(annotation.get("parent_prediction")),
+        "parent_prediction": parent_of(annotation),
         "parent_version": _version_of(prediction),
     }
 
@@ -273,7 +274,9 @@ def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _integer(value: Any) -> int | None:
+def parent_of(annotation: Mapping[str, Any]) -> int | None:
+    """Return the id of the prediction that an annotation began with: a number, or in an object."""
+    value = annotation.get("parent_prediction")
     if isinstance(value, Mapping):
         value = value.get("id")
     return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -10,6 +10,7 @@ from typing import Any
 from annotator.domain import Entity, Relation
 from annotator.errors import ConfigError, StudioError
 from annotator.services.inference.predictions import studio_prediction
+from annotator.services.sync.annotations import parent_of
 from annotator.store.database import Database
 from annotator.store.documents import shown_of
 from annotator.store.projects import Project, current_config_xml
@@ -269,7 +270,7 @@ def _prune_studio(
         with database.read() as session:
             parents = parent_predictions(session, task_id)
         for one in (there or {}).get("annotations") or ():
-            parents.add(int(one.get("parent_prediction") or 0))
+            parents.add(parent_of(one) or 0)
         for prediction in (there or {}).get("predictions") or ():
             if prediction.get("model_version") != name:
                 continue

@@ -13,6 +13,7 @@ from annotator.errors import ConflictError, InputError
 from annotator.services.sync.annotations import (
     SplitRule,
     page_of,
+    parent_of,
     record_studio_annotation,
     resolve_task,
 )
@@ -211,7 +212,7 @@ def _apply(
             annotation,
             page=page,
             config=config,
-            prediction=predictions.get(annotation.get("parent_prediction")),
+            prediction=predictions.get(parent_of(annotation)),
             revive=True,
         )
     # What came in by webhook after this pull began may be younger than the page we look at.

@@ -102,8 +102,9 @@ def test_the_first_configuration_of_a_project_is_taken_over(
     assert (schema.entity_types, schema.pairs) == (("Drug", "Effect"), frozenset())
 
 
+@pytest.mark.parametrize("parent", [1, {"id": 1}], ids=["id", "object"])
 def test_what_an_annotation_changed_of_its_prediction_is_counted_by_a_pull(
-    database: Database, linked: Project, studio: FakeStudio, pull: Any
+    database: Database, linked: Project, studio: FakeStudio, pull: Any, parent: Any
 ) -> None:
     task = studio.add_task(text=RASH)
     shown = [make_region("a", 0, 7, "Effect", text=RASH)]
@@ -114,7 +115,7 @@ def test_what_an_annotation_changed_of_its_prediction_is_counted_by_a_pull(
             {"task": task, "model_version": "v2", "result": RESULT, "score": 0.5},
         ],
     )
-    studio.annotate(task, RESULT, parent_prediction=1)
+    studio.annotate(task, RESULT, parent_prediction=parent)
 
     pull()
 

@@ -108,13 +108,19 @@ def test_going_back_further_pushes_what_was_pruned_once(
     assert there(studio).count("v1") == 4
 
 
+@pytest.mark.parametrize("as_object", [False, True], ids=["id", "object"])
 def test_what_an_annotation_began_with_stays(
-    database: Database, linked: Project, studio: FakeStudio, publish: Any, pull: Any
+    database: Database,
+    linked: Project,
+    studio: FakeStudio,
+    publish: Any,
+    pull: Any,
+    as_object: bool,
 ) -> None:
     publish("v1")
     began_with = studio.predictions(1)[0]["id"]
     region = make_region("a", 0, 7, "Drug", text=TEXTS[0])
-    studio.annotate(1, [region], parent_prediction=began_with)
+    studio.annotate(1, [region], parent_prediction={"id": began_with} if as_object else began_with)
     pull()
     for name in ("v2", "v3"):
         publish(name)
