@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from annotator.domain import Entity, Relation, Token, WordEntity
-from annotator.model import Predictor
 from annotator.services.inference.predictions import TextSentence
 from annotator.studio.codec import labels_to_result, result_to_labels
 from annotator.studio.config import LabelConfig
 from annotator.studio.page import Page
 from annotator.text import tokenize
+
+if TYPE_CHECKING:  # loaded with the first model
+    from annotator.model import Predictor
 
 __all__ = ["relate_regions"]
 

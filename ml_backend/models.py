@@ -5,16 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from annotator.errors import AnnotatorError, StoreError
 from annotator.logs import get_logger
-from annotator.model import Predictor
 from annotator.model.precision import Precision
 from annotator.services.inference.versions import load_version
 from annotator.store.database import Database
 from annotator.store.versions import ModelVersion, active_version
 from ml_backend.tracebacks import describe_fault
+
+if TYPE_CHECKING:  # loaded with the first model
+    from annotator.model import Predictor
 
 __all__ = ["LoadedModel", "ModelHost"]
 

@@ -9,6 +9,7 @@ import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
@@ -16,7 +17,6 @@ from annotator.errors import ConfigError, ModelError, StudioError
 from annotator.jobs.leases import hold_lease
 from annotator.jobs.messages import JobQueue
 from annotator.logs import get_logger
-from annotator.model import Predictor
 from annotator.services.inference.compute import make_engine
 from annotator.services.inference.versions import load_version
 from annotator.services.models.registry import prune_versions, sweep_stale_files
@@ -37,6 +37,9 @@ from annotator.store.runs import list_runs, reap_runs, submit_run
 from annotator.store.snapshots import n_new_sentences, oldest_new_label
 from annotator.store.versions import ModelVersion, active_version
 from annotator.studio.client import StudioClient
+
+if TYPE_CHECKING:  # loaded with the first model
+    from annotator.model import Predictor
 
 __all__ = ["Housekeeper"]
 

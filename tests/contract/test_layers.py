@@ -61,7 +61,8 @@ def test_rooms_import_downwards_only(repository: Path) -> None:
         ("annotator.simulation", {"flask", "sqlalchemy", "label_studio_sdk"}),
         ("annotator.cli.main", {"torch", "flask", "sqlalchemy", "pydantic", "structlog", "rich"}),
         ("annotator.services.inference.ray_engine", {"ray", "pyarrow", "flask"}),
-        ("annotator.jobs.worker", {"flask", "modAL", "sklearn", "pandas", "matplotlib"}),
+        ("annotator.jobs.worker", {"torch", "flask", "modAL", "sklearn", "pandas", "matplotlib"}),
+        ("ml_backend.server", {"torch", "transformers", "huey"}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -72,6 +72,7 @@ def backend_bench(tiny_encoder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(300)  # whichever comes first waits for the measurement
 def test_bench_backend_loses_no_event_and_the_worker_does_them_all(
     backend_bench: dict[str, Any],
@@ -81,6 +82,7 @@ def test_bench_backend_loses_no_event_and_the_worker_does_them_all(
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "which",

@@ -95,7 +95,7 @@ def test_an_experiment_prints_one_object_and_writes_it_down(
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.nightly)])
 def test_a_killed_experiment_goes_on_and_ends_as_an_unbroken_one(
     tmp_path: Path, long_words: list[str], unbroken: dict[str, Any], workers: int
 ) -> None:

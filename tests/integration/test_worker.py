@@ -31,13 +31,20 @@ pytestmark = pytest.mark.timeout(1200)
 ENVIRONMENT = {**os.environ, "ANNOTATOR_LEASE_S": "3", "OMP_NUM_THREADS": "1"}
 
 
-@pytest.fixture(
-    params=[
-        pytest.param("sqlite", marks=pytest.mark.slow),
-        pytest.param("redis", marks=pytest.mark.redis),
-        pytest.param("postgres", marks=pytest.mark.postgres),
-    ]
-)
+SQLITE = pytest.param("sqlite", marks=pytest.mark.slow)
+#: Database and queue on a server: in CI for what a worker lives by, at night for all of it.
+SERVERS = [
+    pytest.param("redis", marks=pytest.mark.redis),
+    pytest.param("postgres", marks=pytest.mark.postgres),
+]
+AT_NIGHT = [
+    pytest.param(*one.values, marks=[*one.marks, pytest.mark.nightly], id=str(one.values[0]))
+    for one in SERVERS
+]
+everywhere = pytest.mark.parametrize("urls", [SQLITE, *SERVERS], indirect=True)
+
+
+@pytest.fixture(params=[SQLITE, *AT_NIGHT])
 def urls(request: pytest.FixtureRequest) -> dict[str, str]:
     """Where database and queue are, by URL alone."""
     if request.param == "redis":
@@ -128,6 +135,7 @@ def start(settings: Settings, tmp_path: Path) -> Iterator[Start]:
     log.close()
 
 
+@everywhere
 def test_a_worker_does_a_run_and_stops_when_asked(
     database: Database, project: Project, run_id: int, start: Start
 ) -> None:
@@ -156,6 +164,7 @@ def test_a_training_process_that_is_killed_is_tried_again(
     assert results(database, project) == (1, 1)
 
 
+@everywhere
 def test_the_run_of_a_killed_worker_is_finished_by_another_once(
     database: Database, project: Project, settings: Settings, run_id: int, start: Start
 ) -> None:
