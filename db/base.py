@@ -9,7 +9,7 @@ __all__ = ["Base"]
 
 
 class Base(DeclarativeBase):
-    """The root of all tables."""
+    """The base class of all tables."""
 
     metadata = MetaData(
         naming_convention={

@@ -13,16 +13,16 @@ from sqlalchemy.orm import Session, sessionmaker
 __all__ = ["Sessions", "make_engine", "make_sessions"]
 
 _BUSY_TIMEOUT_MS = 30_000
-_CACHE_KIB = 16_384  # 2,000 by default, too few for the random pages of indexes over a million rows
+_CACHE_KIB = 16_384  # the default of 2,000 is too small for random index pages of a million rows
 _ASK_AGAIN_S = 0.001
 
 
 def make_engine(url: str) -> Engine:
     """Create an engine for a SQLAlchemy URL (``sqlite:///file.db`` or ``postgresql://...``).
 
-    SQLite runs in WAL mode with foreign keys on; a transaction begins when we say so, and a
-    writer takes its lock at once instead of failing half way. Errors do not name the values of a
-    statement: they are document text.
+    SQLite runs in WAL mode with foreign keys on. Transactions begin explicitly, and a writer takes
+    its lock at once instead of failing half way. Errors do not show a statement's parameters: they
+    are document text.
     """
     engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"), hide_parameters=True)
     if engine.dialect.name == "sqlite":
@@ -32,7 +32,7 @@ def make_engine(url: str) -> Engine:
 
 
 def _set_pragmas(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # the driver must not begin transactions by itself
+    connection.isolation_level = None  # the driver must not begin transactions itself
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
     cursor.execute("PRAGMA journal_mode=WAL")
@@ -46,8 +46,8 @@ def _begin(connection: Connection) -> None:
     if not connection.get_execution_options().get("annotator_writes", False):
         connection.exec_driver_sql("BEGIN")
         return
-    # SQLite's own waiting sleeps longer each time, up to a tenth of a second, and whoever has
-    # waited longest asks least often. So we ask for the lock ourselves.
+    # SQLite's own busy handler sleeps longer each time, up to a tenth of a second, so whoever has
+    # waited longest retries least often. So we retry for the lock ourselves.
     deadline = time.monotonic() + _BUSY_TIMEOUT_MS / 1000
     connection.exec_driver_sql("PRAGMA busy_timeout=0")
     try:

@@ -1,4 +1,4 @@
-"""Asking for rows by many keys at once, on SQLite and PostgreSQL."""
+"""Querying rows by many keys at once, on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["in_values"]
 def in_values(
     session: Session, column: InstrumentedAttribute[Any], values: Sequence[int | str]
 ) -> ColumnElement[bool]:
-    """Return the condition that a column is one of many values.
+    """Return the condition that a column equals one of many values.
 
-    PostgreSQL gets them as one array, since writing and reading a list of a thousand parameters
-    costs more than the search. The array is unnested: with ``= ANY(array)`` a search took the
-    longer the larger a new table was, until PostgreSQL had analysed it.
+    PostgreSQL gets them as one array, since writing and parsing a thousand parameters costs more
+    than the search. The array is unnested: with ``= ANY(array)``, searches slowed down as a new
+    table grew, until PostgreSQL had analysed it.
     """
     if session.get_bind().dialect.name == "sqlite":
         return column.in_(values)

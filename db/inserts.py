@@ -1,4 +1,4 @@
-"""Inserting many rows, or rows that may be there already, on SQLite and PostgreSQL."""
+"""Inserting many rows, or rows that may already exist, on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["insert_many", "insert_new", "insert_or_update"]
 
 
 def insert_many(session: Session, table: type[Base], rows: Sequence[dict[str, Any]]) -> None:
-    """Insert new rows, all with the same columns, past the ORM.
+    """Insert new rows, all with the same columns, without the ORM.
 
-    PostgreSQL gets one statement with an array a column, which costs less than a statement a row.
+    PostgreSQL gets one statement with an array a column, which costs less than one a row.
     """
     if not rows:
         return
@@ -36,7 +36,7 @@ def insert_many(session: Session, table: type[Base], rows: Sequence[dict[str, An
 
 
 def insert_new(session: Session, table: type[Base], rows: Sequence[dict[str, Any]]) -> None:
-    """Insert rows; those that some unique constraint knows already are left as they are."""
+    """Insert rows, skipping those that violate a unique constraint."""
     if rows:
         session.execute(_insert(session, table).on_conflict_do_nothing(), list(rows))
 
@@ -49,7 +49,7 @@ def insert_or_update(
     key: Sequence[str],
     changed: Sequence[str],
 ) -> None:
-    """Insert rows; where the unique columns ``key`` are there already, set ``changed`` instead."""
+    """Insert rows; where the unique columns ``key`` already exist, set ``changed`` instead."""
     if not rows:
         return
     statement = _insert(session, table)

@@ -1,4 +1,4 @@
-"""All tables, singular names, every constraint named by one convention."""
+"""All tables: singular names, every constraint named by one convention."""
 
 from db.base import Base
 from db.tables_labels import AnnotationRow, EntityRow, RelationRow

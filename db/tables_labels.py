@@ -17,8 +17,8 @@ __all__ = ["AnnotationRow", "EntityRow", "RelationRow"]
 class AnnotationRow(Base):
     """One revision of one person's labels for a region of a document. Never updated in place.
 
-    ``is_current`` marks the newest revision of (source, external_id): the one exception, a
-    pointer kept beside the data so that gold is an indexed query.
+    The one exception is ``is_current``, which marks the newest revision of (source, external_id)
+    so that gold is an indexed query.
     """
 
     __tablename__ = "annotation"
@@ -26,7 +26,7 @@ class AnnotationRow(Base):
         UniqueConstraint("project_id", "source", "external_id", "revision"),
         CheckConstraint("state IN ('submitted', 'skipped', 'deleted')", name="state"),
         CheckConstraint("source IN ('studio', 'import')", name="source"),
-        # SQLite takes no partial index for what SQLAlchemy writes as "is_current = 1".
+        # SQLite does not use a partial index for what SQLAlchemy writes as "is_current = 1".
         Index("ix_annotation_region", "document_id", "region_start", "region_end"),
         Index(
             "ix_annotation_current",

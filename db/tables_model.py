@@ -57,7 +57,7 @@ class SnapshotAnnotationRow(Base):
 
 
 class TrainingRunRow(Base):
-    """A run and all there is to know about it; this row, not the queue, is the truth."""
+    """A run and everything known about it; this row, not the queue, is the truth."""
 
     __tablename__ = "training_run"
     __table_args__ = (
@@ -94,7 +94,7 @@ class TrainingRunRow(Base):
 
 
 class RunEventRow(Base):
-    """A line of a run's log: what was done when. Holds no text."""
+    """A line of a run's log: what was done when. Holds no document text."""
 
     __tablename__ = "run_event"
 
@@ -148,7 +148,7 @@ class EvaluationRow(Base):
 
 
 class PredictionRow(Base):
-    """What a version sees in a sentence's text; offsets count from the sentence's start."""
+    """What a version predicts for a sentence's text; offsets count from the sentence's start."""
 
     __tablename__ = "prediction"
     __table_args__ = (UniqueConstraint("version_id", "text_hash"),)
@@ -164,7 +164,7 @@ class PredictionRow(Base):
 
 
 class AcquisitionRow(Base):
-    """How useful a label on this sentence would be, by one strategy under one version."""
+    """How useful labelling this sentence would be, by one strategy under one version."""
 
     __tablename__ = "acquisition"
     __table_args__ = (

@@ -31,7 +31,7 @@ __all__ = [
 
 
 class ProjectRow(Base):
-    """One project; Label Studio's own project is known by host, key string and id."""
+    """One project; its Label Studio project is identified by host, key string and id."""
 
     __tablename__ = "project"
     __table_args__ = (
@@ -52,7 +52,7 @@ class ProjectRow(Base):
 
 
 class LabelSchemaRow(Base):
-    """A schema as it was at some time; the newest row of a project is the current one."""
+    """A schema at some point in time; a project's newest row is the current one."""
 
     __tablename__ = "label_schema"
 
@@ -65,10 +65,10 @@ class LabelSchemaRow(Base):
 
 
 class DocumentRow(Base):
-    """A text as it came. ``split`` says whether learning may look at it.
+    """A text as it came. ``split`` says whether training may use it.
 
-    ``group_key`` is the same for all that must stay on one side of the split; None while nobody
-    has looked for near-duplicates of the text.
+    ``group_key`` is shared by documents that must stay on one side of the split; None until
+    near-duplicates of the text have been searched for.
     """
 
     __tablename__ = "document"
@@ -94,7 +94,7 @@ class DocumentRow(Base):
 class DocumentBandRow(Base):
     """A MinHash band of a document, by which its near-duplicates are found.
 
-    A band that another document of the group has already is not stored again.
+    A band that another document of the group already has is not stored again.
     """
 
     __tablename__ = "document_band"
@@ -106,7 +106,7 @@ class DocumentBandRow(Base):
 
 
 class GroupAliasRow(Base):
-    """A name whose documents belong to a group of another name."""
+    """A group name whose documents belong to a group of another name."""
 
     __tablename__ = "group_alias"
 

@@ -1,4 +1,4 @@
-"""What concerns Label Studio and the queue: tasks, inbox, pushes, choices, leases."""
+"""Tables about Label Studio and the queue: tasks, inbox, pushes, choices, leases."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["LeaseRow", "PushRow", "QueryChoiceRow", "QueryLogRow", "TaskRow", "W
 class TaskRow(Base):
     """A Label Studio task: a whole document, or one of its sentences.
 
-    We know it as it was in Label Studio when it last changed at ``seen_at``, by the clock there.
+    Our copy is up to date with its change at ``seen_at``, by Label Studio's clock.
     """
 
     __tablename__ = "task"
@@ -39,7 +39,7 @@ class TaskRow(Base):
 
 
 class WebhookEventRow(Base):
-    """The inbox: each event as it came, less the secrets that Label Studio puts in."""
+    """The inbox: each event as it came, without the secrets that Label Studio includes."""
 
     __tablename__ = "webhook_event"
     __table_args__ = (
@@ -61,7 +61,7 @@ class WebhookEventRow(Base):
 
 
 class PushRow(Base):
-    """A prediction that Label Studio has taken: one a version and task."""
+    """A prediction that Label Studio has accepted: one a version and task."""
 
     __tablename__ = "push"
     __table_args__ = (
@@ -78,7 +78,7 @@ class PushRow(Base):
 
 
 class QueryLogRow(Base):
-    """One selection: by which strategy, version and seed, out of how many."""
+    """One selection: its strategy, version, seed and size of the pool."""
 
     __tablename__ = "query_log"
 
@@ -92,7 +92,7 @@ class QueryLogRow(Base):
 
 
 class QueryChoiceRow(Base):
-    """A task's place in a selection, and why it stands there."""
+    """A task's place in a selection, and the reason for it."""
 
     __tablename__ = "query_choice"
     __table_args__ = (Index("ix_query_choice_task", "task_id", "query_id"),)
@@ -106,7 +106,7 @@ class QueryChoiceRow(Base):
 
 
 class LeaseRow(Base):
-    """Who does a piece of work that one worker at a time may do, and until when."""
+    """Who holds a piece of work that only one worker may do at a time, and until when."""
 
     __tablename__ = "lease"
 

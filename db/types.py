@@ -16,13 +16,13 @@ Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresq
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC time; stored without zone, because SQLite would lose it."""
+    """An aware UTC time; stored without a zone, because SQLite would lose it."""
 
     impl = DateTime
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse naive times and store the others as UTC."""
+        """Refuse naive times; store the others as UTC."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -30,5 +30,5 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
-        """Give the time back as aware UTC."""
+        """Return the time as aware UTC."""
         return None if value is None else value.replace(tzinfo=UTC)

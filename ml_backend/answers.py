@@ -1,4 +1,4 @@
-"""The shapes of answers, for the OpenAPI document; a test holds every answer against them."""
+"""The shapes of answers, for the OpenAPI document; a test checks every answer against them."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def start_run() -> tuple[dict[str, Any], int]:
         return value, 200
     try:
         backend.queue.submit(run.id)
-    except JobError as error:  # the row waits; a worker finds it without the queue's word
+    except JobError as error:  # the row waits; a worker finds it without a message
         _log.warning("queue.unreachable", **describe_fault(error))
     return {"ok": True, "run": run_to_json(run), "is_new": asked.is_new}, 202
 

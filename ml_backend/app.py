@@ -28,7 +28,7 @@ _CONFIGS = 32
 def create_app(
     settings: Settings, *, database: Database, models: ModelHost, queue: JobQueue
 ) -> Flask:
-    """Make the application. What it is given stays the caller's to close.
+    """Make the application. The caller closes what it passes in.
 
     Raises:
         ConfigError: if there is no backend password, or the dashboard's files are missing.

@@ -1,4 +1,4 @@
-"""Who may ask: basic auth for Label Studio, basic auth or a bearer token for people and scripts."""
+"""Who gets in: basic auth for Label Studio, basic auth or a bearer token for people and scripts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Credentials:
         self._tokens = _encodings(settings.api_token.get_secret_value())
 
     def is_basic(self, header: str) -> bool:
-        """Tell whether an Authorization header is the right basic auth."""
+        """Return whether an Authorization header is valid basic auth."""
         scheme, _, value = header.partition(" ")
         if scheme.lower() != "basic":
             return False
@@ -48,7 +48,7 @@ class Credentials:
         return _is_one_of(pair, self._pairs)
 
     def is_bearer(self, header: str) -> bool:
-        """Tell whether an Authorization header is the right bearer token."""
+        """Return whether an Authorization header holds a valid bearer token."""
         scheme, _, value = header.partition(" ")
         if scheme.lower() != "bearer":
             return False
@@ -66,12 +66,12 @@ def _encodings(secret: str) -> list[bytes]:
 
 
 def _is_one_of(given: bytes, expected: list[bytes]) -> bool:
-    # A sum looks at all of them, whichever fits.
+    # A sum compares with all of them, so the time does not depend on which one matches.
     return sum(hmac.compare_digest(given, one) for one in expected) > 0
 
 
 def install_auth(app: Flask, credentials: Credentials) -> None:
-    """Ask for credentials everywhere but at ``/health``; what is not there asks for them too."""
+    """Require credentials everywhere but at ``/health``, on unknown paths too."""
 
     @app.before_request
     def check() -> None:

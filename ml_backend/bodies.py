@@ -1,4 +1,4 @@
-"""Request bodies and queries: strict JSON in, checked values out, reasons without content."""
+"""Request bodies and queries: strict JSON in, checked values out; errors never quote the body."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _Schema = TypeVar("_Schema", bound=BaseModel)
 
 
 def read_object() -> dict[str, Any]:
-    """Return the request's JSON object, or refuse it with the reason.
+    """Return the request's JSON object, or refuse the request.
 
-    A POST must say that it is JSON: a form on another site can then not send one for a browser
-    that is logged in here.
+    A POST must declare JSON as its content type, so that a form on another site cannot send one
+    from a browser that is logged in here.
     """
     if not request.is_json:
         refuse(415, "not_json", "send the body with Content-Type: application/json")
@@ -39,7 +39,7 @@ def read_object() -> dict[str, Any]:
 
 
 def check(schema: type[_Schema], value: dict[str, Any]) -> _Schema:
-    """Return ``value`` as a ``schema``, or refuse it, naming each place that is wrong."""
+    """Return ``value`` as a ``schema``, or refuse the request, naming each wrong field."""
     try:
         return schema.model_validate(value)
     except ValidationError as error:
@@ -53,7 +53,7 @@ def check(schema: type[_Schema], value: dict[str, Any]) -> _Schema:
 
 
 def read_limit(*, default: int, most: int) -> int:
-    """Return the query's ``limit``, or refuse one that is no number from 1 to ``most``."""
+    """Return the query's ``limit``; refuse one that is not a number from 1 to ``most``."""
     given = request.args.get("limit")
     if given is None:
         return default
@@ -64,8 +64,8 @@ def read_limit(*, default: int, most: int) -> int:
 
 
 def _parse(text: str) -> Any:
-    # What is parsed has no cycles, and to look for them in a million new objects, again and again
-    # while they become more, takes twice as long as to parse them.
+    # Parsed JSON has no cycles. Letting the collector search a million new objects for them, over
+    # and over, takes twice as long as parsing.
     gc.disable()
     try:
         return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)

@@ -1,4 +1,4 @@
-"""What a request works with: everything that ``create_app`` was given, and nothing global."""
+"""What a request works with: the parts given to ``create_app``, and nothing global."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _log = get_logger("backend")
 
 
 class Waker:
-    """Wakes the worker, at most about once a second however many events come in."""
+    """Wakes the worker at most about once a second, however many events come in."""
 
     def __init__(self, queue: JobQueue, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._queue = queue
@@ -37,21 +37,22 @@ class Waker:
         self._next_at = float("-inf")
 
     def wake(self) -> None:
-        """Ask the worker to look for work, now or in a moment. Never fails: a worker looks anyway.
+        """Ask the worker to look for work, now or in a moment.
 
-        The last event of a burst is always followed by a wake-up.
+        Never fails, since a worker looks for work by itself too. The last event of a burst is
+        always followed by a wake-up.
         """
         with self._lock:
             delay_s = self._next_at - self._clock()
             if delay_s > _PAUSE_S:
-                return  # one is on its way that comes after this event
+                return  # a wake-up is already scheduled that comes after this event
             self._next_at = self._clock() + max(0.0, delay_s) + _PAUSE_S
         self._send(max(0.0, delay_s))
 
     def _send(self, delay_s: float) -> None:
         try:
             self._queue.tend(delay_s=delay_s)
-        # The event is stored; whatever ails the queue must not reach Label Studio.
+        # The event is stored; a failure of the queue must not reach Label Studio.
         except Exception as error:
             _log.warning("queue.unreachable", **describe_fault(error))
 
@@ -60,9 +61,9 @@ class Waker:
 class Backend:
     """The parts of one backend.
 
-    ``read_config`` parses labeling configurations and remembers the last ones; ``slots`` counts
-    the predictions that may run at once, so that threads are left for the quick calls;
-    ``measured`` holds what ``/metrics`` tells.
+    ``read_config`` parses labeling configurations and caches the last ones. ``slots`` limits the
+    predictions that run at once, so that threads are left for the quick calls. ``measured`` holds
+    what ``/metrics`` serves.
     """
 
     settings: Settings
@@ -76,10 +77,10 @@ class Backend:
     measured: CollectorRegistry
 
     def install(self, extensions: dict[str, object]) -> None:
-        """Put this backend where ``current_backend`` finds it."""
+        """Store this backend where ``current_backend`` finds it."""
         extensions[_EXTENSION] = self
 
 
 def current_backend() -> Backend:
-    """Return the backend that answers the request at hand."""
+    """Return the backend that serves the current request."""
     return cast(Backend, current_app.extensions[_EXTENSION])

@@ -1,4 +1,4 @@
-"""One JSON envelope for every failure; no traceback, no text and no secret leaves in it."""
+"""One JSON envelope for every failure. It never holds a traceback, document text or a secret."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _CODES: Final = {
     415: "not_json",
     431: "headers_too_large",
 }
-# The first class that fits decides; what is not here is our own fault: 500.
+# The first matching class decides; anything else is our own fault: 500.
 _KINDS: Final[tuple[tuple[type[AnnotatorError], int, str], ...]] = (
     (LabelError, 400, "label_unknown"),
     (OffsetError, 400, "offset_invalid"),

@@ -1,4 +1,4 @@
-"""Interactive calls: the relations that the model sees among the regions a person has drawn."""
+"""Interactive calls: the relations that the model predicts among the regions a person has drawn."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def relate_regions(
     sentences: Sequence[TextSentence],
     config: LabelConfig,
 ) -> tuple[list[dict[str, Any]], float]:
-    """Return the drawn regions and relations, with the predicted relations added.
+    """Return the drawn regions and relations with predicted relations added, and a score.
 
-    Regions of types that the model does not know, and pairs that a person has related already,
+    Regions of types that the model does not know, and pairs that a person has already related,
     are left as they are. The score is that of the least certain predicted relation.
 
     Raises:
@@ -70,7 +70,7 @@ def _tokens(sentence: TextSentence) -> tuple[Token, ...]:
 
 
 def _place(entity: Entity, tokens: Sequence[Token], start: int) -> WordEntity | None:
-    """Return the words that an entity touches; a mouse rarely stops at the edge of a word."""
+    """Return the words that an entity touches; a mouse rarely stops exactly at a word's edge."""
     inside = [
         i
         for i, token in enumerate(tokens)

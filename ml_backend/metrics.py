@@ -1,4 +1,4 @@
-"""Numbers for Prometheus: how long requests take, what waits, what trains. Never any text."""
+"""Metrics for Prometheus: request times, what waits, what trains. Never any document text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ blueprint = Blueprint("metrics", __name__)
 _log = get_logger("backend")
 
 _PREFIX: Final = "annotator"
-# From a cached answer to Label Studio's patience.
+# From a cached answer up to Label Studio's timeout.
 _BUCKETS_S: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 3.0, 10.0, 30.0, 100.0)
 _RUN_STATES: Final = ("queued", "running", "succeeded", "held", "failed", "cancelled")
 # Name of the gauge, key in a run's progress, meaning.
@@ -45,9 +45,9 @@ def metrics() -> Response:
 
 
 def install_metrics(app: Flask, backend: Backend) -> None:
-    """Time every request, and let the backend's registry ask the project when it is read.
+    """Time every request, and register a collector of the project's state.
 
-    Install it before what refuses requests: those that are refused are timed, too.
+    Install it before anything that refuses requests, so that refused ones are timed too.
     """
     seconds = Histogram(
         "request_duration_seconds",
@@ -67,7 +67,7 @@ def install_metrics(app: Flask, backend: Backend) -> None:
     def end(response: Response) -> Response:
         began = g.get("began")
         if began is not None:
-            method = request.method if request.endpoint else "other"  # anybody can make one up
+            method = request.method if request.endpoint else "other"  # clients can make methods up
             seconds.labels(request.endpoint or "unknown", method, response.status_code).observe(
                 time.perf_counter() - began
             )
@@ -75,17 +75,17 @@ def install_metrics(app: Flask, backend: Backend) -> None:
 
 
 class _Project(Collector):
-    """Asks model and database at the moment of reading, so that no number is ever stale."""
+    """Reads model and database at each scrape, so that no number is ever stale."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
     def describe(self) -> Iterable[Metric]:
-        """Say nothing beforehand: registering must not ask the database."""
+        """Yield nothing: registering must not query the database."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield what is known; without a database, the model's state and that it is away."""
+        """Yield all metrics; without a database, the model's state and that it is unreachable."""
         state = self._backend.models.state()
         version = state["version"]
         yield _labelled(

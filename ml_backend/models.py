@@ -1,4 +1,4 @@
-"""The resident model: loaded in the background, swapped at once, never replaced silently."""
+"""The resident model: loaded in the background, swapped atomically, never replaced silently."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _log = get_logger("backend")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedModel:
-    """A version and its model: what one request uses from beginning to end."""
+    """A version and its model: what one request uses from start to end."""
 
     version: ModelVersion
     predictor: Predictor
@@ -35,15 +35,9 @@ class LoadedModel:
 class ModelHost:
     """Keeps the active version of a project loaded.
 
-    A thread looks at the database every ``poll_s`` seconds. While a version loads, or if it
-    cannot be loaded, the one before it goes on answering under its own name; ``state`` tells.
-
-    Args:
-        database: Where the active version is written down.
-        project_id: The project.
-        device: As in the settings: ``auto``, ``cpu``, ``cuda``, ...
-        precision: As in the settings: ``auto``, ``fp32`` or ``bf16``.
-        poll_s: Seconds between looks.
+    A thread polls the database every ``poll_s`` seconds. While a version loads, or if it cannot
+    be loaded, the previous one goes on answering under its own name, and ``state`` says so.
+    ``device`` and ``precision`` take the same values as the settings of these names.
     """
 
     def __init__(
@@ -63,18 +57,18 @@ class ModelHost:
         self._current: LoadedModel | None = None
         self._loading: str | None = None
         self._error: str | None = None
-        self._failed: tuple[int, float] | None = None  # version id, not again before
+        self._failed: tuple[int, float] | None = None  # version id, when to retry at the earliest
         self._refreshing = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="model-host", daemon=True)
         self._thread.start()
 
     def current(self) -> LoadedModel | None:
-        """Return the model in use. Take it once a request: it may be swapped at any time."""
+        """Return the model in use. Call this once a request: it may be swapped at any time."""
         return self._current
 
     def state(self) -> dict[str, Any]:
-        """Tell the version in use, the one being loaded, and what went wrong."""
+        """Return the version in use, the one being loaded, and what went wrong."""
         current = self._current
         return {
             "version": current.version.name if current else None,
@@ -83,7 +77,7 @@ class ModelHost:
         }
 
     def refresh(self) -> None:
-        """Look at the database now, and load what it names; returns when that is done."""
+        """Load the version that the database names as active, and return when that is done."""
         with self._refreshing:
             try:
                 self._database.check_revision()
@@ -104,7 +98,7 @@ class ModelHost:
         while not self._stop.is_set():
             try:
                 self.refresh()
-            # The edge of this thread: it must live, or no promotion is ever seen again.
+            # The edge of this thread: if it died, no promotion would be noticed any more.
             except Exception as error:
                 self._error = f"the active version cannot be looked up ({type(error).__name__})"
                 _log.error("model.watch_failed", **describe_fault(error))
@@ -125,7 +119,7 @@ class ModelHost:
         try:
             predictor = self._load(wanted)
             self._current = LoadedModel(version=wanted, predictor=predictor)
-        except Exception as error:  # whatever it is, it is told, and the last good model stays
+        except Exception as error:  # any failure is reported, and the last good model stays
             reason = str(error) if isinstance(error, AnnotatorError) else type(error).__name__
             self._error = f"version {wanted.name} cannot be loaded: {reason}"
             self._failed = (wanted.id, time.monotonic() + _RETRY_S)
@@ -138,5 +132,5 @@ class ModelHost:
 
     def _load(self, version: ModelVersion) -> Predictor:
         predictor = load_version(version, device=self._device, precision=self._precision)
-        predictor.predict([["Ready", "."]])  # what cannot predict is found out before the swap
+        predictor.predict([["Ready", "."]])  # a model that cannot predict fails before the swap
         return predictor

@@ -1,4 +1,4 @@
-"""The OpenAPI document of the backend, made from its routes and the shapes they take and give."""
+"""The OpenAPI document of the backend, made from its routes and their request and answer models."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FAILURE: Final = "Failure"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Operation:
-    """What a route takes and gives; ``statuses`` are those of success."""
+    """A route's request and answer models; ``statuses`` are those of success."""
 
     answer: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
@@ -49,7 +49,7 @@ _OPERATIONS: Final = {
 
 
 def describe_api(app: Flask) -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document of the routes of ``app`` that programs call."""
+    """Return the OpenAPI 3.1 document of those routes of ``app`` that programs call."""
     paths: dict[str, dict[str, Any]] = {}
     for rule in app.url_map.iter_rules():
         operation = _OPERATIONS.get(rule.endpoint)

@@ -1,4 +1,4 @@
-"""The dashboard's files, under a policy that lets nothing come from anywhere else."""
+"""The dashboard's files, under a policy that forbids loading anything from another host."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _file(name: str) -> Response:
 
 
 def install_headers(app: Flask) -> None:
-    """Put the protective headers on every answer; only the dashboard's files may be kept."""
+    """Set the security headers on every answer; only the dashboard's files may be cached."""
 
     @app.after_request
     def protect(response: Response) -> Response:

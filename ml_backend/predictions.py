@@ -1,4 +1,4 @@
-"""From Label Studio's tasks to its predictions: n in, n out, in order, none of them dangling."""
+"""From Label Studio's tasks to its predictions: n in, n out, in order, no dangling relations."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _log = get_logger("backend")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What all tasks of one request share: one snapshot of the model, one configuration."""
+    """What all tasks of one request share, such as one model and one labeling configuration."""
 
     database: Database
     loaded: LoadedModel
@@ -41,13 +41,13 @@ class Job:
 
     @property
     def version(self) -> str:
-        """The name under which everything is answered."""
+        """The model version that every answer names."""
         return self.loaded.version.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Page:
-    """A task that can be predicted, and what it shows."""
+    """A task that can be predicted, and the text it shows."""
 
     task_id: Any
     shown: Page
@@ -55,10 +55,7 @@ class _Page:
 
 
 def answer_tasks(job: Job, tasks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Predict tasks. One that cannot be predicted gets an empty result with score 0.
-
-    Returns:
-        One prediction a task, in order.
+    """Return one prediction a task, in order; an empty one with score 0 where prediction fails.
 
     Raises:
         ModelError: if the model fails on every task that has text: answers would be made up.
@@ -75,7 +72,7 @@ def answer_tasks(job: Job, tasks: Sequence[Mapping[str, Any]]) -> list[dict[str,
 def answer_interactive(
     job: Job, task: Mapping[str, Any], drawn: Sequence[Any]
 ) -> dict[str, Any] | None:
-    """Return the regions drawn so far with the relations among them; None without any region."""
+    """Return the regions drawn so far with the relations among them; None if there are none."""
     page = _open(job, task)
     if page is None:
         return None
@@ -87,7 +84,7 @@ def answer_interactive(
             sentences=page.sentences,
             config=job.config,
         )
-    except Exception as error:  # the request's edge: a strange region is no reason to fail
+    except Exception as error:  # the request's edge: an odd region must not fail the request
         _log.error("predict.interactive_failed", task=page.task_id, **describe_fault(error))
         return None
     if not result:
@@ -109,14 +106,14 @@ def _open(job: Job, task: Mapping[str, Any]) -> _Page | None:
             )
         is_sentence = isinstance(data, Mapping) and "sent_start" in data
         sentences = split_text(text, is_sentence=is_sentence)
-    except Exception as error:  # the request's edge: its neighbours are to be answered
+    except Exception as error:  # the request's edge: the other tasks must still be answered
         _log.error("predict.task_refused", task=task_id, **describe_fault(error))
         return None
     return _Page(task_id=task_id, shown=shown, sentences=sentences)
 
 
 def _predict(job: Job, pages: Sequence[_Page]) -> tuple[dict[str, StoredPrediction], set[int]]:
-    """Predict all pages at once; if that fails, page by page, so that only the cause is empty."""
+    """Predict all pages at once; if that fails, one by one, so that only the failing are empty."""
     try:
         return _sentences(job, [s for page in pages for s in page.sentences]), set()
     except StoreError:
@@ -170,5 +167,5 @@ def _clean(job: Job, page: _Page, prediction: Mapping[str, Any]) -> dict[str, An
 
 
 def _empty(job: Job) -> dict[str, Any]:
-    # Score 0: we are sure of nothing, and in the queue such a task is looked at by a person first.
+    # Score 0: we are sure of nothing, and the queue shows such a task to a person first.
     return {"model_version": job.version, "score": 0.0, "result": []}

@@ -1,4 +1,4 @@
-"""The server in front of the application: waitress, with limits and an orderly end."""
+"""The server in front of the application: waitress, with limits and a clean shutdown."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from ml_backend.errors import envelope
 
 __all__ = ["BackendServer", "serve"]
 
-_QUICK_THREADS = 4  # beside those that predict: health, setup and webhooks never wait for them
+_QUICK_THREADS = 4  # besides those that predict, so that health, setup and webhooks never wait
 _DRAIN_S = 10.0
 _LOOP_S = 1.0
-_IN_MEMORY = 8_000_000  # waitress puts what is larger into a file that has no name
+_IN_MEMORY = 8_000_000  # waitress puts larger bodies into an unnamed temporary file
 _log = get_logger("backend")
 
 
 class _EnvelopeTask(ErrorTask):  # type: ignore[misc] # waitress has no types
-    """Answers what never reached the application (a malformed or oversized request)."""
+    """Answers requests that never reach the application (malformed or oversized)."""
 
     def execute(self) -> None:
         error = self.request.error
@@ -73,7 +73,7 @@ class BackendServer:
         self.port = int(self._listeners[0].effective_port)
 
     def run(self) -> None:
-        """Serve until ``stop`` is called; requests under way are answered first."""
+        """Serve until ``stop`` is called; requests in flight are still answered."""
         try:
             while not self._stop.is_set():
                 wasyncore.loop(timeout=_LOOP_S, use_poll=True, map=self._map, count=1)
@@ -83,7 +83,7 @@ class BackendServer:
             wasyncore.close_all(self._map)
 
     def stop(self) -> None:
-        """Ask ``run`` to end. May be called twice, and from a signal handler."""
+        """Ask ``run`` to return. May be called twice, and from a signal handler."""
         self._stop.set()
         for listener in self._listeners:
             try:
@@ -111,10 +111,7 @@ def serve(
 ) -> None:
     """Serve until SIGINT or SIGTERM. Call it in the main thread.
 
-    Args:
-        app: What ``create_app`` made.
-        settings: Host, port, threads and limits.
-        on_ready: Called once the port is bound; ``port = 0`` binds a free one.
+    ``on_ready`` is called once the port is bound; ``port = 0`` binds a free one.
 
     Raises:
         ConfigError: if host and port cannot be listened on; the message says what to change.
@@ -129,7 +126,7 @@ def serve(
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:
-    """Bind every address that ``host`` stands for (a free port: only the first)."""
+    """Bind every address that ``host`` resolves to (with port 0, only the first)."""
     place = f"{host}:{port}"
     found: list[socket.socket] = []
     try:

@@ -124,17 +124,17 @@ def _start_training(backend: Backend, event: WebhookRequest) -> tuple[dict[str, 
             audit(session, project.id, actor="studio", action="retrain", run=run.id)
     if asked.reason is not None:
         _log.info("training.nothing_new", run_id=run.id, version=asked.same_as)
-        backend.waker.wake()  # a lost event may be all that is missing: the worker pulls
+        backend.waker.wake()  # an event may have been lost: the worker pulls
         return {"status": "nothing_new", "job": str(run.id), "detail": asked.reason}, 200
     try:
         backend.queue.submit(run.id)
-    except JobError as error:  # the row waits; a worker finds it without the queue's word
+    except JobError as error:  # the row waits; a worker finds it without a message
         _log.warning("queue.unreachable", **describe_fault(error))
     return {"status": "ok", "job": str(run.id)}, 201
 
 
 def _is_from(event: WebhookRequest, link: StudioLink) -> bool:
-    """Tell whether our project asks; another Label Studio may have one of its number."""
+    """Return whether the event is about our project; another server may reuse its number."""
     if event.project is None:
         return True
     key = project_key(event.project.model_dump())
@@ -177,14 +177,14 @@ def _config(backend: Backend, xml: str | None) -> LabelConfig:
 
 
 def _check_size(backend: Backend, tasks: Any) -> None:
-    """Refuse too many tasks before anybody looks at each of them."""
+    """Refuse too many tasks before looking at each of them."""
     most = backend.settings.max_tasks
     if isinstance(tasks, list) and len(tasks) > most:
         refuse(413, "too_many_tasks", f"{len(tasks)} tasks, more than max_tasks = {most}")
 
 
 def _check_texts(job: Job, wanted: PredictRequest) -> None:
-    """Refuse a request of which every task is too long; one among others is answered empty."""
+    """Refuse a request if every task is too long; one among others is answered empty."""
     lengths = [text_length(task.get("data"), job.config) for task in wanted.tasks]
     if lengths and min(lengths) > job.max_text_chars:
         refuse(

@@ -1,4 +1,4 @@
-"""What may be told of an exception: where and what kind, never its message or its values."""
+"""What of an exception may be logged: where and what kind, never its message or its values."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _MOST_FRAMES = 12
 def describe_fault(error: BaseException) -> dict[str, str]:
     """Return log fields for ``error``.
 
-    Messages of our own errors hold no document text by rule and are told. Those of others may
-    quote what they choked on, so only their kind and the places in the code are.
+    Messages of our own errors never hold document text and are included. Other messages may quote
+    their input, so only the type and the places in the code are.
     """
     fields = {"kind": type(error).__name__}
     if isinstance(error, AnnotatorError):
