@@ -1,4 +1,4 @@
-"""Joining a Ray cluster, and how much of it one process takes. Ray is imported when it is used."""
+"""Joining a Ray cluster and sharing it out among processes. Ray is imported only when used."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _QUIET = ("ray", "ray.data", "ray.train")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """What one process takes of a node, and how many such processes there are at most."""
+    """What one process takes of a node, and the most such processes there are."""
 
     n: int
     cpus: int
@@ -35,14 +35,14 @@ class Share:
 
 @contextmanager
 def joined(address: str) -> Iterator[Any]:
-    """Be a driver of the cluster at ``address`` while the block runs; yields the module ``ray``.
+    """Be a driver of the cluster at ``address`` while the block runs; yield the module ``ray``.
 
     Args:
         address: ``HOST:PORT`` of the head, ``auto`` for the cluster that this machine is a node
             of, or ``local`` for a cluster of this machine alone that ends with the block.
 
     Raises:
-        ConfigError: if Ray is not installed, or no cluster that fits answers there.
+        ConfigError: if Ray is not installed, or no compatible cluster answers there.
     """
     ray = import_ray()
     if ray.is_initialized():
@@ -50,7 +50,7 @@ def joined(address: str) -> Iterator[Any]:
         return
     options: dict[str, Any] = {"include_dashboard": False} if address == OWN_CLUSTER else {}
     try:
-        _knock(address)  # Ray itself waits for minutes
+        _knock(address)  # Ray itself would wait for minutes
         ray.init(
             address=address,
             namespace="annotator",
@@ -70,14 +70,14 @@ def joined(address: str) -> Iterator[Any]:
 
 
 def import_ray() -> Any:
-    """Return the module ``ray``, told to be quiet and to send nothing anywhere.
+    """Return the module ``ray``, configured to log little and to send no usage data.
 
     Raises:
         ConfigError: if it is not installed.
     """
-    # Nothing is to leave these machines; the nodes are told the same when they are started.
+    # Nothing may leave these machines; the nodes get the same variable when they are started.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # A process stays where it was started: paths in the settings may be relative.
+    # Keep the working directory: paths in the settings may be relative.
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
     try:
         import pyarrow  # noqa: F401 (missing where ray was installed without its parts)
@@ -102,13 +102,13 @@ def plan_share(nodes: Sequence[dict[str, float]], *, n: int, device: str) -> Sha
     """Share a cluster out to ``n`` processes of one size.
 
     Args:
-        nodes: What each living node lends, as Ray counts it: ``{"CPU": 16.0, "GPU": 1.0, …}``.
+        nodes: Resources of each living node, as Ray counts them: ``{"CPU": 16.0, "GPU": 1.0, …}``.
         n: How many processes are wanted.
         device: The setting of this name; ``auto`` takes GPUs where any node has one.
 
     Returns:
-        One GPU and one core each; or, on a cluster without, the most cores with which all ``n``
-        find a place. Where there is room for fewer, ``n`` is that number.
+        One GPU and one core each; or, on a cluster without GPUs, the most cores with which all
+        ``n`` fit. If fewer fit, ``n`` is that number.
 
     Raises:
         ConfigError: if the cluster lends nothing of the kind.

@@ -1,4 +1,4 @@
-"""The exception tree. Every message names the place, what was found and what to do, never text.
+"""The exception tree. A message names the place, what was found and what to do, never text.
 
 ::
 
@@ -55,11 +55,11 @@ class ConfigError(AnnotatorError, ValueError):
 
 
 class InputError(AnnotatorError, ValueError):
-    """Something from outside (a file, a request, an argument) is not what it must be."""
+    """Input from outside (a file, a request, an argument) is invalid."""
 
 
 class OffsetError(InputError):
-    """A span lies outside its text or does not hold the mention it claims to hold."""
+    """A span lies outside its text or does not hold the mention it claims."""
 
 
 class LabelError(InputError):
@@ -75,11 +75,11 @@ class StoreError(AnnotatorError):
 
 
 class NotFoundError(StoreError, LookupError):
-    """A row that was asked for by name or id is not there."""
+    """A row asked for by name or id does not exist."""
 
 
 class ConflictError(StoreError):
-    """A row exists already, or changed under our hands."""
+    """A row exists already, or was changed by another program meanwhile."""
 
 
 class NewerDatabaseError(StoreError):
@@ -99,7 +99,7 @@ class TrainingError(ModelError):
 
 
 class ShapeError(ModelError, ValueError):
-    """Tensors or arrays do not have the shapes that belong together."""
+    """The shapes of tensors or arrays do not fit together."""
 
 
 class JobError(AnnotatorError):
@@ -107,7 +107,7 @@ class JobError(AnnotatorError):
 
 
 class LeaseLostError(JobError):
-    """Another worker holds what this worker believed to hold."""
+    """Another worker holds a lease that this worker believed to hold."""
 
 
 class CancelledError(JobError):

@@ -1,4 +1,4 @@
-"""Packages whose names load their module when they are first asked for (PEP 562)."""
+"""Packages whose public names import their module on first access (PEP 562)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ __all__ = ["load_when_asked"]
 
 
 def load_when_asked(package: str, **names: str) -> Callable[[str], Any]:
-    """Return a ``__getattr__`` for a package.
+    """Return a ``__getattr__`` for ``package``, given by its full name.
 
-    Args:
-        package: The package's full name.
-        names: By module of the package, the public names that stand in it, with blanks between.
+    ``names`` lists for each module of the package its public names, separated by blanks.
     """
     modules = {name: module for module, listed in names.items() for name in listed.split()}
 
@@ -23,7 +21,7 @@ def load_when_asked(package: str, **names: str) -> Callable[[str], Any]:
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         module = import_module(f"{package}.{modules[name]}")
-        # All of its names at once: one of them may be called like the module itself.
+        # All names of the module at once: one of them may have the module's own name.
         found = {each: getattr(module, each) for each in names[modules[name]].split()}
         vars(sys.modules[package]).update(found)
         return found[name]

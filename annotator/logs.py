@@ -1,4 +1,4 @@
-"""Logging: events with fields, in UTC, to stderr; document text never gets through."""
+"""Logging: events with fields, in UTC, to stderr; document text is never logged."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-if TYPE_CHECKING:  # loaded with the first event: most commands log nothing
+if TYPE_CHECKING:  # imported with the first event: most commands log nothing
     import structlog
 
 __all__ = ["configure_logs", "get_logger"]
@@ -28,13 +28,13 @@ _FORBIDDEN = frozenset(
     }
 )
 
-_wanted: tuple[bool, str] | None = None  # what structlog is to be told before the first event
+_wanted: tuple[bool, str] | None = None  # how to configure structlog before the first event
 
 
 def drop_private(
     _logger: Any, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    """Replace every field that may carry text or secrets by its length."""
+    """Replace every field that may hold text or secrets by its length."""
     for key in _FORBIDDEN & event.keys():
         value = event[key]
         event[key] = f"<dropped, length {len(value)}>" if hasattr(value, "__len__") else "<dropped>"
@@ -44,7 +44,7 @@ def drop_private(
 def format_traceback(
     _logger: Any, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    """Turn an exception into its type and the lines of code it passed.
+    """Reduce an exception to its type and the code lines of its traceback.
 
     Neither its message nor any variable is kept: both may hold document text.
     """
@@ -62,7 +62,7 @@ def format_traceback(
 
 
 def configure_logs(*, json_lines: bool, level: str = "INFO") -> None:
-    """Set up logging for this process. Call it once, at a program's entry."""
+    """Set up logging for this process. Call it once, at a program's entry point."""
     global _wanted
     _wanted = json_lines, level
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
@@ -91,7 +91,7 @@ def _configure(json_lines: bool, level: str) -> None:
 
 
 class _Logger:
-    """A structlog logger that is made with the first event."""
+    """A structlog logger that is created with the first event."""
 
     def __init__(self, room: str) -> None:
         self._room = room
@@ -107,5 +107,5 @@ class _Logger:
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    """Return a logger that names its room in each event."""
+    """Return a logger that puts ``name`` in each event as its ``room``."""
     return cast("structlog.stdlib.BoundLogger", _Logger(name))

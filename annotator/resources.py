@@ -1,4 +1,4 @@
-"""Finds what is not Python: the dashboard and the migrations, in a checkout and in a wheel."""
+"""Finds files that are not modules, such as the dashboard, in a checkout and in a wheel."""
 
 from __future__ import annotations
 

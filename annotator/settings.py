@@ -44,10 +44,10 @@ SECRETS_FILE = "secrets.toml"
 
 
 def web_address(value: str) -> str:
-    """Return an address for people's browsers without the last slash.
+    """Return an address for people's browsers without a trailing slash.
 
     Raises:
-        ValueError: if it is none that a page may link to; it is not repeated.
+        ValueError: if a page must not link to it; the message does not repeat it.
     """
     try:
         parts = urlsplit(value)
@@ -172,7 +172,7 @@ class Settings(BaseSettings):
     @field_validator("retrain_cron")
     @classmethod
     def _check_cron(cls, value: str | None) -> str | None:
-        """Refuse what is no time of cron's, or none that ever comes."""
+        """Refuse an invalid cron expression, or one that never comes due."""
         if value is None:
             return None
         from cronsim import CronSim, CronSimError
@@ -189,7 +189,7 @@ class Settings(BaseSettings):
     @property
     def database(self) -> str:
         """The SQLAlchemy URL in force."""
-        # Quoted: a folder's name may hold what means something in a URL.
+        # Quoted: a folder's name may hold characters that are special in a URL.
         return self.database_url or f"sqlite:///{quote(str(self.home / 'annotator.db'))}"
 
     @property
@@ -229,7 +229,7 @@ def find_home(home: Path | None = None) -> Path:
     """Return the project's folder: the argument, ANNOTATOR_HOME, or the nearest one upward.
 
     Raises:
-        ConfigError: if there is no ``annotator.toml`` to be found.
+        ConfigError: if no ``annotator.toml`` is found.
     """
     named = home or (Path(value) if (value := os.environ.get("ANNOTATOR_HOME")) else None)
     if named is not None:
@@ -271,17 +271,10 @@ def load_settings(home: Path | None = None, **overrides: Any) -> Settings:
 def init_home(
     home: Path, *, project: str, unit: str, encoder: str, **more: str | int | float
 ) -> bool:
-    """Make a project's folder with its settings and fresh credentials; keep what is there.
-
-    Args:
-        home: The folder.
-        project: The project's name.
-        unit: What one task holds.
-        encoder: The encoder to begin from.
-        more: Further settings to write down.
+    """Make a project's folder with its settings and fresh credentials; keep existing ones.
 
     Returns:
-        True if the folder is new, False if it was a project already.
+        True if the project is new, False if the folder already held one.
     """
     home.mkdir(mode=0o700, parents=True, exist_ok=True)  # it will hold clinical text
     is_new = not (home / CONFIG_FILE).exists()
@@ -299,7 +292,7 @@ def init_home(
 
 
 def write_secrets(home: Path, values: Mapping[str, str | int | None]) -> None:
-    """Set keys of ``secrets.toml`` (None removes one), readable by the owner alone."""
+    """Set keys of ``secrets.toml`` (None removes one), which only its owner may read."""
     path = home / SECRETS_FILE
     merged = {**_read_toml(path), **values}
     lines = ["# Written by annotator init and annotator connect. Do not share this file."]
@@ -317,8 +310,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def _toml_value(value: str | int | float | bool) -> str:
-    # A JSON string without non-ASCII escapes is a TOML basic string, but for one character;
-    # numbers and booleans agree.
+    # A JSON string without non-ASCII escapes is a TOML basic string, except for one character;
+    # numbers and booleans are written alike.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
@@ -326,7 +319,7 @@ def _write_atomic(path: Path, content: str, *, mode: int) -> None:
     aside = path.with_name(path.name + ".new")
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        os.fchmod(descriptor, mode)  # also where a file of that name was left behind
+        os.fchmod(descriptor, mode)  # also if a file of that name was left behind
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -1,1 +1,1 @@
-"""Background work: a queue that carries run ids, and the worker that does them."""
+"""Background work: a queue that carries run ids, and the worker that executes the runs."""

@@ -1,4 +1,4 @@
-"""Our own commands in the background: started, watched, and ended with all that they started."""
+"""Running our own commands in the background, and ending them with all their children."""
 
 from __future__ import annotations
 
@@ -22,11 +22,9 @@ _START_S = 120.0
 
 
 class BackgroundCommands:
-    """Processes of one project, by name; what each prints is in ``logs/<name>.log``. POSIX only.
+    """Named processes of one project, each with its output in ``logs/<name>.log``. POSIX only.
 
-    Args:
-        logs: The folder of their logs, made when the first one starts.
-        environment: Variables for them beside those of this process.
+    ``logs`` is made when the first process starts; ``environment`` adds to that of this process.
     """
 
     def __init__(self, logs: Path, environment: Mapping[str, str]) -> None:
@@ -52,7 +50,7 @@ class BackgroundCommands:
         return child.pid
 
     def run(self, name: str, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
-        """Start a command and wait for its end.
+        """Run a command to its end.
 
         Raises:
             JobError: if it fails; the message names its log.
@@ -62,10 +60,10 @@ class BackgroundCommands:
             raise JobError(f"the {name} ended with code {code}; see {self.logs / f'{name}.log'}")
 
     def wait_for_backend(self, name: str, url: str, *, with_model: bool = False) -> None:
-        """Wait until the backend answers at ``url``, and has loaded its model if that is wanted.
+        """Wait until the backend answers at ``url``, with a loaded model if ``with_model``.
 
         Raises:
-            JobError: if it ends or stays silent; the message names its log.
+            JobError: if it ends or does not answer; the message names its log.
         """
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline:
@@ -77,7 +75,7 @@ class BackgroundCommands:
         raise JobError(f"the {name} does not answer at {url}; see {self.logs / f'{name}.log'}")
 
     def check(self, *names: str) -> None:
-        """Raise JobError if one of these processes (by default: of all) has ended."""
+        """Raise JobError if one of these processes (by default, of all) has ended."""
         for name in names or tuple(self._children):
             child = self._children.get(name)
             if child is not None and child.poll() is not None:
@@ -87,19 +85,19 @@ class BackgroundCommands:
                 )
 
     def stop(self, name: str, *, timeout_s: float = 15) -> int:
-        """End one with its children, SIGTERM before SIGKILL; return its exit code."""
+        """End a process and its children, SIGTERM before SIGKILL; return its exit code."""
         child = self._children.pop(name)
         end_group(child.pid, timeout_s=timeout_s)
         return child.wait()
 
     def kill(self, name: str) -> None:
-        """End one at once, as a power cut would."""
+        """Kill a process at once, as a power cut would."""
         child = self._children.pop(name)
         child.kill()
         child.wait()
 
     def close(self) -> None:
-        """Stop everything that was started. May be called twice."""
+        """Stop all processes. May be called twice."""
         for name in tuple(self._children):
             self.stop(name)
 

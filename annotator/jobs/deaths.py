@@ -1,4 +1,4 @@
-"""How a run's process died, in words that hold no text of documents."""
+"""Describing how a run's process died, without any document text."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _TELLING = ("CUDA error", "CUDA out of memory", "MPS backend out of memory", "cu
 
 
 def cause_of(error: BaseException) -> str:
-    """Describe what ended a run from inside.
+    """Describe the exception that ended a run.
 
-    Our own messages are kept, and the first line of those that a GPU's driver makes; of others
-    only the type and the place, since a message may hold what was worked on.
+    Our own messages are kept, and the first line of a GPU driver's. Of others only the type and
+    the place are kept, since a message may quote document text.
     """
     if isinstance(error, AnnotatorError):
         return str(error)
@@ -36,11 +36,9 @@ def cause_of(error: BaseException) -> str:
 
 
 def cause_of_code(code: int, *, oom_kills: int = 0) -> str:
-    """Describe an exit code; a negative one is the signal that killed the process.
+    """Describe an exit code of ``subprocess``; a negative one is the signal that killed it.
 
-    Args:
-        code: As ``subprocess`` returns it.
-        oom_kills: How many processes this machine killed for want of memory meanwhile.
+    ``oom_kills`` counts the processes that this machine killed for lack of memory meanwhile.
     """
     if code >= 0:
         return f"its process ended with code {code}"
@@ -53,7 +51,7 @@ def cause_of_code(code: int, *, oom_kills: int = 0) -> str:
 
 
 def count_oom_kills() -> int:
-    """Return how many processes this machine has killed for want of memory since it started."""
+    """Return how many processes this machine has killed for lack of memory since boot."""
     try:
         lines = _VMSTAT.read_text(encoding="ascii").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""What keeps a run alive while it trains: its lease, its progress and its log."""
+"""Keeping a run alive while it trains: its lease, its progress and its log."""
 
 from __future__ import annotations
 
@@ -23,11 +23,10 @@ Line = tuple[str, datetime, dict[str, Any]]
 
 
 class Milestones:
-    """Picks out of a run's progress what its log is to hold: phases, epochs, smaller batches.
+    """Picks from a run's progress what goes into its log: phases, epochs, smaller batches.
 
-    Args:
-        least_s: Seconds between two epochs that are noted; a run on few sentences has hundreds.
-        clock: Monotonic seconds.
+    Two logged epochs are at least ``least_s`` apart, since a run on few sentences has hundreds.
+    ``clock`` returns monotonic seconds.
     """
 
     def __init__(
@@ -38,7 +37,7 @@ class Milestones:
         self._last: Mapping[str, Any] = {}
 
     def take(self, progress: Mapping[str, Any]) -> list[Line]:
-        """Return the lines that ``progress`` is worth, mostly none."""
+        """Return the log lines for ``progress``, mostly none."""
         last, self._last = self._last, progress
         lines = []
         phase = progress.get("phase")
@@ -69,10 +68,10 @@ def _line(kind: str, detail: Mapping[str, Any]) -> Line:
 
 
 class Heartbeat:
-    """Keeps a run's lease alive from a thread, and carries its progress and its log.
+    """Keeps a run's lease alive from a thread, and stores its progress and its log.
 
-    A run that could not renew its lease for as long as it lasts is over: another worker may have
-    taken it.
+    A run that could not renew its lease within ``lease_s`` is over: another worker may have taken
+    it.
     """
 
     def __init__(self, database: Database, run_id: int, *, owner: str, lease_s: float) -> None:
@@ -99,7 +98,7 @@ class Heartbeat:
         self._thread.join()
 
     def report(self, progress: Mapping[str, Any]) -> None:
-        """Take progress, to be stored at the next beat, or at once where a phase begins.
+        """Store progress at the next beat, or at once where a phase begins.
 
         Raises:
             CancelledError: if somebody asked the run to stop.

@@ -1,6 +1,7 @@
-"""What a worker does between runs: makes things as they should be, from the database alone.
+"""What a worker does between runs: brings everything up to date from the database alone.
 
-Every step may run twice and finds its work done. Nothing depends on a message having arrived.
+Every step may run twice; the second time it finds its work done. Nothing depends on a message
+having arrived.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ _AGAIN_S = 2.0
 
 @dataclass
 class Housekeeper:
-    """Looks after one project. Holds the last model it loaded."""
+    """Looks after one project. Caches the last model it loaded."""
 
     settings: Settings
     database: Database
@@ -64,7 +65,7 @@ class Housekeeper:
             return get_project(session, self.settings.project)
 
     def alone(self, what: str) -> AbstractContextManager[bool]:
-        """Hold a lease while the block runs; yields False if somebody else holds it."""
+        """Hold the lease ``what`` while the block runs; yield False if somebody else holds it."""
         return hold_lease(
             self.database,
             f"{what}:{self.settings.project}",
@@ -73,7 +74,7 @@ class Housekeeper:
         )
 
     def tend(self, pull: bool = False) -> None:
-        """Free dead runs, work off the inbox, pull if it is time, start what is due."""
+        """Reap dead runs, process the inbox, pull if it is time, start what is due."""
         with self.alone("tend") as mine:
             if not mine:
                 self._look_again()
@@ -88,7 +89,7 @@ class Housekeeper:
             self._wake()
 
     def _look_again(self) -> None:
-        # One reminder is enough, however many events come in while another tends.
+        # One reminder is enough, however many events come in while somebody else tends.
         now = time.monotonic()
         if now >= self._again_at:
             self._again_at = now + _AGAIN_S
@@ -110,7 +111,7 @@ class Housekeeper:
                 models_folder=self.settings.models_folder,
                 actor=self.owner,
             )
-        except OSError as error:  # a folder that may not be renamed must not stop the rest
+        except OSError as error:  # a folder that cannot be renamed must not stop the rest
             _log.warning("prune.failed", error=str(error.strerror))
 
     def _is_pull_due(self, project: Project) -> bool:
@@ -123,7 +124,7 @@ class Housekeeper:
         try:
             with self.client(project) as client:
                 report = reconcile(self.database, project, client, split=split_rule(self.settings))
-        except (StudioError, ConfigError) as error:  # training can go on with what is here
+        except (StudioError, ConfigError) as error:  # training can go on with what we have
             _log.warning("pull.failed", error=str(error))
             return None
         _log.info(
@@ -140,7 +141,7 @@ class Housekeeper:
         return StudioClient(host, self.settings.studio_token.get_secret_value())
 
     def _trigger(self, project: Project) -> None:
-        with self.database.read() as session:  # counting takes long; events are to be written
+        with self.database.read() as session:  # counting is slow: do not block writers
             _, decision = self._decide(session, project)
         if decision.due:
             self._submit(project)
@@ -177,9 +178,9 @@ class Housekeeper:
 
     def _submit(self, project: Project) -> None:
         with self.database.write() as session:
-            n_new, decision = self._decide(session, project)  # a run may have begun meanwhile
+            n_new, decision = self._decide(session, project)  # a run may have started meanwhile
             running = list_runs(session, project.id, states=("running",))
-            # A run that has not taken its snapshot yet will take these labels with it.
+            # A run that has not taken its snapshot yet will include these labels.
             if not decision.due or any(run.snapshot_id is None for run in running):
                 return
             run, is_new = submit_run(session, project.id, trigger=decision.reason or "count")
@@ -203,7 +204,7 @@ class Housekeeper:
             return has_prunable(session, project.id, keep=self.settings.keep_predictions)
 
     def _prune_predictions(self, project: Project, client: StudioClient | None) -> None:
-        """Take a little away of what old versions predicted; the next round does more."""
+        """Delete some of the old versions' predictions; the next round deletes more."""
         report = prune_predictions(
             self.database, project, client, keep=self.settings.keep_predictions
         )
@@ -229,7 +230,7 @@ class Housekeeper:
             try:
                 with self.client(project) as client:
                     if has_uploads(self.database, project):
-                        # An upload that was killed half way has left tasks; know them first.
+                        # A killed upload may have left tasks behind; learn of them first.
                         reconcile(self.database, project, client, split=split_rule(self.settings))
                         upload_tasks(self.database, project, client)
                     if active is None:
@@ -254,7 +255,7 @@ class Housekeeper:
     def _warm_up(self, project: Project, client: StudioClient) -> None:
         try:
             report = publish_warmup(self.database, project, client, warmup_of(self.settings))
-        except ModelError as error:  # people can label all the same, in no order
+        except ModelError as error:  # people can still label, in no particular order
             _log.warning("warmup.failed", error=str(error))
             return
         if report.n_placed:

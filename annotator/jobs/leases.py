@@ -19,9 +19,9 @@ _log = get_logger("jobs")
 
 @contextmanager
 def hold_lease(database: Database, name: str, *, owner: str, lease_s: float) -> Iterator[bool]:
-    """Take a lease, keep it alive from a thread, give it back at the end of the block.
+    """Take a lease, keep it alive from a thread, and release it at the end of the block.
 
-    Two blocks never hold one lease, in two threads of one worker no more than in two workers.
+    Two blocks never hold one lease, not even in two threads of one worker.
 
     Yields:
         True if the lease is ours, False if somebody else holds it: then do nothing.

@@ -1,7 +1,7 @@
 """The queue: huey carries run ids and wake-up calls; the database row is the truth.
 
-huey loses a task whose worker is killed, and says so. Nothing here depends on a message: runs
-are rows with a lease, and ``tend`` finds whatever is left to do.
+huey loses a task whose worker is killed. Nothing here depends on a message: runs are rows with a
+lease, and ``tend`` finds whatever is left to do.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LOGGERS = ("huey.consumer", "huey.consumer.Worker", "huey.consumer.Scheduler")
 
 
 def make_huey(url: str) -> Any:
-    """Make the engine for ``sqlite:///FILE``, ``redis://...`` or ``postgresql://...``.
+    """Make the huey instance for ``sqlite:///FILE``, ``redis://...`` or ``postgresql://...``.
 
     Raises:
         ConfigError: if the URL is of another kind, or its driver is not installed.
@@ -59,16 +59,16 @@ def make_huey(url: str) -> Any:
 
 
 def _engine_errors() -> tuple[type[Exception], ...]:
-    """Return what the engines raise where their server or file is out of reach."""
+    """Return what the queue's engines raise if their server or file is unreachable."""
     drivers = ((sys.modules.get("psycopg"), "Error"), (sys.modules.get("redis"), "RedisError"))
     found = [getattr(module, name) for module, name in drivers if module is not None]
     return (HueyException, OSError, sqlite3.Error, *found)
 
 
 class OutageFilter(logging.Filter):
-    """Lets huey say in one line, once a minute, that the server of the queue is away.
+    """Makes huey log an unreachable queue server in one line, once a minute.
 
-    By itself each of its threads prints two tracebacks at every try, some a second.
+    Otherwise each of its threads logs two tracebacks at every try, several a second.
     """
 
     def __init__(self) -> None:
@@ -76,17 +76,17 @@ class OutageFilter(logging.Filter):
         self._not_before = 0.0
 
     def attach(self) -> None:
-        """Filter what huey's consumer and its threads log."""
+        """Filter the logs of huey's consumer and its threads."""
         for name in _LOGGERS:
             logging.getLogger(name).addFilter(self)
 
     def detach(self) -> None:
-        """Let everything through again."""
+        """Stop filtering."""
         for name in _LOGGERS:
             logging.getLogger(name).removeFilter(self)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Shorten a failure to reach the queue, or drop it if one was told lately."""
+        """Shorten a failure to reach the queue, or drop it if one was logged recently."""
         error = record.exc_info[1] if record.exc_info else None
         if not isinstance(error, _engine_errors()):
             return True
@@ -101,7 +101,7 @@ class OutageFilter(logging.Filter):
 
 
 class JobQueue:
-    """Sends jobs to the worker, and in the worker takes them. ``close()`` may be called twice."""
+    """Sends jobs to the worker; in the worker, receives them. ``close()`` may be called twice."""
 
     def __init__(self, url: str) -> None:
         self.huey = make_huey(url)
@@ -118,7 +118,7 @@ class JobQueue:
         return self.huey.task(name=name)(job)
 
     def handle(self, name: str, handler: Callable[..., None]) -> None:
-        """Do jobs called ``name`` with ``handler``; only the worker does so."""
+        """Run ``handler`` for jobs called ``name``; only the worker calls this."""
         self._handlers[name] = handler
 
     def submit(self, run_id: int) -> None:
@@ -147,7 +147,7 @@ class JobQueue:
             ) from error
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         self.huey.storage.close()
-        if isinstance(self.huey, RedisHuey):  # whose storage closes nothing
+        if isinstance(self.huey, RedisHuey):  # its storage does not close connections
             self.huey.storage.pool.disconnect()

@@ -11,6 +11,6 @@ __all__ = ["workers_alive"]
 
 
 def workers_alive(database: Database) -> list[str]:
-    """Return the names of the workers that gave a sign of life lately."""
+    """Return the names of the workers that hold a live presence lease."""
     with database.read() as session:
         return holders(session, WORKER_LEASE, now=datetime.now(UTC))

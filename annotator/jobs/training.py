@@ -1,7 +1,7 @@
-"""A training run as a process of its own: it beats for its row, has it trained, and ends it.
+"""A training run in its own process, which renews the run's lease, trains, and ends the run.
 
 Run as ``python -m annotator.jobs.training HOME RUN_ID OWNER DEVICE``. The worker that spawned it
-only waits, and records how it died if it did: an out-of-memory kill leaves a reason behind.
+only waits, and records how it died if it did, so that an out-of-memory kill leaves a reason.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _log = get_logger("jobs")
 
 
 def run_settings(settings: Settings, device: str) -> RunSettings:
-    """Return what a run needs of the project's settings."""
+    """Return the part of the project's settings that a run needs."""
     return RunSettings(
         project=settings.project,
         encoder=settings.encoder,
@@ -54,11 +54,11 @@ def run_settings(settings: Settings, device: str) -> RunSettings:
 
 
 def execute_run(settings: Settings, database: Database, run_id: int, *, owner: str) -> str:
-    """Do a claimed run to its end and return its final state.
+    """Execute a claimed run and return its final state.
 
     Failures that training explains (no gold, a loss that is not finite) end the run as failed.
-    What another attempt may not meet again is raised: a database out of reach, a lease that ran
-    out, anything unexpected.
+    Failures that another attempt may not meet are raised: an unreachable database, an expired
+    lease, anything unexpected.
     """
     from annotator.model.device import pick_device
     from annotator.model.memory import limit_memory
@@ -66,7 +66,7 @@ def execute_run(settings: Settings, database: Database, run_id: int, *, owner: s
     with database.read() as session:
         project = get_project(session, settings.project)
         run = get_run(session, run_id)
-    # What it was submitted with stays: another attempt starts from the same version.
+    # Keep what it was submitted with, so that another attempt starts from the same version.
     made_with = {**recipe(settings), "start_from": run.settings.get("start_from")}
     with database.write() as session:
         note_settings(session, run_id, made_with)
@@ -104,11 +104,11 @@ def execute_run(settings: Settings, database: Database, run_id: int, *, owner: s
 def record_crash(
     settings: Settings, database: Database, run_id: int, error: BaseException, *, owner: str
 ) -> str:
-    """Note in a run's row how it died; return its state now: queued again, or failed for good.
+    """Record in a run's row how it died; return its new state: queued again, or failed for good.
 
     Raises:
-        StoreError: if the database cannot be reached; the lease runs out then.
-        LeaseLostError: if the run is not ours any more.
+        StoreError: if the database cannot be reached; the lease then runs out.
+        LeaseLostError: if the run is no longer ours.
     """
     with database.write() as session:
         return fail_or_requeue(
@@ -121,7 +121,7 @@ def record_crash(
 
 
 def main(arguments: list[str]) -> int:
-    """Do one claimed run; the exit code is 0 if its row says how it ended."""
+    """Execute one claimed run; the exit code is 0 if its row says how it ended."""
     home, run_id, owner = Path(arguments[0]), int(arguments[1]), arguments[2]
     settings = load_settings(home, device=arguments[3])  # the worker's option, not the file's
     configure_logs(json_lines=settings.log_json)
@@ -130,7 +130,7 @@ def main(arguments: list[str]) -> int:
         execute_run(settings, database, run_id, owner=owner)
     except LeaseLostError as error:
         _log.warning("run.lost", run_id=run_id, error=str(error))
-    except Exception as error:  # the job runner's edge: the row is to say what it was
+    except Exception as error:  # the job runner's edge: the row must say what it was
         _log.exception("run.crashed", run_id=run_id)
         record_crash(settings, database, run_id, error, owner=owner)
     finally:

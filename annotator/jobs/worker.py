@@ -1,4 +1,4 @@
-"""The worker: a huey consumer whose tasks act on rows, and a child process a training run."""
+"""The worker: a huey consumer whose tasks act on rows, and one child process a training run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SHUTDOWN_S = 10.0
 
 
 def worker_name() -> str:
-    """Name this process for leases: host and process id."""
+    """Return this process's name for leases: host and process id."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
@@ -57,14 +57,14 @@ class Worker:
         """Work until SIGINT or SIGTERM.
 
         Raises:
-            NewerDatabaseError: if a newer program has upgraded the database meanwhile; whatever
-                was under way is stopped.
+            NewerDatabaseError: if a newer program has upgraded the database meanwhile; runs under
+                way are stopped.
         """
         consumer = self._consumer()
         presence = threading.Thread(target=self._be_present, name="presence", daemon=True)
         presence.start()
         consumer.start()
-        for number in (signal.SIGINT, signal.SIGTERM):  # after huey, which sets its own
+        for number in (signal.SIGINT, signal.SIGTERM):  # after huey, which sets its own handlers
             signal.signal(number, self._on_signal)
         _log.info("worker.started", owner=self.owner, project=self.settings.project)
         first = threading.Thread(target=self._catch_up, name="catch-up", daemon=True)
@@ -80,7 +80,7 @@ class Worker:
 
     def _catch_up(self) -> None:
         _logged("tend", self.housekeeper.tend)(True)
-        _logged("publish", self.queue.publish)()  # a worker that was killed may have left it half
+        _logged("publish", self.queue.publish)()  # a killed worker may have left it half done
 
     def _wait_for_signal(self) -> None:
         pause_s = min(_TEND_S, self.settings.lease_s)
@@ -97,7 +97,7 @@ class Worker:
             self.database.check_revision()
         except NewerDatabaseError:
             raise
-        except AnnotatorError as error:  # out of reach for now
+        except AnnotatorError as error:  # unreachable for now
             _log.warning("database.unreachable", error=str(error))
 
     def _consumer(self) -> Consumer:
@@ -112,12 +112,12 @@ class Worker:
             worker_type="thread",
             initial_delay=0.1,
             max_delay=1.0,
-            shutdown_timeout=_SHUTDOWN_S,  # whatever is cut off is done again by the next worker
+            shutdown_timeout=_SHUTDOWN_S,  # the next worker redoes what is cut off
         )
 
     def train(self, run_id: int) -> None:
-        """Claim a run and see its child through, or leave it to whoever holds it."""
-        # A name for this attempt alone: a process of an earlier one must not renew its lease.
+        """Claim a run and wait for its child process; do nothing if it cannot be claimed."""
+        # A name for this attempt only: the process of an earlier one must not renew its lease.
         owner = f"{self.owner}/{secrets.token_hex(3)}"
         with self.database.write() as session:
             run = claim_run(session, run_id, owner=owner, lease_s=self.settings.lease_s)
@@ -150,28 +150,28 @@ class Worker:
                 self.settings.device,
             ],
             stdin=subprocess.DEVNULL,
-            # The same products of matrices give the same weights on a GPU as well.
+            # Makes matrix products, and so the weights, reproducible on a GPU as well.
             env={"CUBLAS_WORKSPACE_CONFIG": ":4096:8", **os.environ},
-            start_new_session=True,  # Ctrl-C is the worker's to answer
+            start_new_session=True,  # only the worker handles Ctrl-C
         )
 
     def _see_through(self, run_id: int, child: subprocess.Popen[bytes], owner: str) -> int:
-        """Wait for the child's end, and bring it about where it cannot any more by itself."""
-        if self._stopping.is_set():  # asked to stop before there was a child to tell
+        """Wait for the child's end; kill it if the lease is lost or a cancelled run hangs."""
+        if self._stopping.is_set():  # asked to stop before the child existed
             child.terminate()
         cancelled_at: float | None = None
         while True:
             try:
                 return child.wait(timeout=min(2.0, self.settings.lease_s / 4))
             except subprocess.TimeoutExpired:
-                # The child keeps the lease by itself once it has started, which takes a while.
+                # The child renews the lease itself once it has started, which takes a while.
                 state = self._beat(run_id, owner)
-            if state == "lost":  # somebody else may do the run: two must not write its files
+            if state == "lost":  # another worker may have the run: two must not write its files
                 child.kill()
             elif state == "cancelled":
                 cancelled_at = cancelled_at or time.monotonic()
                 if time.monotonic() - cancelled_at > self.settings.lease_s:
-                    child.kill()  # it hangs where it does not look
+                    child.kill()  # it hangs where it does not check for cancellation
 
     def _beat(self, run_id: int, owner: str) -> str:
         try:
@@ -186,7 +186,7 @@ class Worker:
         return "cancelled" if cancelled else "ours"
 
     def _record_death(self, run_id: int, owner: str, cause: str) -> None:
-        # The reason is worth waiting for the database; then the lease has run out anyhow.
+        # Wait for the database so that the reason is recorded, but no longer than a lease lasts.
         deadline = time.monotonic() + self.settings.lease_s
         while True:
             try:
@@ -229,7 +229,7 @@ class Worker:
             release_lease(session, name, owner=self.owner)
 
     def _on_signal(self, _number: int, _frame: object) -> None:
-        self._signalled = True  # nothing that takes a lock: this runs between any two steps
+        self._signalled = True  # takes no lock: a signal handler runs between any two steps
 
     def _stop_children(self) -> None:
         for child in list(self._children.values()):
@@ -241,7 +241,7 @@ class Worker:
             child.kill()
 
     def close(self) -> None:
-        """Stop children and give connections back."""
+        """Stop children and close connections."""
         if self._closed:
             return
         self._closed = True

@@ -29,7 +29,7 @@ _TASKS_PER_PAGE: Final = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudioProject:
-    """A Label Studio project. ``key`` is the string that it calls itself towards backends."""
+    """A Label Studio project. ``key`` is the name by which it identifies itself to backends."""
 
     id: int
     key: str
@@ -41,15 +41,15 @@ class StudioProject:
 
 
 class StudioClient:
-    """Talks to one Label Studio as one user.
+    """A client of one Label Studio as one user.
 
     Every failure is a ``StudioError`` that says what was tried, the HTTP status and what to do; it
-    holds neither the token nor document text. Calls that may be repeated are tried three times.
+    holds neither the token nor document text. Calls that are safe to repeat are tried three times.
 
     Args:
         url: Address of Label Studio, with a path prefix if it has one.
         token: A personal access token or a legacy token.
-        timeout_s: For one ordinary call; imports and pushes have at least 300 s.
+        timeout_s: For one ordinary call; imports and pushes get at least 300 s.
 
     Raises:
         StudioError: if the address is not http(s), the token is malformed or has expired.
@@ -80,7 +80,7 @@ class StudioClient:
     # ------------------------------------------------------------------ server and project
 
     def whoami(self) -> dict[str, Any]:
-        """Return the user whom the token belongs to."""
+        """Return the user to whom the token belongs."""
         return self._api.call_object("GET", "api/current-user/whoami", attempt="check the token")
 
     def version(self) -> str:
@@ -97,7 +97,7 @@ class StudioClient:
         )
 
     def create_project(self, title: str, config_xml: str) -> StudioProject:
-        """Create a project with a labeling configuration; titles have 3 characters or more."""
+        """Create a project with a labeling configuration; titles need 3 characters or more."""
         body = {"title": title, "label_config": config_xml, "show_collab_predictions": True}
         return _project(
             self._api.call_object("POST", "api/projects", attempt="create a project", body=body)
@@ -112,11 +112,11 @@ class StudioClient:
         )
 
     def select_version(self, project_id: int, version: str) -> StudioProject:
-        """Make the label stream show and order by the stored predictions of ``version``."""
+        """Make the label stream show the stored predictions of ``version`` and order by them."""
         return self.update_project(project_id, model_version=version)
 
     def delete_project(self, project_id: int) -> None:
-        """Delete a project with its tasks and annotations, for good."""
+        """Permanently delete a project with its tasks and annotations."""
         self._api.call(
             "DELETE", f"api/projects/{project_id}", attempt=f"delete project {project_id}"
         )
@@ -153,22 +153,18 @@ class StudioClient:
     ) -> Iterator[dict[str, Any]]:
         """Yield tasks with annotations, predictions and drafts, by ascending id.
 
-        Pages follow the id, so that tasks made or deleted meanwhile shift nothing.
-
-        Args:
-            project_id: The project.
-            updated_after: Only tasks changed later than this (aware); additions and deletions of
-                annotations count as changes, deleted tasks do not appear: see ``task_ids``.
-            page_size: Tasks a request.
+        Pages follow the id, so that tasks made or deleted meanwhile shift nothing. With
+        ``updated_after`` (aware), only tasks changed later are yielded. Adding or deleting an
+        annotation is a change; deleted tasks do not appear, see ``task_ids``.
         """
         # No "include" here: it would also strip the annotations of their results.
         params = {"fields": "all", "page_size": page_size}
         yield from list_tasks(self._api, project_id, params=params, updated_after=updated_after)
 
     def tasks_of(self, project_id: int, ids: Sequence[int]) -> Iterator[dict[str, Any]]:
-        """Yield these tasks as ``tasks`` does, those that are there.
+        """Yield these tasks as ``tasks`` does, skipping those that do not exist.
 
-        Ids that lie close together come by pages, others one by one.
+        Ids close together are read in pages, others one by one.
         """
         wanted = sorted(set(ids))
         params = {"fields": "all", "page_size": _TASKS_PER_PAGE}
@@ -184,11 +180,9 @@ class StudioClient:
     def changes(
         self, project_id: int, *, updated_after: datetime | None = None
     ) -> Iterator[list[tuple[int, datetime]]]:
-        """Yield the ids of tasks and when each changed last, in large pages, without contents.
+        """Yield the ids of tasks and when each last changed, in large pages, without contents.
 
-        Args:
-            project_id: The project.
-            updated_after: As for ``tasks``.
+        ``updated_after`` is as for ``tasks``.
         """
         params = {"fields": "task_only", "include": "id,updated_at", "page_size": _IDS_PER_PAGE}
         tasks = list_tasks(self._api, project_id, params=params, updated_after=updated_after)
@@ -206,20 +200,20 @@ class StudioClient:
         return {int(task["id"]) for task in list_tasks(self._api, project_id, params=params)}
 
     def task(self, task_id: int) -> dict[str, Any] | None:
-        """Return one task with its annotations and predictions, None if it is not there."""
+        """Return one task with its annotations and predictions, None if it does not exist."""
         path, what = f"api/tasks/{task_id}", f"read task {task_id}"
         answer: dict[str, Any] | None = self._api.call("GET", path, attempt=what, missing_ok=True)
         return answer
 
     def next_task(self, project_id: int) -> dict[str, Any] | None:
-        """Return the task that the label stream serves this user next, None if none is left.
+        """Return the task that the label stream shows this user next, None if none is left.
 
         Label Studio locks the task for the user, as it does in the browser.
         """
         path, what = f"api/projects/{project_id}/next", f"read the next task of {project_id}"
         answer: dict[str, Any] | None = self._api.call("GET", path, attempt=what, missing_ok=True)
         if answer is None:
-            self.project(project_id)  # 404 means either: nothing to label, or no such project
+            self.project(project_id)  # 404 means nothing to label, or no such project
         return answer
 
     def predictions(self, task_id: int) -> list[dict[str, Any]]:
@@ -233,7 +227,7 @@ class StudioClient:
         self._delete(f"api/predictions/{prediction_id}/", attempt=what)
 
     def rescore_prediction(self, prediction_id: int, score: float) -> None:
-        """Give a stored prediction another place in the order; one that is gone has none."""
+        """Set the score, and so the place in the order, of a stored prediction, if it exists."""
         self._api.call(
             "PATCH",
             f"api/predictions/{prediction_id}/",
@@ -247,8 +241,8 @@ class StudioClient:
         """Store predictions (``task``, ``score``, ``model_version``, ``result``) in one request.
 
         Returns:
-            How many were stored. Label Studio drops invalid ones in silence: fewer than given
-            means that some did not pass. A push is never repeated, since it would store doubles.
+            How many were stored. Label Studio silently drops invalid ones, so fewer than given
+            means that some were invalid. A push is never retried, since it would store duplicates.
         """
         if not items:
             return 0
@@ -274,7 +268,7 @@ class StudioClient:
     # ------------------------------------------------------------------ backend and webhook
 
     def backends(self, project_id: int) -> list[dict[str, Any]]:
-        """Return the ML backends of a project; Label Studio calls each one's ``/setup`` first."""
+        """Return the ML backends of a project; Label Studio first calls the ``/setup`` of each."""
         what = f"list the backends of project {project_id}"
         return self._api.call_list("GET", "api/ml", attempt=what, params={"project": project_id})
 
@@ -288,12 +282,9 @@ class StudioClient:
     def connect_backend(
         self, project_id: int, *, url: str, user: str, password: str, title: str
     ) -> int:
-        """Connect an ML backend with basic auth, or set an existing one with that url right.
+        """Connect an ML backend with basic auth, or update the one with that url; return its id.
 
-        Label Studio makes a webhook without credentials along with it: call ``repair_webhook``.
-
-        Returns:
-            The id of the backend.
+        Label Studio creates a webhook without credentials with it: call ``repair_webhook``.
         """
         body = backend_body(project_id, url=url, user=user, password=password, title=title)
         existing = backends_at(self.backends(project_id), url)
@@ -307,7 +298,7 @@ class StudioClient:
         try:
             answer = self._api.call_object("POST", "api/ml", attempt=what, body=body)
         except StudioError as error:
-            # It makes the backend before the webhook: one that is there was let through.
+            # It makes the backend before the webhook: a backend that exists was allowed.
             let_through = is_private_address(str(error)) and backends_at(
                 self.backends(project_id), url
             )
@@ -317,7 +308,7 @@ class StudioClient:
         return int(answer["id"])
 
     def repair_webhook(self, project_id: int, *, backend_url: str, user: str, password: str) -> int:
-        """Give the backend's webhook its credentials and actions; make it where it is missing.
+        """Set the credentials and actions of the backend's webhook, creating it if it is missing.
 
         Returns:
             The id of the one webhook that is left for this backend.
@@ -331,7 +322,7 @@ class StudioClient:
             try:
                 made = self._api.call_object("POST", "api/webhooks/", attempt=what, body=body)
             except StudioError as error:
-                if is_private_address(str(error)):  # that of the backend was taken
+                if is_private_address(str(error)):  # the backend's address was accepted
                     raise self._api.error(what, WEBHOOK_REFUSED) from None
                 raise
             return int(made["id"])
@@ -341,7 +332,7 @@ class StudioClient:
         return webhook_id
 
     def disconnect_backend(self, project_id: int, backend_url: str) -> bool:
-        """Remove a backend and its webhook; tell whether there was anything to remove."""
+        """Remove a backend and its webhook; return whether there was anything to remove."""
         what = f"disconnect {without_credentials(backend_url)} from project {project_id}"
         backends = backends_at(self.backends(project_id), backend_url)
         for backend in backends:
@@ -352,7 +343,7 @@ class StudioClient:
         return bool(backends or webhooks)
 
     def _delete(self, path: str, *, attempt: str) -> None:
-        """Delete something; that it is gone already is as good."""
+        """Delete something; if it is already gone, do nothing."""
         self._api.call("DELETE", path, attempt=attempt, repeatable=True, missing_ok=True)
 
 

@@ -1,6 +1,6 @@
 """Label Studio results to and from domain labels. Pure.
 
-Offsets are code points of the page's flat text; ``annotator.studio.page`` has the other countings.
+Offsets are code points of the page's flat text; ``annotator.studio.page`` converts all others.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _SCORE_DIGITS: Final = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudioIssue:
-    """Something in a result that the domain cannot express as it stands. Holds no text.
+    """Something in a result that the domain cannot express as it stands. Holds no document text.
 
-    ``kept`` tells whether the label is among the entities or relations all the same.
+    ``kept`` says whether the label is nevertheless among the entities or relations.
     """
 
     kind: IssueKind
@@ -53,7 +53,7 @@ class StudioIssue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudioLabels:
-    """The labels of one annotation or prediction, and what could not be taken over as it was."""
+    """The labels of one annotation or prediction, and what could not be read as it was."""
 
     entities: tuple[Entity, ...] = ()
     relations: tuple[Relation, ...] = ()
@@ -66,11 +66,7 @@ def result_to_labels(result: Any, *, text: str | Page, config: LabelConfig) -> S
     A region with several labels becomes several entities (ids ``x``, ``x:2``, ...); relations end
     at the first of them. Direction ``left`` is turned around, ``bi`` kept. Unknown labels are
     kept and reported; whatever does not fit the text or the domain is left out and reported.
-
-    Args:
-        result: The list of regions and relations, in any order.
-        text: The page that the task shows, or its text if that is a ``<Text>``.
-        config: The project's labeling configuration.
+    ``text`` is the page that the task shows, or its text if that is a ``<Text>``.
 
     Raises:
         TaskFormatError: if ``result`` is not a list.
@@ -271,7 +267,7 @@ class _Reader:
             self.entities.append(entity)
 
     def _spare(self, index: int) -> str:
-        """Return an id for a region that came without one."""
+        """Return an unused id for a region that came without one."""
         name = f"region-{index}"
         while name in self.taken:
             name += "-"
@@ -305,7 +301,7 @@ def _score(value: Any) -> float | None:
 
 
 def _is_same_mention(claimed: str, found: str) -> bool:
-    """Compare as people see it: blanks, letter case and composition do not count."""
+    """Compare mentions ignoring blanks, letter case and Unicode composition."""
     return claimed == found or _visible(claimed) == _visible(found)
 
 

@@ -24,7 +24,7 @@ _OTHER_OBJECTS: Final = frozenset(
     {"audio", "audioplus", "chat", "dialog", "image", "list", "pdf", "table", "timeseries"}
     | {"timeserieslabels", "video"}
 )
-# What can be labelled, and by which control.
+# The tags that can be labelled, and the controls for each.
 _CONTROLS: Final[dict[str, frozenset[str]]] = {
     "text": frozenset({"labels"}),
     "paragraphs": frozenset({"paragraphlabels"}),
@@ -61,9 +61,9 @@ class LabelConfig:
     """A labeling configuration in the parts that the annotator needs.
 
     ``text_field`` is the key in a task's data that holds the text (the ``field`` of
-    ``<Text value="$field">``), ``text_name`` the name of that tag, which results call ``to_name``,
-    ``layout`` which tag it is. The turns of a dialog have their speaker under ``name_key`` and
-    their text under ``text_key``.
+    ``<Text value="$field">``); ``text_name`` is the name of that tag, ``to_name`` in results;
+    ``layout`` says which tag it is. A turn of a dialog has its speaker under ``name_key`` and its
+    text under ``text_key``.
     """
 
     xml: str
@@ -87,12 +87,12 @@ class LabelConfig:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Every entity label once, in the order of the configuration."""
+        """The distinct entity labels, in the order of the configuration."""
         return tuple(dict.fromkeys(name for control in self.controls for name in control.labels))
 
     @property
     def schema(self) -> LabelSchema:
-        """The entity and relation types; which pairs may be related is not in the XML."""
+        """The entity and relation types; the XML does not say which pairs may be related."""
         return LabelSchema(entity_types=self.labels, relation_types=self.relation_labels)
 
     @property
@@ -110,13 +110,7 @@ class LabelConfig:
 
 
 def parse_config(xml: str) -> LabelConfig:
-    """Read a labeling configuration.
-
-    Args:
-        xml: What Label Studio calls ``label_config`` (in ``/setup``: ``schema``).
-
-    Returns:
-        The text, the controls on it, and the labels of entities and relations.
+    """Read a labeling configuration, Label Studio's ``label_config`` (in ``/setup``: ``schema``).
 
     Raises:
         ConfigError: if it is not XML, declares entities, labels no text by ``<Labels>`` (or
@@ -138,7 +132,7 @@ def parse_config(xml: str) -> LabelConfig:
     )
     if len(set(config.control_names)) != len(config.controls):
         raise ConfigError("two <Labels> controls share one name; names must be unique")
-    _ = config.schema  # names with blanks around them are refused here, not in the first task
+    _ = config.schema  # refuses names with blanks around them here, not at the first task
     return config
 
 
@@ -179,7 +173,7 @@ def build_config(schema: LabelSchema, *, unit: Literal["sentence", "document"]) 
     """Write a labeling configuration for ``schema``.
 
     Args:
-        schema: Entity types become labels with a colour each, hotkeys 1 to 9; relation types
+        schema: Entity types become labels with a colour each and hotkeys 1 to 9; relation types
             become relation labels.
         unit: ``"sentence"`` shows the task fields ``before`` and ``after`` dimmed around ``text``;
             ``"document"`` shows ``text`` alone.
@@ -276,7 +270,7 @@ def _read_control(kind: str, tag: ElementTree.Element) -> LabelControl:
 
 
 def _values(tags: Iterable[ElementTree.Element]) -> tuple[str, ...]:
-    """Return the names that results will carry: the alias where there is one, else the value."""
+    """Return the names used in results: the alias where there is one, else the value."""
     names = [_attribute(tag, "alias") or _attribute(tag, "value") for tag in tags]
     return tuple(dict.fromkeys(name for name in names if name))
 
@@ -289,7 +283,7 @@ def _add_context(view: ElementTree.Element, field: str) -> None:
 def _colour(index: int) -> str:
     if index < len(_COLOURS):
         return _COLOURS[index]
-    # The golden angle keeps neighbours far apart.
+    # The golden angle keeps neighbouring hues far apart.
     hue = (index - len(_COLOURS)) * 137.508 % 360 / 360
     lightness = (0.36, 0.52)[index % 2]
     red, green, blue = (round(255 * part) for part in colorsys.hls_to_rgb(hue, lightness, 0.6))

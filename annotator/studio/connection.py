@@ -28,9 +28,9 @@ WEBHOOK_ACTIONS: Final = (
 
 
 def project_key(project: Mapping[str, Any]) -> str | None:
-    """Return what Label Studio calls a project towards backends: its id and when it was made.
+    """Return Label Studio's key of a project for backends: its id and when it was made.
 
-    Two servers may both have a project 1. None if the row does not tell both.
+    The id alone is not unique: two servers may both have a project 1. None if the row lacks either.
     """
     try:
         made = datetime.fromisoformat(str(project["created_at"]))
@@ -42,7 +42,7 @@ def project_key(project: Mapping[str, Any]) -> str | None:
 def backend_body(
     project_id: int, *, url: str, user: str, password: str, title: str
 ) -> dict[str, Any]:
-    """Return the whole body that creates or changes an ML backend.
+    """Return the complete body that creates or changes an ML backend.
 
     A change must repeat the url, the project and the credentials, or Label Studio fails.
     """
@@ -57,9 +57,9 @@ def backend_body(
 
 
 def webhook_body(project_id: int, *, backend_url: str, user: str, password: str) -> dict[str, Any]:
-    """Return the whole body that creates or changes the webhook of a backend.
+    """Return the complete body that creates or changes the webhook of a backend.
 
-    An omitted list of actions would be reset to empty, and without the header every event is lost.
+    An omitted list of actions is reset to empty, and without the header every event is lost.
     """
     pair = base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
     return {
@@ -74,7 +74,7 @@ def webhook_body(project_id: int, *, backend_url: str, user: str, password: str)
 
 
 def backends_at(backends: Iterable[Mapping[str, Any]], url: str) -> list[Mapping[str, Any]]:
-    """Return the ML backends with this address, whether or not a slash ends it."""
+    """Return the ML backends with this address, ignoring a trailing slash."""
     wanted = url.rstrip("/")
     return [one for one in backends if str(one.get("url", "")).rstrip("/") == wanted]
 

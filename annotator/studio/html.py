@@ -1,4 +1,4 @@
-"""HTML as a browser has it: its text nodes, their XPaths, and one flat text of them. Pure."""
+"""HTML as a browser parses it: its text nodes, their XPaths, and their one flat text. Pure."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["HtmlText", "TextNode", "read_html"]
 
 _BREAK: Final = "\n"
 _MAX_DEPTH: Final = 200
-# A browser puts them on lines of their own.
+# A browser puts these on lines of their own.
 _BLOCK_NAMES: Final = (
     "address article aside blockquote br caption center dd details dialog dir div dl dt fieldset "
     "figcaption figure footer form h1 h2 h3 h4 h5 h6 header hgroup hr legend li main menu nav ol "
     "optgroup option p pre section summary table tbody td tfoot th thead title tr ul"
 )
 _BLOCKS: Final = frozenset(_BLOCK_NAMES.split())
-# Their text is no text on the page, but would count.
+# Their text is not visible on the page, but would count in offsets.
 _REFUSED_NAMES: Final = (
     "iframe math noembed noframes noscript script select style svg template textarea"
 )
@@ -32,7 +32,7 @@ _REFUSED: Final = frozenset(_REFUSED_NAMES.split())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextNode:
-    """A text node: its XPath below the page's root, where it starts in the flat text, its text."""
+    """A text node: its XPath below the page's root, its start in the flat text, and its text."""
 
     path: str
     start: int
@@ -65,19 +65,19 @@ class HtmlText:
         self._starts = [node.start for node in self.nodes]
 
     def node_at(self, offset: int) -> TextNode:
-        """Return the node that holds the sign at ``offset``; of a line break, the one before."""
+        """Return the node at ``offset``; for a line break between nodes, the node before it."""
         return self.nodes[self._index(offset)]
 
     def to_global(self, offset: int) -> int:
-        """Turn an offset in the flat text into one in ``joined``."""
+        """Convert an offset in the flat text to one in ``joined``."""
         index = self._index(offset)
         node = self.nodes[index]
         return self._globals[index] + min(offset - node.start, len(node.text))
 
     def from_global(self, offset: int, *, is_end: bool) -> int:
-        """Turn an offset in ``joined`` into one in the flat text; -1 if it lies outside.
+        """Convert an offset in ``joined`` to one in the flat text; -1 if it lies outside.
 
-        Where two nodes meet, an end belongs to the first and a beginning to the second.
+        Where two nodes meet, an end belongs to the first and a start to the second.
         """
         if not 0 <= offset <= self._globals[-1] or not self.nodes:
             return -1
@@ -90,10 +90,11 @@ class HtmlText:
 
 
 def read_html(html: str) -> HtmlText:
-    """Parse a page as a browser parses what is put into an element.
+    """Parse a page as a browser parses the content of an element.
 
     Raises:
-        TaskFormatError: if it is nested too deep, or has what text cannot be told apart in.
+        TaskFormatError: if it is nested too deep, or holds an element whose text would count in
+            offsets without being visible.
     """
     try:
         root = JustHTML(html, fragment=True, sanitize=False).root
@@ -112,7 +113,7 @@ def read_html(html: str) -> HtmlText:
 
 
 def _walk(node: Any, path: str, depth: int) -> Iterator[tuple[str, str, str]]:
-    """Yield text nodes, and an edge at each beginning and end of a block."""
+    """Yield text nodes, and an edge at each start and end of a block."""
     if depth > _MAX_DEPTH:
         raise TaskFormatError(f"its HTML is nested deeper than {_MAX_DEPTH}")
     seen: Counter[str] = Counter()

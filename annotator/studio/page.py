@@ -1,7 +1,7 @@
 """What a task shows, as one flat text, and where its spans lie in Label Studio's own terms. Pure.
 
 Inside this project every offset counts code points of one text. Label Studio counts differently in
-each of its tags, so the conversion stands here, at the edge, and nowhere else.
+each of its tags, so the conversion happens here, at the edge, and nowhere else.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ _BREAK: Final = "\n"
 
 
 class Page(Protocol):
-    """A task's text, and the two ways between its offsets and a region's ``value``."""
+    """A task's text, and the conversions between its offsets and a region's ``value``."""
 
     @property
     def text(self) -> str:
         """The flat text; offsets count its code points."""
 
     def find(self, value: Mapping[str, Any]) -> tuple[int, int]:
-        """Return where a region's ``value`` lies; the ends are not checked against the text.
+        """Return start and end of a region's ``value``, not checked against the text.
 
         Raises:
-            TaskFormatError: if ``value`` does not say so in the terms of its tag.
+            TaskFormatError: if ``value`` does not give them in the terms of its tag.
         """
 
     def place(self, start: int, end: int) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class PlainPage:
 class DialogPage:
     """``<Paragraphs>``: turns of a dialog. Offsets are UTF-16 code units within a turn.
 
-    The flat text is the turns, a line break between any two.
+    The flat text is the turns, joined by line breaks.
     """
 
     def __init__(self, turns: Sequence[str]) -> None:
@@ -76,14 +76,14 @@ class DialogPage:
             self._starts.append(self._starts[-1] + len(turn) + len(_BREAK))
 
     def find(self, value: Mapping[str, Any]) -> tuple[int, int]:
-        """Read turn numbers ``start``, ``end`` and the offsets in them."""
+        """Read turn numbers ``start`` and ``end`` and the offsets in these turns."""
         return (
             self._flat(value, turn="start", offset="startOffset"),
             self._flat(value, turn="end", offset="endOffset"),
         )
 
     def place(self, start: int, end: int) -> dict[str, Any]:
-        """Write turn numbers, offsets in them, and the mention."""
+        """Write turn numbers, offsets in these turns, and the mention."""
         first = bisect_right(self._starts, start) - 1
         last = bisect_right(self._starts, end - 1) - 1
         return {
@@ -102,11 +102,11 @@ class DialogPage:
 
 
 class HtmlPage:
-    """``<HyperText>``: offsets are code points of the text nodes put together.
+    """``<HyperText>``: offsets are code points of the concatenated text nodes.
 
-    Beside them stand XPaths of text nodes with UTF-16 offsets in these; both are written, and
-    where ``globalOffsets`` are missing the XPaths are read. The flat text has a line break more
-    between blocks, which are apart on the screen and not in Label Studio's counting.
+    A region also has XPaths of text nodes with UTF-16 offsets in them. Both are written; the XPaths
+    are read only if ``globalOffsets`` is missing. The flat text has an additional line break
+    between blocks, which Label Studio shows apart but does not count.
     """
 
     def __init__(self, html: HtmlText) -> None:
@@ -114,7 +114,7 @@ class HtmlPage:
         self.text = html.text
 
     def find(self, value: Mapping[str, Any]) -> tuple[int, int]:
-        """Read ``globalOffsets``, or else the XPaths and the offsets in their nodes."""
+        """Read ``globalOffsets``, else the XPaths and the offsets in their nodes."""
         offsets = value.get("globalOffsets")
         if isinstance(offsets, Mapping):
             return (
@@ -148,7 +148,7 @@ class HtmlPage:
 
 
 def open_page(data: Any, config: LabelConfig) -> Page:
-    """Open what a task's ``data`` shows under ``config``.
+    """Return the page that a task's ``data`` shows under ``config``.
 
     Raises:
         TaskFormatError: if the configured field does not hold what its tag needs.
@@ -166,7 +166,7 @@ def open_page(data: Any, config: LabelConfig) -> Page:
 
 
 def text_length(data: Any, config: LabelConfig) -> int:
-    """Return how long the text of a task is, markup included, without reading it; 0 without any."""
+    """Return the length of a task's text with markup, without parsing it; 0 if there is none."""
     value = data.get(config.text_field) if isinstance(data, Mapping) else None
     turns = value if isinstance(value, list) and config.layout == "paragraphs" else []
     texts = [turn.get(config.text_key) for turn in turns if isinstance(turn, Mapping)]
@@ -174,17 +174,17 @@ def text_length(data: Any, config: LabelConfig) -> int:
 
 
 def as_page(text: str | Page) -> Page:
-    """Return a text as the page of a ``<Text>``; a page is one already."""
+    """Return a text as the page of a ``<Text>``, and a page unchanged."""
     return PlainPage(text) if isinstance(text, str) else text
 
 
 def compose_data(text: str, config: LabelConfig) -> Any:
-    """Return what a task of ours holds in the configured field, so that it shows ``text``."""
+    """Return what the configured field of a task must hold to show ``text``."""
     if config.layout == "paragraphs":
         return [{config.name_key: "", config.text_key: text}]
     if config.layout == "hypertext":
         escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        # HTML reads every line break as one sign; text nodes keep it that way.
+        # HTML parsing turns every line break into one character; text nodes keep it that way.
         escaped = escaped.replace("\r", "&#13;")
         return f'<div style="white-space: pre-wrap">{escaped}</div>'
     return text
@@ -217,12 +217,12 @@ def _offset(value: Mapping[str, Any], name: str) -> int:
 
 
 def _to_utf16(text: str, offset: int) -> int:
-    """Turn an offset in code points into one in UTF-16 code units."""
+    """Convert an offset in code points to UTF-16 code units."""
     return len(text[:offset].encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _from_utf16(text: str, offset: int) -> int:
-    """Turn an offset in UTF-16 code units into one in code points.
+    """Convert an offset in UTF-16 code units to code points.
 
     Raises:
         TaskFormatError: if it lies outside the text or inside a character.

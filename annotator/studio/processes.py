@@ -1,4 +1,4 @@
-"""The little that is needed of the operating system to own one server process. POSIX only."""
+"""The operating system calls needed to own one server process. POSIX only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["end_group", "free_port", "is_free", "is_running", "process_start"]
 
 
 def is_free(host: str, port: int) -> bool:
-    """Tell whether a server could listen on this port."""
+    """Return whether a server could listen on this port."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -31,7 +31,7 @@ def free_port(host: str) -> int:
 
 
 def is_running(pid: int) -> bool:
-    """Tell whether a process lives; one that ended and waits for its parent does not."""
+    """Return whether a process is alive; a zombie is not."""
     try:
         return pid > 0 and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -39,9 +39,9 @@ def is_running(pid: int) -> bool:
 
 
 def process_start(pid: int) -> float | None:
-    """Return what tells this process from a later one with the same number, None if it is gone.
+    """Return when a process started, or None if it is gone, to detect a reused process id.
 
-    It counts in seconds since the machine started: a clock that is set right does not change it.
+    The value is in seconds since boot, so that adjusting the clock does not change it.
     """
     try:
         return round(float(psutil.Process(pid).create_time() - psutil.boot_time()), 2)
@@ -50,11 +50,9 @@ def process_start(pid: int) -> float | None:
 
 
 def end_group(pid: int, *, timeout_s: float) -> None:
-    """End a process that leads its own group, and the group: SIGTERM, then SIGKILL.
+    """End a process and its group: SIGTERM, then SIGKILL after ``timeout_s``.
 
-    Args:
-        pid: The process; it was started as the leader of a session.
-        timeout_s: How long it may take to end by itself.
+    The process must have been started as the leader of a session.
     """
     _signal_group(pid, signal.SIGTERM)
     deadline = time.monotonic() + timeout_s

@@ -1,4 +1,4 @@
-"""What a refused or failed call to Label Studio means, in words that help. Pure.
+"""What a refused or failed call to Label Studio means and what to do about it. Pure.
 
 Answers of the server may quote tasks, so only fields known to hold no document text are repeated.
 """
@@ -19,7 +19,7 @@ __all__ = [
     "without_credentials",
 ]
 
-#: What helps where the backend's private address is allowed and that of its webhook is not.
+#: What to do if the backend's private address is allowed and that of its webhook is not.
 WEBHOOK_REFUSED: Final = (
     "Label Studio may call the backend at its private address, but not send it events: "
     "ML_BLOCK_LOCAL_IP=false is there, SSRF_PROTECTION_ENABLED=false is missing; start it with both"
@@ -69,13 +69,13 @@ _BY_STATUS: Final = {
 
 
 def explain_no_connection(error: BaseException) -> str:
-    """Say why nothing could be sent: TLS that does not come about, or nobody there."""
+    """Explain why nothing could be sent: a failed TLS handshake, or no server there."""
     silence = f"no connection ({type(error).__name__}); is Label Studio running there?"
     return explain_tls(error) or silence
 
 
 def explain_tls(error: BaseException) -> str | None:
-    """Say what keeps TLS from coming about, whatever is tried again; None if it is not that."""
+    """Explain a TLS failure that no retry can mend; None if it is something else."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -90,14 +90,10 @@ def explain_tls(error: BaseException) -> str | None:
 
 
 def explain_refusal(status: int, body: Any) -> str:
-    """Say what an HTTP status of 400 or above means and what to do about it.
+    """Explain an HTTP status of 400 or above, and what to do about it, in one line.
 
-    Args:
-        status: The HTTP status.
-        body: The decoded JSON answer, None if it was not JSON.
-
-    Returns:
-        One line without document text, token or password.
+    ``body`` is the decoded JSON answer, None if it was not JSON. The line holds no document text,
+    token or password.
     """
     said = " ".join(_strings(body)).lower()
     for sign, remedy in _KNOWN:
@@ -109,12 +105,12 @@ def explain_refusal(status: int, body: Any) -> str:
 
 
 def is_private_address(explained: str) -> bool:
-    """Tell whether what ``explain_refusal`` said is that a private address is not called."""
+    """Return whether ``explain_refusal`` said that a private address may not be called."""
     return _PRIVATE_ADDRESS in explained
 
 
 def without_credentials(url: str) -> str:
-    """Return ``url`` without a user and password in it and without a query."""
+    """Return ``url`` without user, password, query and fragment."""
     return re.sub(r"(?<=://)[^/?#]*@", "", url).split("?", 1)[0].split("#", 1)[0]
 
 

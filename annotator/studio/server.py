@@ -1,4 +1,4 @@
-"""A Label Studio of one's own on this machine, for trying things out and for tests. POSIX only.
+"""A private Label Studio on this machine, for trying things out and for tests. POSIX only.
 
 It listens on 127.0.0.1, sends nothing anywhere, and may call backends on this machine.
 """
@@ -29,7 +29,7 @@ _FIRST_PORT: Final = 8080
 _START_TIMEOUT_S: Final = 300.0
 _STOP_TIMEOUT_S: Final = 10.0
 _USERNAME: Final = "admin@example.com"
-# Prefixes of settings that would make somebody else's configuration leak into this server.
+# Prefixes of variables through which another server's configuration would leak into this one.
 _FOREIGN: Final = (
     "LABEL_STUDIO_", "DJANGO_", "POSTGRE_", "REDIS_", "ML_", "WEBHOOK_", "SSRF_", "PYTHON",
     "DATABASE_", "USE_DEFAULT_BANNED", "USER_ADDITIONAL_BANNED", "STORAGE_", "VIRTUAL_ENV",
@@ -60,7 +60,7 @@ class StudioServer:
         port: TCP port on 127.0.0.1; 0 takes the port of the last start if it is free, else the
             first free one from 8080 on.
         venv: An existing virtual environment to install into or use, instead of ``folder/venv``.
-        variables: Settings of Label Studio that differ from those a server of one's own gets.
+        variables: Label Studio settings that override those of a private server.
     """
 
     def __init__(
@@ -81,15 +81,14 @@ class StudioServer:
         self._variables = dict(variables or {})
 
     def is_installed(self) -> bool:
-        """Tell whether the pinned version is in the virtual environment."""
+        """Return whether the pinned version is in the virtual environment."""
         pattern = f"lib/python*/site-packages/label_studio-{LABEL_STUDIO_VERSION}.dist-info/RECORD"
         return self._program.is_file() and any(self.venv.glob(pattern))
 
     def install(self, on_output: Callable[[str], None] = lambda line: None) -> None:
         """Create the virtual environment and install the pinned version, unless it is there.
 
-        Args:
-            on_output: Called with each line that pip prints.
+        ``on_output`` is called with each line that pip prints.
 
         Raises:
             StudioError: if Python's venv or pip fails.
@@ -109,7 +108,7 @@ class StudioServer:
             raise StudioError(f"pip installed no label-studio program into {self.venv}")
 
     def running(self) -> RunningStudio | None:
-        """Return the server that was started in this folder if it still runs and answers."""
+        """Return the server that was started in this folder, if it still runs and answers."""
         state = _read_json(self._state)
         pid, port = state.get("pid"), state.get("port")
         if not isinstance(pid, int) or not isinstance(port, int) or not self._is_ours(state):
@@ -117,7 +116,7 @@ class StudioServer:
         return self._describe(pid, port) if self._answers(port) else None
 
     def start(self) -> RunningStudio:
-        """Start the server, or adopt the one that already runs in this folder, and wait for it.
+        """Start the server, or adopt the one that runs in this folder; wait until it answers.
 
         Raises:
             StudioError: if it is not installed, the port is taken, or it does not come up.
@@ -153,9 +152,9 @@ class StudioServer:
             raise
 
     def stop(self) -> bool:
-        """Stop the server that was started in this folder; tell whether there was one.
+        """Stop the server that was started in this folder; return whether there was one.
 
-        Only the process recorded at the start is signalled, with its group: first SIGTERM, then
+        Only the process recorded at the start and its group are signalled: first SIGTERM, then
         SIGKILL for what is left after ten seconds.
         """
         state = _read_json(self._state)
@@ -174,7 +173,7 @@ class StudioServer:
         return self.venv / "bin" / "label-studio"
 
     def _is_ours(self, state: Mapping[str, Any]) -> bool:
-        """Tell whether the recorded process lives and is the same one, not a reused number."""
+        """Return whether the recorded process lives, and is not another with the same id."""
         pid = state.get("pid")
         return (
             isinstance(pid, int) and is_running(pid) and state.get("started") == process_start(pid)
@@ -195,11 +194,11 @@ class StudioServer:
         raise StudioError(f"no free port on {_HOST} from {_FIRST_PORT} on")
 
     def _environment(self, port: int) -> dict[str, str]:
-        """Return this process's environment without foreign settings, with this server's own."""
+        """Return this process's environment without other servers' settings, with our own."""
         secret = self._secrets()
         return {
             **{name: one for name, one in os.environ.items() if not name.startswith(_FOREIGN)},
-            # By environment, since a command line can be read by every user of the machine.
+            # In the environment, since every user of the machine can read a command line.
             "LABEL_STUDIO_USERNAME": secret["username"],
             "LABEL_STUDIO_PASSWORD": secret["password"],
             "LABEL_STUDIO_USER_TOKEN": secret["token"],
@@ -222,7 +221,7 @@ class StudioServer:
         }
 
     def _secrets(self) -> dict[str, str]:
-        """Return the credentials of this folder, made on first use."""
+        """Return the credentials of this folder, created on first use."""
         stored = _read_json(self._credentials)
         names = ("username", "password", "token", "secret_key")
         if all(isinstance(stored.get(name), str) and stored[name] for name in names):
@@ -255,7 +254,7 @@ class StudioServer:
         )
 
     def _answers(self, port: int) -> bool:
-        """Tell whether what listens there knows this folder's token, hence is this server."""
+        """Return whether what listens there knows this folder's token, hence is this server."""
         token = self._secrets()["token"]
         connection = HTTPConnection(_HOST, port, timeout=5)
         try:
@@ -307,7 +306,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write aside and rename, readable by the owner only from the first byte on."""
+    """Write aside and rename; the file is readable only by its owner from the first byte on."""
     aside = path.with_name(f"{path.name}.{os.getpid()}")
     with _private_file(aside) as file:
         file.write(json.dumps(value, indent=1).encode())

@@ -23,17 +23,13 @@ def list_tasks(
     updated_after: datetime | None = None,
     ids: range | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield tasks by ascending id, each request beginning after the last id seen.
+    """Yield tasks by ascending id; each request starts after the last id seen.
 
-    Args:
-        api: The server.
-        project_id: The project.
-        params: What of a task is wanted, and how many tasks a request.
-        updated_after: Only tasks changed later than this (aware).
-        ids: Only tasks whose number is in this range of step 1.
+    ``params`` says what of a task to return, and how many tasks a request. ``updated_after``
+    (aware) limits to tasks changed later, ``ids`` to a range of ids of step 1.
 
     Raises:
-        InputError: if ``updated_after`` carries no time zone.
+        InputError: if ``updated_after`` has no time zone.
         StudioError: if Label Studio does not answer with a page of tasks.
     """
     what = f"list the tasks of project {project_id}"
@@ -75,7 +71,7 @@ def _filter(
 
 
 def _studio_time(moment: datetime) -> str:
-    """Write a time as the task filter needs it: without microseconds it answers HTTP 500."""
+    """Format a time for the task filter, which answers HTTP 500 without microseconds."""
     if moment.tzinfo is None:
         raise InputError("updated_after must carry a time zone")
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

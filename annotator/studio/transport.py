@@ -1,8 +1,8 @@
-"""Calls to Label Studio through its SDK: tokens, retries, and failures in plain words.
+"""Calls to Label Studio through its SDK: tokens, retries, and errors in plain words.
 
-The SDK is imported when a transport is made; nothing else in this project names it. It supplies
-the address, the connection and the tokens (legacy and personal ones, the latter refreshed every
-five minutes); answers are plain JSON.
+The SDK is imported when a transport is made, and only here. It supplies the address, the
+connection and the tokens (legacy and personal ones, the latter refreshed every five minutes);
+answers are plain JSON.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MAX_WAIT_S: Final = 4.0
 
 
 class _PassingError(StudioError):
-    """A failure that may be over at the next try."""
+    """A failure that may be gone at the next try."""
 
 
 class StudioTransport:
@@ -64,7 +64,7 @@ class StudioTransport:
         self._http.close()
 
     def error(self, attempt: str, reason: str) -> StudioError:
-        """Return the error for a failed ``attempt``, to be raised by the caller."""
+        """Return the error for a failed ``attempt``, for the caller to raise."""
         return StudioError(self._message(attempt, reason))
 
     def call(
@@ -81,18 +81,12 @@ class StudioTransport:
     ) -> Any:
         """Send one request and return the decoded JSON.
 
-        Args:
-            method: The HTTP method.
-            path: Below the address of Label Studio, without a leading slash.
-            attempt: What is being tried, for the error: "read task 7". Holds no text.
-            params: The query.
-            body: What is sent as JSON.
-            repeatable: Whether a failure in passing is tried again; by default only a GET is.
-            missing_ok: Answer None instead of failing when the server answers 404.
-            timeout_s: Instead of the transport's own.
+        ``path`` is below the address of Label Studio, without a leading slash. ``attempt`` says
+        what is being tried, for the error: "read task 7"; it holds no document text.
+        ``repeatable`` allows retries of a passing failure; None means that only a GET is retried.
 
         Returns:
-            The answer, None where it has no content.
+            The answer; None if it has no content, or on a 404 with ``missing_ok``.
 
         Raises:
             StudioError: if Label Studio does not answer, refuses, or answers something else.
@@ -114,14 +108,14 @@ class StudioTransport:
         return _tries(_TRIES if may_repeat else 1)(once)
 
     def call_object(self, *arguments: Any, attempt: str, **options: Any) -> dict[str, Any]:
-        """Do as ``call``, for answers that must be a JSON object."""
+        """Do as ``call``, requiring a JSON object as the answer."""
         answer = self.call(*arguments, attempt=attempt, **options)
         if not isinstance(answer, dict):
             raise self.error(attempt, "the answer is not a JSON object; is this Label Studio?")
         return answer
 
     def call_list(self, *arguments: Any, attempt: str, **options: Any) -> list[dict[str, Any]]:
-        """Do as ``call``, for answers that must be a JSON list of objects."""
+        """Do as ``call``, requiring a JSON list of objects as the answer."""
         answer = self.call(*arguments, attempt=attempt, **options)
         if not isinstance(answer, list) or not all(isinstance(one, dict) for one in answer):
             raise self.error(attempt, "the answer is not a list of objects; is this Label Studio?")
@@ -146,7 +140,7 @@ class StudioTransport:
         return sdk._client_wrapper.httpx_client
 
     def _send(self, attempt: str, **request: Any) -> Any:
-        """Send once; a personal token's access may have ended early, so renew it on a 401."""
+        """Send once; renew a personal token's access on a 401, as it may have ended early."""
         response = self._send_as_is(attempt, **request)
         if response.status_code == 401 and self._was_accepted:
             self._was_accepted = False
@@ -159,7 +153,7 @@ class StudioTransport:
         import httpx
         from label_studio_sdk.core.api_error import ApiError
 
-        # The causes are cut off: they may quote the request.
+        # Drop the causes: they may quote the request.
         try:
             return self._requests.request(**request)
         except ApiError as error:  # the personal token could not be exchanged

@@ -1,7 +1,7 @@
 """Checks on predictions before they are sent; Label Studio itself checks next to nothing.
 
-One relation to a region that is not there blanks the editor for everybody, so nothing leaves this
-process without passing ``clean_prediction``. Messages name items by index and never hold text.
+One relation to a missing region blanks the editor for everybody, so nothing leaves this process
+without passing ``clean_prediction``. Messages name items by index and never hold text.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class CleanPrediction:
 def validate_prediction(
     prediction: Mapping[str, Any], *, text: str | Page, config: LabelConfig
 ) -> list[str]:
-    """List what is wrong with a prediction; empty means it may be sent.
+    """Return what is wrong with a prediction; an empty list means it may be sent.
 
     Checks the score (0 to 1, or none), the version (text, if given), and in ``result`` every
     region (id unique, control and labels in the configuration, offsets in the text, mention equal
@@ -54,7 +54,7 @@ def clean_prediction(
 ) -> CleanPrediction:
     """Leave out what ``validate_prediction`` would refuse: regions, relations, score, version.
 
-    A relation whose region was left out goes with it. The input is not changed.
+    A relation to a region that was left out is left out too. The input is not changed.
     """
     page, dropped = as_page(text), _frame_problems(prediction)
     clean = {key: value for key, value in prediction.items() if key != "result"}
@@ -189,7 +189,7 @@ def _remember(item: Any, seen: set[str]) -> None:
 
 
 def _is_score(value: Any) -> bool:
-    """Tell whether ``value`` is a number from 0 to 1 or None; NaN is not."""
+    """Return whether ``value`` is None or a number from 0 to 1; NaN is not."""
     if value is None:
         return True
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
