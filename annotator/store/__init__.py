@@ -1,1 +1,1 @@
-"""Domain values in and out of database rows. Functions take a session; rows never leave."""
+"""Converts domain values to and from database rows. Functions take a session; rows never leave."""

@@ -38,7 +38,7 @@ _CHANGES = tuple(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewAnnotation:
-    """One person's labels for ``region`` of a document, as they came. Offsets: document."""
+    """One person's labels for ``region`` of a document, as they came. Offsets count in it."""
 
     project_id: int
     document_id: int
@@ -61,10 +61,10 @@ class NewAnnotation:
     issues: Sequence[Mapping[str, Any]] = ()
 
     def content_hash(self) -> str:
-        """Hash what a person decided, so that hearing of it twice changes nothing.
+        """Hash what a person decided, so that receiving it twice changes nothing.
 
-        That is the raw result where there is one: what we read out of it depends on the text and
-        on the configuration too, and those are not the annotator's decisions.
+        That is the raw result where there is one: what we read from it also depends on the text
+        and the configuration, which are not the annotator's decisions.
         """
         content = {
             "state": self.state,
@@ -96,13 +96,10 @@ def current_revision(
 
 
 def record_annotation(session: Session, new: NewAnnotation, *, revive: bool = False) -> bool:
-    """Append a revision, unless the current one says the same or is younger.
+    """Append a revision, unless the current one says the same or is newer.
 
-    Args:
-        session: A writing session.
-        new: The labels as they are now.
-        revive: What was believed deleted is there after all, and under this task: the word of a
-            pull, which sees Label Studio as it is, where an event may only be late.
+    ``revive`` means that an annotation believed deleted exists after all, under this task. Only a
+    pull may say so, since it sees Label Studio as it is; an event may just be late.
 
     Returns:
         True if a revision was added.
@@ -114,7 +111,7 @@ def record_annotation(session: Session, new: NewAnnotation, *, revive: bool = Fa
     if before is not None:
         if _is_old_news(before, new, digest, revive=revive):
             if before.diff is None and before.content_hash == digest:
-                # The event did not bring the prediction that it began with, the pull does.
+                # The event lacked the prediction that the annotation began with; the pull has it.
                 before.diff, before.parent_version = new.diff, new.parent_version
             if not revive or before.task_id == new.task_id:
                 return False
@@ -172,15 +169,15 @@ def _insert_labels(session: Session, annotation_id: int, new: NewAnnotation) -> 
 
 def _is_old_news(before: AnnotationRow, new: NewAnnotation, digest: str, *, revive: bool) -> bool:
     if before.state == "deleted":
-        # Its own time may be no later than the annotation's, where clocks differ.
+        # Where clocks differ, the deletion's time may be no later than the annotation's.
         return before.content_hash == digest or (not revive and new.created_at <= before.created_at)
     place = (before.document_id, before.region_start, before.region_end)
     if before.content_hash != digest:
         return new.created_at < before.created_at
     if new.source == "import" and place == (new.document_id, *new.region):
         return True  # the time is that of the import, not of a decision
-    # Submitted again it is a decision of a later time, and of the text as it was then: which of
-    # two annotators counts must not depend on whether we heard of what was in between.
+    # Submitted again, it is a later decision, on the text as it was then: which of two annotators
+    # counts must not depend on whether we received what was in between.
     return new.created_at <= before.created_at
 
 
@@ -204,10 +201,10 @@ def _decision_of(session: Session, row: AnnotationRow) -> NewAnnotation:
 
 
 def mark_deleted(session: Session, project_id: int, *, external_id: str, at: datetime) -> bool:
-    """Append a ``deleted`` revision to a Label Studio annotation; the labels stay behind it.
+    """Append a ``deleted`` revision to a Label Studio annotation; earlier ones keep the labels.
 
     Returns:
-        True if the annotation was known and not deleted yet.
+        True if the annotation was known and not yet deleted.
     """
     before = current_revision(session, project_id, source="studio", external_id=external_id)
     if before is None or before.state == "deleted":
@@ -233,7 +230,7 @@ def mark_deleted(session: Session, project_id: int, *, external_id: str, at: dat
 def studio_ids(
     session: Session, project_id: int, *, task_id: int, received_before: datetime
 ) -> set[str]:
-    """Return the Label Studio ids of a task's annotations, not deleted and known by then."""
+    """Return the Label Studio ids of a task's annotations received before then and not deleted."""
     return set(
         session.scalars(
             select(AnnotationRow.external_id).where(
@@ -255,7 +252,7 @@ def task_of_annotation(session: Session, project_id: int, *, external_id: str) -
 
 
 def studio_annotations(session: Session, project_id: int) -> dict[str, dict[str, Any]]:
-    """Return submitted Label Studio annotations by its task id: their id and raw result."""
+    """Return id and raw result of submitted Label Studio annotations, by Label Studio's task id."""
     rows = session.execute(
         select(TaskRow.studio_id, AnnotationRow.external_id, AnnotationRow.raw)
         .join(TaskRow, TaskRow.id == AnnotationRow.task_id)
@@ -272,7 +269,7 @@ def studio_annotations(session: Session, project_id: int) -> dict[str, dict[str,
 def correction_totals(session: Session, project_id: int) -> dict[str, int]:
     """Sum what annotators kept and changed of predictions, over current annotations.
 
-    What was accepted in bulk does not count: nobody looked whether it is right.
+    Annotations accepted in bulk do not count: nobody checked them.
     """
     row = session.execute(
         select(*(func.sum(AnnotationRow.diff[name].as_integer()) for name in _CHANGES)).where(
@@ -287,7 +284,7 @@ def correction_totals(session: Session, project_id: int) -> dict[str, int]:
 
 
 def count_issues(session: Session, project_id: int) -> dict[str, int]:
-    """Count, by kind, what of current Label Studio annotations could not be taken as it was."""
+    """Count, by kind, what of current Label Studio annotations could not be read as it was."""
     counts: dict[str, int] = {}
     rows = session.scalars(
         select(AnnotationRow.issues).where(

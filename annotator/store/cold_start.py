@@ -1,7 +1,7 @@
 """The warm-up: which tasks were put in front before there was a model, and which may be.
 
-What Label Studio holds of it goes by the names below. They stand where a model's version stands,
-so that its order is served, and are none: nothing is learnt or reckoned from them.
+Its predictions in Label Studio carry the names below in place of a model version, so that Label
+Studio serves their order. They are no model's: nothing is learnt or measured from them.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ _STREAM = 10_000
 
 
 def lexicon_name(digest: str) -> str:
-    """Return the name of a lexicon's pre-annotations; another lexicon has another one."""
-    return _LEXICON + digest[:6]  # Label Studio shortens longer names on its tabs
+    """Return the name of a lexicon's pre-annotations; another lexicon has another name."""
+    return _LEXICON + digest[:6]  # Label Studio truncates longer names on its tabs
 
 
 def is_warmup_name(name: str | None) -> bool:
-    """Tell whether a prediction in Label Studio is none of a model."""
+    """Return whether a prediction's version in Label Studio is the warm-up's, not a model's."""
     return name is not None and (name == NO_MODEL or name.startswith(_LEXICON))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitingTasks:
-    """Open tasks that have no place yet, by id: those to learn from, and those of the hold-out."""
+    """The ids of open tasks that have no place yet, of the training side and of the hold-out."""
 
     train: NDArray[np.int64]
     holdout: NDArray[np.int64]
@@ -80,12 +80,12 @@ def _waiting(project_id: int, *, name: str) -> Select[*tuple[Any, ...]]:
 
 
 def has_waiting(session: Session, project_id: int, *, name: str) -> bool:
-    """Tell whether there is an open task that a warm-up of this name has not placed."""
+    """Return whether there is an open task that a warm-up of this name has not placed."""
     return session.execute(_waiting(project_id, name=name).limit(1)).first() is not None
 
 
 def waiting_tasks(session: Session, project_id: int, *, name: str) -> WaitingTasks:
-    """Return the open tasks that a warm-up of this name has not placed: 8 bytes a task."""
+    """Return the open tasks that a warm-up of this name has not placed, in 8 bytes a task."""
     query = _waiting(project_id, name=name).order_by(TaskRow.id)
     train, holdout = array("q"), array("q")
     for part in session.execute(query.execution_options(yield_per=_STREAM)).partitions():
@@ -97,7 +97,7 @@ def waiting_tasks(session: Session, project_id: int, *, name: str) -> WaitingTas
 
 
 def count_placed(session: Session, project_id: int, *, name: str) -> tuple[int, int]:
-    """Count the tasks that a warm-up of this name has placed: those still open, and all."""
+    """Count the tasks that a warm-up of this name has placed: those still open, then all."""
     log = select(QueryLogRow.id).where(
         QueryLogRow.project_id == project_id,
         QueryLogRow.version_id.is_(None),
@@ -114,7 +114,7 @@ def count_placed(session: Session, project_id: int, *, name: str) -> tuple[int, 
 
 
 def count_gold_types(session: Session, project_id: int, types: Collection[str]) -> dict[str, int]:
-    """Count the entities of these types that people have labelled; 0 where there is none."""
+    """Count the labelled entities of each of these types; 0 where there are none."""
     rows = session.execute(
         select(EntityRow.type, func.count())
         .join(AnnotationRow, AnnotationRow.id == EntityRow.annotation_id)

@@ -1,4 +1,4 @@
-"""What the learning curve, the advice on stopping and the worth of the queue are made of."""
+"""Data for the learning curve, the advice on stopping and the worth of the queue."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromotedVersion:
-    """A version that is or was in use, with all that was measured of it, by split."""
+    """A version that is or was in use, with its metrics by split."""
 
     id: int
     name: str
@@ -46,7 +46,7 @@ class PromotedVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedPrediction:
-    """What two versions see in one sentence; ``before`` and ``after`` are entities, relations."""
+    """Two versions' predictions for one sentence, each as entities and relations."""
 
     sentence_id: int
     before: tuple[list[Any], list[Any]]
@@ -66,9 +66,9 @@ class ChosenTask:
 def promoted_versions(
     session: Session, project_id: int, *, until: int | None = None, limit: int
 ) -> list[PromotedVersion]:
-    """Return the versions that were made last of those that are or were in use, oldest first.
+    """Return the newest ``limit`` versions that are or were in use, oldest first.
 
-    ``until`` is the id of the last one to look at.
+    Versions with an id above ``until`` are left out.
     """
     query = select(ModelVersionRow).where(
         ModelVersionRow.project_id == project_id,
@@ -99,11 +99,11 @@ def shared_predictions(
     limit: int,
     of_holdout: bool = False,
 ) -> list[SharedPrediction]:
-    """Return what two versions see in texts without labels, in order of the texts' hashes.
+    """Return what two versions predict for unlabelled texts, in order of the texts' hashes.
 
-    A hash has nothing to do with what a text says: the first ones are a random draw, and from
+    A hash does not depend on the meaning of a text, so the first ones are a random draw, and from
     version to version as nearly the same as labelling allows. With ``of_holdout``, only texts that
-    stand in a document of the hold-out.
+    occur in a document of the hold-out.
     """
     old = aliased(PredictionRow)
     sentence = _where_it_stands(project_id, of_holdout=of_holdout)
@@ -129,7 +129,7 @@ def shared_predictions(
 
 
 def _labelled(project_id: int) -> Select[int]:
-    """Find sentences that have the text of a prediction, and a label."""
+    """Select labelled sentences with the text of a prediction."""
     return (
         select(SentenceRow.id)
         .join(AnnotationRow, AnnotationRow.document_id == SentenceRow.document_id)
@@ -145,7 +145,7 @@ def _labelled(project_id: int) -> Select[int]:
 
 
 def _where_it_stands(project_id: int, *, of_holdout: bool) -> ScalarSelect[int]:
-    """Find the first sentence that has the text of a prediction."""
+    """Select the first sentence with the text of a prediction."""
     query = select(func.min(SentenceRow.id)).where(
         SentenceRow.project_id == project_id, SentenceRow.text_hash == PredictionRow.text_hash
     )
@@ -158,9 +158,9 @@ def _where_it_stands(project_id: int, *, of_holdout: bool) -> ScalarSelect[int]:
 def corrected_tasks(session: Session, project_id: int) -> Iterator[ChosenTask]:
     """Yield the tasks of training documents that were labelled over a prediction.
 
-    With the reason of the place that each had in the queue last; ``rest`` where all of that queue
-    was in random order, and so no share of a strategy's batch. What was accepted in bulk is left
-    out: nobody looked whether it is right.
+    ``reason`` is that of the task's last place in the queue, and ``rest`` if that whole queue was
+    in random order and so no part of a strategy's batch. Annotations accepted in bulk are left
+    out: nobody checked them.
     """
     reason = (
         select(case((QueryLogRow.strategy == "random", "rest"), else_=QueryChoiceRow.reason))

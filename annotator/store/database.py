@@ -16,12 +16,12 @@ from annotator.errors import ConflictError, InputError, NewerDatabaseError, Stor
 from annotator.resources import migrations_folder
 from db import make_engine, make_sessions
 
-if TYPE_CHECKING:  # a database that needs no migration is opened without Alembic
+if TYPE_CHECKING:  # not imported for a database that needs no migration
     from alembic.config import Config
 
 __all__ = ["Database", "check_known"]
 
-_MIGRATING = 5_461_203_771_948_120_337  # names our lock among those of other programs
+_MIGRATING = 5_461_203_771_948_120_337  # identifies our lock among those of other programs
 
 _REVISION = re.compile(r'^(down_)?revision = "(\w+)"', re.MULTILINE)
 
@@ -46,14 +46,14 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """Open a session that sees one state and changes nothing."""
+        """Open a session that sees one snapshot and changes nothing."""
         with self._session(self._sessions.read) as session:
             yield session
             session.rollback()
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """Open a transaction; it commits at the end of the block, or not at all."""
+        """Open a transaction that commits at the end of the block, or not at all."""
         with self._session(self._sessions.write) as session:
             yield session
             session.commit()
@@ -85,7 +85,7 @@ class Database:
             session.close()
 
     def upgrade(self, revision: str = "head") -> None:
-        """Bring the tables to this program's version, or to an earlier ``revision``.
+        """Migrate the tables to this program's version, or to an earlier ``revision``.
 
         Raises:
             NewerDatabaseError: if the database is newer than the program.
@@ -95,7 +95,7 @@ class Database:
         try:
             if self._checked_revision() != (head if revision == "head" else revision):
                 self._upgrade(revision)
-        except exc.DatabaseError as error:  # also a file that is no database
+        except exc.DatabaseError as error:  # also if the file is not a database
             raise StoreError(self._explain(error)) from error
 
     def _upgrade(self, revision: str) -> None:
@@ -111,7 +111,7 @@ class Database:
             raise StoreError(f"the database could not be upgraded: {error}") from error
 
     def check_revision(self) -> None:
-        """Look whether this program still knows the database, as one that runs for long must.
+        """Check that this program still knows the database, as long-running programs must.
 
         Raises:
             NewerDatabaseError: if a newer program has upgraded it meanwhile.
@@ -132,8 +132,8 @@ class Database:
     def _migrating(self) -> Iterator[Connection]:
         """Open a transaction in which one program migrates, while others wait and find it done.
 
-        On SQLite a table is changed by making it anew. Foreign keys would not let the old one go
-        that others point to, so they are off meanwhile, and all are looked at before the commit.
+        On SQLite a table is changed by recreating it. Foreign keys would prevent dropping a table
+        that others refer to, so they are off meanwhile, and all are checked before the commit.
         """
         is_sqlite = self.engine_name == "sqlite"
         with self._engine.execution_options(annotator_writes=True).connect() as connection:
@@ -141,7 +141,7 @@ class Database:
                 _set_foreign_keys(connection, "OFF")
             try:
                 with connection.begin():
-                    if not is_sqlite:  # where writers do not take turns by themselves
+                    if not is_sqlite:  # PostgreSQL does not serialise writers by itself
                         connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATING})"))
                     yield connection
                     if is_sqlite:
@@ -151,7 +151,7 @@ class Database:
                     _set_foreign_keys(connection, "ON")
 
     def downgrade(self, revision: str) -> None:
-        """Take the tables back to ``revision`` (``base`` removes them)."""
+        """Migrate the tables back to ``revision`` (``base`` removes them)."""
         from alembic import command
 
         config = _alembic()
@@ -160,7 +160,7 @@ class Database:
             command.downgrade(config, revision)
 
     def check_drift(self) -> None:
-        """Raise StoreError if the migrations do not make the tables that the code declares."""
+        """Raise StoreError if the migrations do not yield the tables that the code declares."""
         from alembic import command
         from alembic.util.exc import CommandError
 
@@ -173,11 +173,11 @@ class Database:
                 raise StoreError(f"migrations and tables differ: {error}") from error
 
     def close(self) -> None:
-        """Give all connections back."""
+        """Close all connections."""
         self._engine.dispose()
 
     def _explain(self, error: exc.DBAPIError) -> str:
-        # The driver's words, without the statement and its parameters: they hold document text.
+        # The driver's message without the statement and its parameters, which hold document text.
         cause = str(error.orig).strip().splitlines()[0] if error.orig else type(error).__name__
         where = self._engine.url.database or self._engine.url.host or "in memory"
         return f"database {where}: {cause}; {_remedy(cause.lower())}"
@@ -205,7 +205,7 @@ def _alembic() -> Config:
 
 @cache
 def _revisions(folder: Path) -> tuple[str | None, frozenset[str]]:
-    """Return the newest migration in the folder, and all, as the files say."""
+    """Return the newest migration in the folder, and all of them, from the files' contents."""
     known: set[str] = set()
     replaced: set[str] = set()
     for file in (folder / "versions").glob("*.py"):
@@ -222,7 +222,7 @@ def _revision(connection: Connection) -> str | None:
 
 
 def _set_foreign_keys(connection: Connection, state: str) -> None:
-    # Past SQLAlchemy, which would begin a transaction: within one the pragma does nothing.
+    # Bypasses SQLAlchemy, which would begin a transaction, in which the pragma does nothing.
     cursor = connection.connection.cursor()
     cursor.execute(f"PRAGMA foreign_keys={state}")
     cursor.close()

@@ -42,8 +42,8 @@ __all__ = [
 
 SHOWN = "shown"
 
-# Label Studio counts tasks from 1. One whose id it has given to another task since has a small
-# negative id here; those of a Label Studio that is no longer ours have ids below this one.
+# Label Studio counts tasks from 1. A task whose id it has since given to another task has a small
+# negative id here; tasks of a Label Studio that is no longer ours have ids below this one.
 FORMER = -(10**12)
 
 
@@ -51,7 +51,7 @@ FORMER = -(10**12)
 class NewDocument:
     """A document about to be stored, with its sentences and their word counts.
 
-    ``group`` is None where nobody has looked for near-duplicates.
+    ``group`` is None where near-duplicates have not been searched for.
     """
 
     name: str
@@ -77,7 +77,7 @@ class StoredDocument:
 class StoredSentence:
     """A sentence as stored, with its text. Offsets count in the document.
 
-    ``tokens`` (offsets from the sentence's start) are there where the document brought its own.
+    ``tokens`` (offsets from the sentence's start) are set if the document came with its own.
     """
 
     id: int
@@ -94,7 +94,7 @@ class StoredSentence:
 
 
 def hash_text(text: str) -> str:
-    """SHA-256 of a text, hexadecimal; lone surrogates are hashed as they are."""
+    """Return the SHA-256 of a text in hexadecimal; lone surrogates are hashed as they are."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -107,7 +107,7 @@ def find_document(session: Session, project_id: int, name: str) -> StoredDocumen
 
 
 def known_names(session: Session, project_id: int, names: Sequence[str]) -> set[str]:
-    """Return those of these names that documents have."""
+    """Return those of these names that documents already have."""
     return set(
         session.scalars(
             select(DocumentRow.name).where(
@@ -118,14 +118,14 @@ def known_names(session: Session, project_id: int, names: Sequence[str]) -> set[
 
 
 def keep_shown(session: Session, document_id: int, shown: Any) -> None:
-    """Keep what Label Studio shows of a document where that is no plain text: turns or markup."""
+    """Store what Label Studio shows of a document if it is not plain text: turns or markup."""
     row = session.get_one(DocumentRow, document_id)
     if row.meta.get(SHOWN) != shown:
         row.meta = {**row.meta, SHOWN: shown}
 
 
 def shown_of(session: Session, document_id: int) -> Any:
-    """Return what ``keep_shown`` kept, or None."""
+    """Return what ``keep_shown`` stored, or None."""
     return session.get_one(DocumentRow, document_id).meta.get(SHOWN)
 
 
@@ -135,10 +135,10 @@ def add_documents(
     """Store documents with their sentences; one of the same name and text is left as it is.
 
     Returns:
-        Of each the id, and True if it is new. Of two that are the same the second is known.
+        The id of each, and True if it is new. Of two equal ones the second is not new.
 
     Raises:
-        ConflictError: if a name is taken by another text.
+        ConflictError: if a document of the same name has another text.
     """
     found = session.execute(
         select(DocumentRow.name, DocumentRow.id, DocumentRow.text_hash).where(
@@ -268,10 +268,7 @@ def find_sentence(
 def sentences_without_task(
     session: Session, project_id: int, *, after: int = 0, limit: int
 ) -> list[StoredSentence]:
-    """Return sentences that are neither labelled nor shown by a task yet, in order of id.
-
-    Only such whose id is greater than ``after``.
-    """
+    """Return sentences not yet labelled or shown by a task, by ascending id above ``after``."""
     alone = select(TaskRow.id).where(
         TaskRow.sentence_id == SentenceRow.id, TaskRow.studio_id > FORMER
     )
@@ -306,10 +303,7 @@ def sentences_without_task(
 def documents_without_task(
     session: Session, project_id: int, *, after: int = 0, limit: int
 ) -> list[StoredDocument]:
-    """Return documents that are neither labelled nor a task yet, in order of id.
-
-    Only such whose id is greater than ``after``.
-    """
+    """Return documents not yet labelled or made a task, by ascending id above ``after``."""
     has_task = select(TaskRow.id).where(
         TaskRow.document_id == DocumentRow.id, TaskRow.studio_id > FORMER
     )
@@ -352,7 +346,7 @@ def count_rows_of(
 ) -> int:
     """Count the rows of a project (store-internal).
 
-    Where there is one project they are all rows, which SQLite counts ten times as fast.
+    With a single project all rows are its own, which SQLite counts ten times as fast.
     """
     query = select(func.count()).select_from(table)
     others = select(ProjectRow.id).where(ProjectRow.id != project_id).limit(1)

@@ -1,4 +1,4 @@
-"""Copies of the whole database as of one moment, made while programs write, and put back.
+"""Consistent copies of the whole database, made while programs write, and their restoring.
 
 SQLite is copied by its own online backup, PostgreSQL by ``pg_dump`` and ``pg_restore``.
 """
@@ -41,7 +41,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseFacts:
-    """What a copy must hold: its migration, rows by table, and the model versions it names."""
+    """What a copy must hold: the migration, row counts by table, and the model versions named."""
 
     engine: str
     migration: str | None
@@ -55,10 +55,10 @@ class DatabaseFacts:
 def copy_database(url: str, target: Path, *, on_progress: Progress | None = None) -> DatabaseFacts:
     """Write a copy of the database as of now into a new file, checked and flushed to disk.
 
-    Whoever writes meanwhile goes on.
+    Other programs can go on writing meanwhile.
 
     Raises:
-        StoreError: if the database or the tool for it is out of reach, or the copy is damaged.
+        StoreError: if the database or its copying tool is unavailable, or the copy is damaged.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
@@ -82,7 +82,7 @@ def _copy_sqlite(source: Path, target: Path, on_progress: Progress | None) -> Da
         with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
             old.isolation_level = None
             old.execute("PRAGMA busy_timeout=30000")
-            # What is read is held fast, so that no writer makes the copy begin again.
+            # An open read transaction keeps writers from restarting the copy.
             old.execute("BEGIN")
             old.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
             old.backup(new, pages=_PAGES, progress=report)
@@ -114,12 +114,12 @@ def _copy_postgres(url: URL, target: Path) -> DatabaseFacts:
 
 
 def sqlite_url(file: Path) -> str:
-    """Return the URL of a file, whatever its name holds."""
+    """Return the URL of a file, whatever characters its name holds."""
     return f"sqlite:///{quote(str(file))}"
 
 
 def read_facts(url: str) -> DatabaseFacts:
-    """Return what a database holds."""
+    """Return the facts of an existing database."""
     with _connected(make_url(url)) as connection:
         return _facts(connection)
 
@@ -147,7 +147,7 @@ def _facts(connection: Connection) -> DatabaseFacts:
 
 
 def has_rows(url: str) -> bool:
-    """Tell whether there is a project in a database, or a file that cannot be read as one."""
+    """Return whether a database holds a project, or is a file that cannot be read as one."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
         return False
@@ -163,7 +163,7 @@ def has_rows(url: str) -> bool:
 
 
 def adopt(url: str, models_folder: Path) -> None:
-    """Make a copy at home here: where its models lie, no leases, and a pull that looks at all."""
+    """Adapt a restored copy: set its models' folders, drop leases, make the next pull read all."""
     with _connected(make_url(url)) as connection:
         for name in connection.execute(select(ModelVersionRow.name)).scalars().all():
             connection.execute(
@@ -176,19 +176,17 @@ def adopt(url: str, models_folder: Path) -> None:
 
 
 def put_copy(url: str, copy: Path, *, mark: str) -> str | None:
-    """Put a copy in the place of the database and keep aside what was there, under ``mark``.
+    """Replace the database with a copy, and keep the old one aside under ``mark``.
 
-    Args:
-        url: The database.
-        copy: A file that ``copy_database`` wrote for this engine; on SQLite it is moved.
-        mark: Part of the name of what is kept: digits and underscores.
+    ``copy`` is a file that ``copy_database`` wrote for this engine; on SQLite it is moved.
+    ``mark`` becomes part of a name: digits and underscores.
 
     Returns:
-        Where what was there is now, None if there was nothing.
+        Where the old database is now, None if there was none.
 
     Raises:
         ConflictError: if some program has the database open.
-        StoreError: if the copy cannot be put there; what was there is in its place then.
+        StoreError: if the copy cannot be put there; the old database then stays in its place.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
@@ -200,7 +198,7 @@ def _put_sqlite(place: Path, copy: Path, mark: str) -> str | None:
     aside = place.with_name(f"{place.name}.{_ASIDE}{mark}")
     if place.exists():
         _close_wal(place)
-    for ending in ("", "-wal", "-shm"):  # a log left behind would be played into the new one
+    for ending in ("", "-wal", "-shm"):  # a log left behind would be replayed into the new one
         part = place.with_name(place.name + ending)
         if part.exists():
             part.rename(aside.with_name(aside.name + ending))
@@ -212,7 +210,7 @@ def _put_sqlite(place: Path, copy: Path, mark: str) -> str | None:
 
 
 def _close_wal(place: Path) -> None:
-    """Put everything into the one file, which SQLite does only where nobody else has it open."""
+    """Move everything into the main file, which SQLite allows only if nobody else has it open."""
     try:
         with closing(sqlite3.connect(place, timeout=2.0)) as connection:
             connection.execute("PRAGMA journal_mode=DELETE")
@@ -220,7 +218,7 @@ def _close_wal(place: Path) -> None:
         if "locked" in str(error):
             raise _in_use() from error
     except sqlite3.DatabaseError:
-        pass  # damaged: kept aside as it is
+        pass  # damaged: keep it aside as it is
 
 
 def _in_use() -> ConflictError:
@@ -282,7 +280,7 @@ def _connected(url: URL) -> Iterator[Connection]:
 
 
 def _run_tool(url: URL, tool: str, *arguments: str) -> None:
-    """Run one of PostgreSQL's programs; the environment, unlike arguments, hides a password."""
+    """Run a PostgreSQL program; the password goes through the environment to stay hidden."""
     program = shutil.which(tool)
     if program is None:
         raise StoreError(f"{tool} is not on this machine: install {_TOOLS}, or later")
@@ -300,6 +298,6 @@ def _run_tool(url: URL, tool: str, *arguments: str) -> None:
 
 
 def _first_line(printed: str) -> str:
-    # No more: what follows may quote rows.
+    # Only the first line: what follows may quote rows.
     lines = [line for line in printed.splitlines() if "error" in line.lower()]
     return (lines or printed.splitlines() or ["no reason given"])[0][:300]

@@ -1,4 +1,4 @@
-"""Gold: the labels that count, out of all that was ever decided."""
+"""Gold: the labels that count, out of all revisions."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoldUnit:
-    """Labels that count: a region of a document with what was decided about it.
+    """Labels that count: a region of a document with its labels.
 
-    ``document`` holds the region's text with offsets from its start; a region that is the whole
-    document is that document itself.
+    ``document`` holds the region's text, with offsets from its start; if the region is the whole
+    document, it is that document.
     """
 
     annotation_id: int
@@ -100,13 +100,9 @@ def _unit(
 def gold_units(
     session: Session, project_id: int, *, split: str | None = None, ids: Sequence[int] | None = None
 ) -> Iterator[GoldUnit]:
-    """Yield gold, one unit a region: submitted, current, the latest of each region.
+    """Yield gold, one unit a region: the latest submitted, current annotation of each region.
 
-    Args:
-        session: An open session.
-        project_id: The project.
-        split: Only documents of this split.
-        ids: Exactly these annotation revisions (a snapshot), whatever came after them.
+    ``ids`` selects exactly these annotation revisions (a snapshot), whatever came after them.
     """
     query = (
         select(AnnotationRow, DocumentRow)
@@ -155,10 +151,9 @@ def _precedes(held: AnnotationRow, other: AnnotationRow) -> bool:
 
 
 def counts_in_its_region() -> ColumnElement[bool]:
-    """Return the condition that no other label of the same region counts before this one.
+    """Return the condition that no other label of the same region takes precedence over this one.
 
-    It holds for a submitted annotation that is current; where several people labelled a region,
-    for one of theirs.
+    Among current submitted annotations of a region, it holds for exactly one.
     """
     other = aliased(AnnotationRow)
     return ~(
@@ -178,7 +173,7 @@ def counts_in_its_region() -> ColumnElement[bool]:
 
 
 def count_gold(session: Session, project_id: int) -> dict[str, int]:
-    """Count gold units by split, those of both accepted in bulk, and skips."""
+    """Count gold units by split, those accepted in bulk in either, and skips."""
     rows = session.execute(
         select(DocumentRow.split, AnnotationRow.state, AnnotationRow.bulk_created, func.count())
         .join(DocumentRow, DocumentRow.id == AnnotationRow.document_id)
@@ -200,7 +195,7 @@ def count_gold(session: Session, project_id: int) -> dict[str, int]:
 
 
 def newest_gold_sentences(session: Session, project_id: int, *, limit: int) -> list[int]:
-    """Return ids of training sentences with gold, those labelled last first; at most ``limit``."""
+    """Return ids of training sentences with gold, newest label first."""
     rows = session.scalars(
         select(SentenceRow.id)
         .join(AnnotationRow, AnnotationRow.document_id == SentenceRow.document_id)
@@ -220,7 +215,7 @@ def newest_gold_sentences(session: Session, project_id: int, *, limit: int) -> l
 
 
 def newest_gold_texts(session: Session, project_id: int, *, limit: int) -> list[str]:
-    """Return the texts of regions with gold, those labelled last first; at most ``limit``."""
+    """Return the texts of regions with gold, newest label first."""
     length = AnnotationRow.region_end - AnnotationRow.region_start
     query = (
         select(func.substr(DocumentRow.text, AnnotationRow.region_start + 1, length))

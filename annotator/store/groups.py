@@ -44,19 +44,19 @@ class GroupedText:
 
 
 def lock_groups(session: Session, project_id: int) -> None:
-    """Wait for others that group documents of the project; none may until we commit."""
+    """Lock the grouping of the project's documents until the transaction ends."""
     session.execute(
         select(ProjectRow.id).where(ProjectRow.id == project_id).with_for_update(key_share=True)
     )
 
 
 def group_of(session: Session, document_id: int) -> str | None:
-    """Return the group of a document: all of its name are on one side of the split."""
+    """Return the group of a document; all documents of a group are on one side of the split."""
     return session.scalar(select(DocumentRow.group_key).where(DocumentRow.id == document_id))
 
 
 def count_groups(session: Session, project_id: int) -> int:
-    """Count the groups that the project's documents fall into."""
+    """Count the groups of the project's documents."""
     return (
         session.scalar(
             select(func.count(DocumentRow.group_key.distinct())).where(
@@ -68,7 +68,7 @@ def count_groups(session: Session, project_id: int) -> int:
 
 
 def resolve_aliases(session: Session, project_id: int, names: Iterable[str]) -> dict[str, str]:
-    """Return the groups that these names have become part of, by name."""
+    """Return the groups that the groups of these names now belong to, by name."""
     found: dict[str, str] = {}
     for part in _chunks(set(names)):
         rows = session.execute(
@@ -82,7 +82,7 @@ def resolve_aliases(session: Session, project_id: int, names: Iterable[str]) -> 
 
 
 def sides_of(session: Session, project_id: int, groups: Iterable[str]) -> dict[str, str]:
-    """Return the side of the split of each of these groups that exists."""
+    """Return the side of the split of those of these groups that exist, by group."""
     found: dict[str, str] = {}
     for part in _chunks(set(groups)):
         rows = session.execute(
@@ -100,7 +100,7 @@ def sides_of(session: Session, project_id: int, groups: Iterable[str]) -> dict[s
 def find_by_bands(
     session: Session, project_id: int, bands: Iterable[int], *, most: int
 ) -> list[GroupedText]:
-    """Return the documents that are under any of these bands, the ``most`` newest of each."""
+    """Return the documents that have any of these bands, at most the ``most`` newest of each."""
     found: dict[int, GroupedText] = {}
     for part in _chunks(set(bands)):
         age = func.row_number().over(
@@ -129,7 +129,7 @@ def find_by_bands(
 def crowded_groups(
     session: Session, project_id: int, groups: Iterable[str], *, most: int
 ) -> list[str]:
-    """Return those of these groups that hold several documents, the ``most`` largest."""
+    """Return those of these groups that hold several documents, at most the ``most`` largest."""
     n = func.count(DocumentRow.id)
     found: list[tuple[int, str]] = []
     for part in _chunks(set(groups)):
@@ -158,7 +158,7 @@ def members_of(session: Session, project_id: int, group: str, *, limit: int) -> 
 
 
 def have_labels(session: Session, project_id: int, groups: Iterable[str]) -> bool:
-    """Tell whether any document of these groups bears submitted labels."""
+    """Return whether any document of these groups has submitted labels."""
     return (
         session.scalar(
             select(AnnotationRow.id)
@@ -176,7 +176,7 @@ def have_labels(session: Session, project_id: int, groups: Iterable[str]) -> boo
 
 
 def add_bands(session: Session, project_id: int, bands: Mapping[int, Sequence[int]]) -> None:
-    """Store bands by document id."""
+    """Store bands, given by document id."""
     rows = [
         {"project_id": project_id, "band": band, "document_id": document_id}
         for document_id, found in bands.items()
@@ -186,7 +186,7 @@ def add_bands(session: Session, project_id: int, bands: Mapping[int, Sequence[in
 
 
 def add_alias(session: Session, project_id: int, name: str, *, group: str) -> None:
-    """Note that documents of group ``name`` belong to ``group`` from now on."""
+    """Record that documents of group ``name`` belong to ``group`` from now on."""
     insert_new(
         session,
         GroupAliasRow,
@@ -195,7 +195,7 @@ def add_alias(session: Session, project_id: int, name: str, *, group: str) -> No
 
 
 def merge_groups(session: Session, project_id: int, group: str, *, into: str) -> None:
-    """Make one group of two; both must be on one side by the end of the transaction."""
+    """Merge two groups; both must be on one side by the end of the transaction."""
     session.execute(
         update(DocumentRow)
         .where(DocumentRow.project_id == project_id, DocumentRow.group_key == group)
@@ -210,7 +210,7 @@ def merge_groups(session: Session, project_id: int, group: str, *, into: str) ->
 
 
 def move_to_side(session: Session, project_id: int, group: str, *, split: str) -> int:
-    """Put a group's documents on one side of the split; return how many were on the other."""
+    """Move a group's documents to one side of the split; return how many were on the other."""
     moved = session.execute(
         update(DocumentRow)
         .where(
@@ -227,7 +227,7 @@ def move_to_side(session: Session, project_id: int, group: str, *, split: str) -
 def ungrouped_documents(
     session: Session, project_id: int, *, limit: int
 ) -> list[tuple[int, str, str, str]]:
-    """Return the id, own group, text and split of documents that nobody has grouped yet."""
+    """Return id, own group, text and split of documents that have not been grouped yet."""
     rows = session.execute(
         select(
             DocumentRow.id, DocumentRow.name, DocumentRow.meta, DocumentRow.text, DocumentRow.split

@@ -1,4 +1,4 @@
-"""The inbox of webhook events: stored first, worked on later, once."""
+"""The inbox of webhook events: stored first, processed later, once."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def store_event(
     dedupe_key: str,
     payload: Mapping[str, Any],
 ) -> bool:
-    """Keep an event; False if the same one is here already."""
+    """Store an event; return False if the same one is already stored."""
     row = WebhookEventRow(
         received_at=datetime.now(UTC),
         studio_project_id=studio_project_id,
@@ -66,7 +66,7 @@ def store_event(
 
 
 def new_events(session: Session, *, limit: int) -> list[StoredEvent]:
-    """Return waiting events in the order they came."""
+    """Return waiting events in the order in which they came."""
     rows = session.scalars(
         select(WebhookEventRow)
         .where(WebhookEventRow.state == "new")
@@ -77,7 +77,7 @@ def new_events(session: Session, *, limit: int) -> list[StoredEvent]:
 
 
 def finish_event(session: Session, event_id: int, *, state: str, error: str | None = None) -> None:
-    """Note how an event ended: ``done``, ``ignored``, ``failed``, or ``new`` for another try."""
+    """Set the state of an event: ``done``, ``ignored``, ``failed``, or ``new`` for another try."""
     row = session.get_one(WebhookEventRow, event_id)
     row.state, row.error = state, error
     row.attempts += 1
@@ -94,14 +94,14 @@ def count_events(session: Session) -> dict[str, int]:
 
 
 def done_since(session: Session, since: datetime) -> list[StoredEvent]:
-    """Return the events that have been worked on since then and changed something."""
+    """Return the events that have been processed since then and changed something."""
     rows = session.scalars(
         select(WebhookEventRow)
         .where(WebhookEventRow.state == "done")
         .order_by(WebhookEventRow.id.desc())
         .execution_options(yield_per=50)
     )
-    # Events are worked on in the order they came: the first that is older ends the search.
+    # Events are processed in the order they came, so the first older one ends the search.
     return [
         from_row(StoredEvent, row)
         for row in takewhile(lambda row: row.processed_at and row.processed_at >= since, rows)
@@ -109,7 +109,7 @@ def done_since(session: Session, since: datetime) -> list[StoredEvent]:
 
 
 def oldest_waiting(session: Session) -> datetime | None:
-    """Return when the oldest event that waits came in, or None."""
+    """Return when the oldest waiting event came in, or None."""
     return session.scalar(
         select(WebhookEventRow.received_at)
         .where(WebhookEventRow.state == "new")

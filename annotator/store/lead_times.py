@@ -1,4 +1,4 @@
-"""How long people took for what they labelled."""
+"""How long people took to label."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ACTION = "fit_cost"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeadTime:
-    """The time of one annotation. ``diff`` is None where it was begun without a prediction."""
+    """The time of one annotation. ``diff`` is None if it was begun without a prediction."""
 
     n_words: int
     n_entities: int
@@ -31,7 +31,7 @@ class LeadTime:
 
 
 def count_lead_times(session: Session, project_id: int) -> int:
-    """Count the annotations whose time is known, see ``lead_times``."""
+    """Count the annotations that ``lead_times`` can return."""
     query = select(func.count()).select_from(AnnotationRow)
     return int(session.scalar(query.where(*_timed(project_id))) or 0)
 
@@ -39,9 +39,9 @@ def count_lead_times(session: Session, project_id: int) -> int:
 def lead_times(session: Session, project_id: int, *, limit: int) -> list[LeadTime]:
     """Return the times of the newest annotations, newest first.
 
-    Label Studio's time of an annotation grows whenever somebody opens it and saves it again, so
-    each is taken as it was first submitted. Left out is what was accepted in bulk, deleted or
-    skipped since, and what was begun with a prediction that is not known.
+    Label Studio's time of an annotation grows whenever somebody opens and saves it again, so the
+    time is that of the first submission. Left out are annotations that were accepted in bulk,
+    since deleted or skipped, or begun with a prediction that we do not know.
     """
     n_words = (
         select(func.coalesce(func.sum(SentenceRow.n_words), 0))
@@ -74,20 +74,20 @@ def lead_times(session: Session, project_id: int, *, limit: int) -> list[LeadTim
 
 
 def keep_costs(session: Session, project_id: int, figures: Mapping[str, Any]) -> None:
-    """Store what was fitted to the times."""
+    """Store the costs fitted to the times."""
     audit(session, project_id, actor="costs", action=_ACTION, **figures)
 
 
 def fitted_costs(
     session: Session, project_id: int, *, before: datetime | None = None
 ) -> dict[str, Any] | None:
-    """Return what was fitted last (before some time), and when; None if nothing was. Cheap."""
+    """Return the costs fitted last (before ``before``) and when, None if there are none. Cheap."""
     found = latest_audit(session, project_id, _ACTION, before=before)
     return None if found is None else {"at": found[0].isoformat(), **found[1]}
 
 
 def _timed(project_id: int) -> tuple[ColumnElement[bool], ...]:
-    """Hold for the first submitted revision of each annotation that still stands."""
+    """Return conditions for the first submitted revision of each annotation that still stands."""
     now, before = aliased(AnnotationRow), aliased(AnnotationRow)
 
     def is_same(other: Any) -> ColumnElement[bool]:

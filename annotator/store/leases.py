@@ -1,4 +1,4 @@
-"""Named leases: work that one worker at a time may do, freed when its holder falls silent."""
+"""Named leases: work that one worker at a time may do; a lease expires if its holder dies."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = [
     "release_lease",
     "take_lease",
 ]
-#: Each living worker holds a lease whose name begins so.
+#: Each living worker holds a lease whose name begins with this.
 WORKER_LEASE = "worker:"
 
 
 def take_lease(session: Session, name: str, *, owner: str, lease_s: float) -> bool:
-    """Take or extend a lease; False if another owner holds it."""
+    """Take or extend a lease; return False if another owner holds it."""
     now = datetime.now(UTC)
     until = now + timedelta(seconds=lease_s)
     taken = session.execute(
@@ -43,7 +43,7 @@ def take_lease(session: Session, name: str, *, owner: str, lease_s: float) -> bo
 
 
 def release_lease(session: Session, name: str, *, owner: str) -> None:
-    """Give a lease back, if it is still ours."""
+    """Release a lease if it is still ours."""
     session.execute(delete(LeaseRow).where(LeaseRow.name == name, LeaseRow.owner == owner))
 
 

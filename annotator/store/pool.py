@@ -1,4 +1,4 @@
-"""The pool: the sentences that open tasks show, read in shards so that memory stays flat."""
+"""The pool: the sentences that open tasks show, read in shards so that memory stays constant."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
 
 _CHUNK = 500
 _STREAM = 10_000
-_HARDEST = 3  # a task is as useful as its three most useful sentences are on average
+_HARDEST = 3  # a task's utility is the mean of its three most useful sentences
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class PoolTasks:
 
 
 def _is_open() -> ColumnElement[bool]:
-    """Tell of a sentence whether an open task shows it, alone or in its document."""
+    """Return the condition that an open task shows a sentence, alone or in its document."""
     alone = select(TaskRow.id).where(TaskRow.sentence_id == SentenceRow.id, TaskRow.state == "open")
     within = select(TaskRow.id).where(
         TaskRow.document_id == SentenceRow.document_id,
@@ -76,15 +76,9 @@ def _unscored(
 def unscored_sentences(
     session: Session, project_id: int, *, version_id: int, strategy: str, after: int, limit: int
 ) -> list[int]:
-    """Return ids of sentences in open tasks that this version has not scored, in order of id.
+    """Return a shard of ids of sentences in open tasks that this version has not scored, ordered.
 
-    Args:
-        session: An open session.
-        project_id: The project.
-        version_id: The model version.
-        strategy: The query strategy whose utility is asked for.
-        after: The last id of the shard before; 0 to begin.
-        limit: Most ids of a shard.
+    ``after`` is the last id of the previous shard, 0 to begin.
     """
     query = _unscored(
         select(SentenceRow.id), project_id, version_id=version_id, strategy=strategy, after=after
@@ -109,7 +103,7 @@ def open_sentences(session: Session, project_id: int) -> NDArray[np.int64]:
 
 
 def sentences_by_id(session: Session, ids: Sequence[int]) -> list[StoredSentence]:
-    """Return sentences with their text, in order of id; a document is read once, not a sentence."""
+    """Return sentences with their text, in order of id; each document is read only once."""
     wanted = sorted(set(ids))
     rows: list[SentenceRow] = []
     documents: dict[int, DocumentRow] = {}
@@ -125,7 +119,7 @@ def sentences_by_id(session: Session, ids: Sequence[int]) -> list[StoredSentence
 
 
 def open_range(session: Session, project_id: int) -> tuple[int, int, int]:
-    """Return how many tasks are open, and the least and the greatest of their ids (0 if none)."""
+    """Return how many tasks are open, and their lowest and highest id (0 if there are none)."""
     wanted = (TaskRow.project_id == project_id, TaskRow.state == "open")
     n = session.scalar(select(func.count()).select_from(TaskRow).where(*wanted))
     least = session.scalar(select(func.min(TaskRow.id)).where(*wanted))
@@ -141,14 +135,9 @@ def pool_tasks(
     strategy: str,
     ids: Sequence[int] | None = None,
 ) -> PoolTasks:
-    """Return the open tasks with what labels on them would be worth.
+    """Return the open tasks, or those among ``ids``, with their utilities.
 
-    Args:
-        session: An open session.
-        project_id: The project.
-        version_id: The model version that scored.
-        strategy: The strategy whose utilities are asked for.
-        ids: Only these tasks, those that are open; each is found by its key.
+    Tasks in ``ids`` are looked up by key.
     """
     columns = _Columns()
     parts = [None] if ids is None else [ids[i : i + _CHUNK] for i in range(0, len(ids), _CHUNK)]
@@ -169,7 +158,7 @@ def pool_tasks(
 def _task_utilities(
     project_id: int, *, version_id: int, strategy: str
 ) -> tuple[Select[*tuple[Any, ...]], ...]:
-    """Ask for (task, document, sentence, utility), of sentence tasks and of document tasks."""
+    """Select (task, document, sentence, utility), of sentence tasks and of document tasks."""
     is_open = (TaskRow.project_id == project_id, TaskRow.state == "open")
     by_version = (AcquisitionRow.version_id == version_id) & (AcquisitionRow.strategy == strategy)
     return (
@@ -184,7 +173,7 @@ def _task_utilities(
 
 
 class _Columns:
-    """Rows of tasks' sentences, kept as arrays while they come in."""
+    """Rows of tasks' sentences, collected into arrays."""
 
     def __init__(self) -> None:
         self.tasks, self.documents, self.utilities = array("q"), array("q"), array("d")
@@ -199,7 +188,7 @@ class _Columns:
             )
 
     def to_tasks(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-        """Average each task's most useful sentences; tasks in order of id."""
+        """Average the utilities of each task's most useful sentences; tasks in order of id."""
         tasks = np.frombuffer(self.tasks, dtype=np.int64)
         documents = np.frombuffer(self.documents, dtype=np.int64)
         utilities = np.frombuffer(self.utilities, dtype=np.float64)
@@ -234,12 +223,12 @@ def _holdout_among(
 def task_embeddings(
     session: Session, version_id: int, task_ids: Sequence[int]
 ) -> dict[int, NDArray[np.float32]]:
-    """Return the mean embedding of each task's sentences, of length 1; none where none is known."""
+    """Return the L2-normalised mean embedding of each task's sentences, where any is known."""
     sums: dict[int, NDArray[np.float32]] = {}
     alone = SentenceRow.id == TaskRow.sentence_id
     within = TaskRow.sentence_id.is_(None) & (SentenceRow.document_id == TaskRow.document_id)
     for i in range(0, len(task_ids), _CHUNK):
-        for shown in (alone, within):  # apart, so that each is a walk along keys
+        for shown in (alone, within):  # two queries, so that each walks along an index
             rows = session.execute(
                 select(TaskRow.id, PredictionRow.embedding)
                 .join(SentenceRow, shown)

@@ -36,7 +36,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudioLink:
-    """Which Label Studio project this is; ``key`` is the ``<id>.<created>`` string."""
+    """Identifies the Label Studio project; ``key`` is the ``<id>.<created>`` string."""
 
     host: str
     key: str
@@ -47,7 +47,7 @@ class StudioLink:
 class Project:
     """A project as stored.
 
-    No change in Label Studio before ``pulled_until`` is unseen; the last pull began at
+    All changes in Label Studio before ``pulled_until`` have been seen; the last pull began at
     ``pulled_at``.
     """
 
@@ -79,7 +79,7 @@ def _project(row: ProjectRow) -> Project:
 
 
 def ensure_project(session: Session, *, name: str, unit: str) -> Project:
-    """Return the project called ``name``, made now if it is not there."""
+    """Return the project called ``name``, creating it if it does not exist."""
     row = session.scalar(select(ProjectRow).where(ProjectRow.name == name))
     if row is None:
         row = ProjectRow(name=name, unit=unit, created_at=datetime.now(UTC))
@@ -106,10 +106,10 @@ def project_unit(session: Session, project_id: int) -> str:
 
 
 def link_studio(session: Session, project_id: int, link: StudioLink) -> None:
-    """Remember which Label Studio project belongs to this one; a new link forgets the pull.
+    """Store which Label Studio project belongs to this one; a new link makes the next pull full.
 
-    Another Label Studio counts its tasks and annotations from 1 again. So what we know of the one
-    before is set apart first: its labels stay gold, its tasks are gone.
+    Another Label Studio counts its tasks and annotations from 1 again. So what we know of the
+    previous one is first set apart: its labels stay gold, its tasks are marked deleted.
     """
     row = session.get_one(ProjectRow, project_id)
     if (row.studio_host, row.studio_key) != (link.host, link.key):
@@ -120,7 +120,7 @@ def link_studio(session: Session, project_id: int, link: StudioLink) -> None:
 
 
 def unlink_studio(session: Session, project_id: int) -> None:
-    """Forget the Label Studio project; tasks and labels stay, and so does their origin's key."""
+    """Forget the Label Studio project; tasks, labels and the key of their origin stay."""
     row = session.get_one(ProjectRow, project_id)
     row.studio_host = row.studio_project_id = None
     row.pulled_until = None
@@ -146,7 +146,7 @@ def _set_apart(session: Session, project_id: int, key: str | None) -> None:
 def set_pulled(
     session: Session, project_id: int, *, started: datetime, until: datetime | None
 ) -> None:
-    """Note that a pull has ended, when it began, and how far it saw."""
+    """Record that a pull has ended, when it began, and until when it saw changes."""
     row = session.get_one(ProjectRow, project_id)
     row.pulled_at = started
     if until is not None:
@@ -169,7 +169,7 @@ def current_schema(session: Session, project_id: int) -> LabelSchema | None:
 
 
 def current_config_xml(session: Session, project_id: int) -> str | None:
-    """Return the labeling configuration that Label Studio last told us."""
+    """Return the labeling configuration last received from Label Studio."""
     row = _schema_row(session, project_id)
     return None if row is None else row.config_xml
 
@@ -179,7 +179,7 @@ def save_schema(
 ) -> bool:
     """Append a schema if it (or its configuration) differs from the current one.
 
-    Under another configuration tasks may read differently, so the next pull looks at all of them.
+    Another configuration may change how tasks read, so the next pull reads all of them.
 
     Returns:
         True if something changed.
@@ -206,7 +206,7 @@ def save_schema(
 def adopt_schema(
     session: Session, project_id: int, schema: LabelSchema, *, config_xml: str
 ) -> None:
-    """Save the labels of a labeling configuration, with the pairs that are known already."""
+    """Save the labels of a labeling configuration, with the pairs that are already known."""
     known = current_schema(session, project_id)
     pairs = known.pairs if known else frozenset()
     save_schema(session, project_id, schema.with_pairs(pairs), config_xml=config_xml)
@@ -215,7 +215,7 @@ def adopt_schema(
 def latest_audit(
     session: Session, project_id: int, action: str, *, before: datetime | None = None
 ) -> tuple[datetime, Any] | None:
-    """Return when something was last done (before some time), and its detail; None if never."""
+    """Return when an action was last done (before ``before``) and its detail, None if never."""
     query = select(AuditRow).where(AuditRow.project_id == project_id, AuditRow.action == action)
     if before is not None:
         query = query.where(AuditRow.at < before)

@@ -1,4 +1,4 @@
-"""What old versions left behind, found and deleted by keys, a bounded number of rows at a time."""
+"""What old versions left behind, found and deleted by key, a bounded number of rows at a time."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _CHUNK = 500
 
 
 def versions_to_prune(session: Session, project_id: int, *, keep: int) -> list[ModelVersion]:
-    """Return retired versions but for those that were in use last, ``keep`` less the active one.
+    """Return retired versions, except the ``keep - 1`` that were in use last.
 
-    In the order in which a rollback would choose them, the last one first.
+    The one that a rollback would choose last comes first.
     """
     retired = [
         version
@@ -37,7 +37,7 @@ def versions_to_prune(session: Session, project_id: int, *, keep: int) -> list[M
 
 
 def has_prunable(session: Session, project_id: int, *, keep: int) -> bool:
-    """Tell whether an old version has left anything behind."""
+    """Return whether an old version has left anything behind."""
     return any(
         session.scalar(select(table.id).where(table.version_id == version.id).limit(1)) is not None
         for version in versions_to_prune(session, project_id, keep=keep)
@@ -58,7 +58,7 @@ def delete_predictions(session: Session, version_id: int, *, limit: int) -> int:
 
 
 def pushed_tasks(session: Session, version_id: int, *, limit: int) -> dict[int, int]:
-    """Return tasks that Label Studio has a prediction of this version for: own ids and its ids."""
+    """Return Label Studio's ids of tasks for which it has a prediction of this version, by ours."""
     rows = session.execute(
         select(TaskRow.id, TaskRow.studio_id)
         .join(PushRow, PushRow.task_id == TaskRow.id)
@@ -70,7 +70,7 @@ def pushed_tasks(session: Session, version_id: int, *, limit: int) -> dict[int, 
 
 
 def forget_pushes(session: Session, version_id: int, task_ids: Sequence[int]) -> None:
-    """Note that Label Studio no longer has this version's predictions of these tasks."""
+    """Record that Label Studio no longer has this version's predictions of these tasks."""
     for i in range(0, len(task_ids), _CHUNK):
         session.execute(
             delete(PushRow).where(

@@ -1,4 +1,4 @@
-"""Dataclasses and rows: each field is the column of its name, unless something else is given."""
+"""Dataclasses and rows: each field is the column of the same name, unless given otherwise."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ T = TypeVar("T", bound="DataclassInstance")
 
 
 def from_row(kind: type[T], row: object, **given: Any) -> T:
-    """Make a ``kind`` of a row; fields that are ``given`` are not read from it."""
+    """Make a ``kind`` from a row; fields in ``given`` are not read from it."""
     names = [field.name for field in fields(kind) if field.name not in given]
     return kind(**{name: getattr(row, name) for name in names}, **given)
 
 
 def columns_of(value: DataclassInstance, *, but: Collection[str] = ()) -> dict[str, Any]:
-    """Return the fields of ``value`` by name, without those that are no columns."""
+    """Return the fields of ``value`` by name, except ``but``, which are not columns."""
     names = [field.name for field in fields(value) if field.name not in but]
     return {name: getattr(value, name) for name in names}

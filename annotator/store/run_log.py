@@ -1,7 +1,7 @@
-"""The log of a training run: what was done when, for people to read. Never holds text.
+"""The log of a training run: what was done when, for people to read. Never holds document text.
 
-It lies in the database, so that it is read wherever the project is seen from, and a line that
-was written survives whatever dies next.
+It is in the database, so that it can be read from anywhere, and a written line survives whatever
+dies next.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEvent:
-    """One line. ``kind`` says what happened, ``detail`` the numbers and reasons of it."""
+    """One line. ``kind`` says what happened, ``detail`` holds its numbers and reasons."""
 
     id: int
     at: datetime
@@ -38,7 +38,7 @@ class RunEvent:
 def log_run(
     session: Session, run_id: int, kind: str, *, at: datetime | None = None, **detail: Any
 ) -> None:
-    """Add a line to a run's log; it is there if the transaction is."""
+    """Add a line to a run's log, kept if the transaction commits."""
     session.add(
         RunEventRow(
             run_id=run_id,
@@ -52,7 +52,7 @@ def log_run(
 def read_run_log(
     session: Session, run_id: int, *, after: int = 0, limit: int | None = None
 ) -> list[RunEvent]:
-    """Return the lines of a run in order, those after the line with the id ``after``."""
+    """Return the lines of a run in order, starting after the line with id ``after``."""
     rows = session.scalars(
         select(RunEventRow)
         .where(RunEventRow.run_id == run_id, RunEventRow.id > after)

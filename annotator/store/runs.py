@@ -1,4 +1,4 @@
-"""Training runs: the row is the truth. Claim, heartbeat, lease, reaper, attempts, cancel."""
+"""Training runs: the row is the truth. Claims, heartbeats, leases, reaping, cancelling."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def submit_run(
     force: bool = False,
     settings: Mapping[str, Any] | None = None,
 ) -> tuple[Run, bool]:
-    """Queue a run, or return the one that waits already, with ``settings`` put over its own.
+    """Queue a run, or return the one that already waits, with ``settings`` over its own.
 
     Returns:
         The run, and True if it is new.
@@ -127,7 +127,7 @@ def list_runs(
 
 
 def claim_run(session: Session, run_id: int, *, owner: str, lease_s: float) -> Run | None:
-    """Take a queued run; None if it is not queued, or its project has a run under way."""
+    """Take a queued run; None if it is not queued, or its project has one running."""
     now = datetime.now(UTC)
     try:
         with session.begin_nested():
@@ -163,7 +163,7 @@ def heartbeat(
     """Extend the lease and store progress.
 
     Returns:
-        True if somebody asked for the run to be cancelled.
+        True if somebody asked to cancel the run.
 
     Raises:
         LeaseLostError: if the run is no longer ours.
@@ -187,12 +187,12 @@ def heartbeat(
 
 
 def set_snapshot(session: Session, run_id: int, snapshot_id: int) -> None:
-    """Bind a run to its snapshot, so that another attempt learns from the same labels."""
+    """Bind a run to its snapshot, so that another attempt trains on the same labels."""
     session.get_one(TrainingRunRow, run_id).snapshot_id = snapshot_id
 
 
 def note_settings(session: Session, run_id: int, values: Mapping[str, Any]) -> None:
-    """Write down what a run is made with, beside what it was submitted with."""
+    """Record the settings a run uses, merged over those it was submitted with."""
     row = session.get_one(TrainingRunRow, run_id)
     row.settings = {**row.settings, **values}
 
@@ -233,17 +233,17 @@ def finish_run(
 
 
 def reap_runs(session: Session, *, max_attempts: int) -> list[int]:
-    """Put runs whose worker fell silent back into the queue; give up after ``max_attempts``.
+    """Requeue runs whose lease has expired; give up after ``max_attempts``.
 
     Returns:
-        The ids of the runs that were put back.
+        The ids of the requeued runs.
     """
     now = datetime.now(UTC)
     back = []
     for row in session.scalars(
         select(TrainingRunRow)
         .where(TrainingRunRow.state == "running", TrainingRunRow.lease_until < now)
-        .with_for_update()  # a heartbeat that comes first saves its run (PostgreSQL)
+        .with_for_update()  # an earlier heartbeat saves its run (PostgreSQL)
     ):
         silent = f"its worker {row.owner} fell silent"
         if row.cancel_requested:
@@ -265,11 +265,7 @@ def reap_runs(session: Session, *, max_attempts: int) -> list[int]:
 def fail_or_requeue(
     session: Session, run_id: int, *, owner: str, error: str, max_attempts: int
 ) -> str:
-    """Record how a run's process died; queue it again while tries are left.
-
-    Returns:
-        The state it is in now.
-    """
+    """Record how a run's process died; requeue it while attempts are left. Return its new state."""
     row = session.get_one(TrainingRunRow, run_id)
     if row.state != "running" or row.owner != owner:
         raise LeaseLostError(f"run {run_id} is no longer held by {owner}")
@@ -285,7 +281,7 @@ def fail_or_requeue(
 
 
 def release_run(session: Session, run_id: int, *, owner: str) -> None:
-    """Put a run back that we hold and cannot finish now; the attempt does not count."""
+    """Requeue a run that we hold and cannot finish now; the attempt does not count."""
     row = session.get_one(TrainingRunRow, run_id)
     if row.state == "running" and row.owner == owner:
         row.state, row.owner, row.lease_until = "queued", None, None
@@ -294,7 +290,7 @@ def release_run(session: Session, run_id: int, *, owner: str) -> None:
 
 
 def cancel_run(session: Session, run_id: int) -> Run:
-    """Ask a run to stop; one that only waits is cancelled at once."""
+    """Ask a run to stop; a queued one is cancelled at once."""
     row = session.get(TrainingRunRow, run_id)
     if row is None:
         raise NotFoundError(f"no run {run_id}; annotator runs lists them")

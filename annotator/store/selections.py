@@ -66,7 +66,7 @@ def log_selection(
     n_pool: int,
     choices: Sequence[Choice] = (),
 ) -> int:
-    """Store a selection and return its id; see ``add_choices`` for one that comes in parts."""
+    """Store a selection and return its id; ``add_choices`` adds further parts."""
     log = QueryLogRow(
         project_id=project_id,
         version_id=version_id,
@@ -82,7 +82,7 @@ def log_selection(
 
 
 def add_choices(session: Session, query_id: int, choices: Sequence[Choice]) -> None:
-    """Store more choices of a selection; a task that has its place already keeps it."""
+    """Store more choices of a selection; a task that already has a place keeps it."""
     insert_new(
         session,
         QueryChoiceRow,
@@ -94,7 +94,7 @@ def add_choices(session: Session, query_id: int, choices: Sequence[Choice]) -> N
 
 
 def latest_choice(session: Session, task_id: int) -> LoggedChoice | None:
-    """Return the newest place that a task was given, or None."""
+    """Return the latest place that a task was given, or None."""
     found = session.execute(
         select(QueryChoiceRow, QueryLogRow, ModelVersionRow.name)
         .join(QueryLogRow, QueryLogRow.id == QueryChoiceRow.query_id)
@@ -112,7 +112,7 @@ def latest_choice(session: Session, task_id: int) -> LoggedChoice | None:
 def queue_head(
     session: Session, project_id: int, *, version_id: int, limit: int
 ) -> list[dict[str, Any]]:
-    """Return the open tasks that Label Studio shows next, as it was told by pushes."""
+    """Return the open tasks that Label Studio shows next, by the scores pushed to it."""
     reason = (
         select(QueryChoiceRow.reason)
         .where(QueryChoiceRow.task_id == TaskRow.id)
@@ -139,12 +139,9 @@ def queue_head(
 
 
 def lowest_score(session: Session, version_id: int, *, without: Sequence[int]) -> float:
-    """Return the least score that Label Studio has of an open task; 1.0 if there is none.
+    """Return the lowest score of this version for an open task in Label Studio, except ``without``.
 
-    Args:
-        session: An open session.
-        version_id: The version whose predictions have the scores.
-        without: Tasks that do not count.
+    It is 1.0 if there is none.
     """
     rows = session.execute(
         select(PushRow.score, PushRow.task_id)
@@ -158,7 +155,7 @@ def lowest_score(session: Session, version_id: int, *, without: Sequence[int]) -
 
 
 def move_pushes(session: Session, version_id: int, scores: Mapping[int, float]) -> None:
-    """Note new scores of predictions that Label Studio has, by task."""
+    """Record new scores of predictions in Label Studio, by task."""
     for task_id, score in scores.items():
         session.execute(
             update(PushRow)

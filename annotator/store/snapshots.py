@@ -85,7 +85,7 @@ def get_snapshot(session: Session, snapshot_id: int) -> Snapshot:
 
 
 def snapshot_sources(session: Session, snapshot_id: int) -> dict[str, dict[str, int]]:
-    """Count a snapshot's annotations by side of the split and by where they came from."""
+    """Count a snapshot's annotations by split and source."""
     rows = session.execute(
         select(SnapshotAnnotationRow.split, AnnotationRow.source, func.count())
         .join(AnnotationRow, AnnotationRow.id == SnapshotAnnotationRow.annotation_id)
@@ -103,10 +103,7 @@ def n_new_sentences(
 ) -> tuple[int, int, datetime | None]:
     """Count what has been labelled since the last snapshot.
 
-    Args:
-        session: An open session.
-        project_id: The project.
-        until: Leave out new labels that came later.
+    New labels that came after ``until`` are left out.
 
     Returns:
         New gold training sentences, all gold training sentences, and when the newest label came.
@@ -132,16 +129,16 @@ def n_new_sentences(
 
 
 def oldest_new_label(session: Session, project_id: int) -> datetime | None:
-    """Return when the first label came that the last snapshot does not hold."""
+    """Return when the first label came that the last snapshot does not hold, or None."""
     query = _training_gold(project_id, func.min(AnnotationRow.received_at))
     found: datetime | None = session.scalar(query.where(_is_new(session, project_id)))
     return found
 
 
 def has_same_gold(session: Session, project_id: int, snapshot_id: int) -> bool:
-    """Tell whether a snapshot that is taken now would hold the training labels of the last one.
+    """Return whether a snapshot taken now would hold the training labels of ``snapshot_id``.
 
-    A snapshot before the last one is never the same.
+    False for any but the last snapshot.
     """
     if snapshot_id != _last_snapshot(session, project_id):
         return False
@@ -181,7 +178,7 @@ def _training_gold(project_id: int, *columns: Any) -> Select[Any]:
             AnnotationRow.is_current,
             AnnotationRow.state == "submitted",
             DocumentRow.split == "train",
-            counts_in_its_region(),  # others are in no snapshot, and would be new for ever
+            counts_in_its_region(),  # others are in no snapshot, so would always be new
         )
     )
 

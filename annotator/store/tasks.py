@@ -1,4 +1,4 @@
-"""Label Studio tasks: which document or sentence each one holds, and how far it is."""
+"""Label Studio tasks: the document or sentence that each one holds, and its state."""
 
 from __future__ import annotations
 
@@ -84,9 +84,9 @@ def add_task(
     document_id: int,
     sentence_id: int | None,
 ) -> int:
-    """Store a task unless it is known; return its own id.
+    """Store a task unless it is known; return our own id of it.
 
-    Label Studio may give the id of a deleted task to a new one: the old one is then set aside.
+    Label Studio may reuse the id of a deleted task for a new one: the old one is then set aside.
     """
     row = session.scalar(
         select(TaskRow).where(TaskRow.project_id == project_id, TaskRow.studio_id == studio_id)
@@ -112,7 +112,7 @@ def add_task(
 
 
 def add_tasks(session: Session, project_id: int, tasks: Sequence[NewTask]) -> list[int]:
-    """Store many tasks as ``add_task`` does one; return their own ids, in order."""
+    """Store many tasks as ``add_task`` does; return our own ids, in order."""
     taken: set[int] = set()
     for i in range(0, len(tasks), _CHUNK):
         studio_ids = [task.studio_id for task in tasks[i : i + _CHUNK]]
@@ -155,7 +155,7 @@ def _task(row: TaskRow, document: DocumentRow, sentence: SentenceRow | None) -> 
 
 
 def find_task(session: Session, project_id: int, *, studio_id: int) -> Task | None:
-    """Return the task that Label Studio calls ``studio_id``, or None."""
+    """Return the task with this Label Studio id, or None."""
     found = session.execute(
         select(TaskRow, DocumentRow, SentenceRow)
         .join(DocumentRow, DocumentRow.id == TaskRow.document_id)
@@ -166,7 +166,7 @@ def find_task(session: Session, project_id: int, *, studio_id: int) -> Task | No
 
 
 def task_by_id(session: Session, task_id: int) -> Task:
-    """Return a task by its own id."""
+    """Return a task by our own id."""
     row = session.get_one(TaskRow, task_id)
     document = session.get_one(DocumentRow, row.document_id)
     sentence = session.get(SentenceRow, row.sentence_id) if row.sentence_id else None
@@ -185,14 +185,14 @@ def known_studio_ids(session: Session, project_id: int) -> set[int]:
 
 
 def note_seen(session: Session, task_id: int, at: datetime | None) -> None:
-    """Note that we know a task as it is in Label Studio since it changed there at ``at``."""
+    """Record that our copy of a task is up to date with its change in Label Studio at ``at``."""
     session.get_one(TaskRow, task_id).seen_at = at
 
 
 def seen_tasks(
     session: Session, project_id: int, studio_ids: Sequence[int]
 ) -> dict[int, datetime | None]:
-    """Return what ``note_seen`` noted of these tasks, by Label Studio's id; of none deleted."""
+    """Return what ``note_seen`` stored, by Label Studio's id, without deleted tasks."""
     found: dict[int, datetime | None] = {}
     for i in range(0, len(studio_ids), _CHUNK):
         rows = session.execute(
@@ -207,13 +207,10 @@ def seen_tasks(
 
 
 def refresh_state(session: Session, task_id: int, *, revive: bool = False) -> str:
-    """Derive a task's state from its annotations and store it.
+    """Derive a task's state from its annotations, store and return it.
 
-    Args:
-        session: A writing session.
-        task_id: The task, by its own id.
-        revive: A task believed deleted is there after all: the word of a pull. An event that
-            comes late changes nothing about it.
+    ``revive`` means that a task believed deleted exists after all. Only a pull may say so; a late
+    event leaves it deleted.
     """
     states = set(
         session.scalars(
@@ -237,7 +234,7 @@ def refresh_state(session: Session, task_id: int, *, revive: bool = False) -> st
 
 
 def mark_tasks_deleted(session: Session, project_id: int, studio_ids: Iterable[int]) -> int:
-    """Mark tasks that are gone from Label Studio; their labels stay. Returns how many."""
+    """Mark tasks that are gone from Label Studio; their labels stay. Return how many."""
     wanted, n = sorted(set(studio_ids)), 0
     for i in range(0, len(wanted), _CHUNK):
         result = session.execute(
@@ -257,7 +254,7 @@ def mark_tasks_deleted(session: Session, project_id: int, studio_ids: Iterable[i
 def open_tasks(
     session: Session, project_id: int, *, task_ids: Sequence[int] | None = None
 ) -> list[OpenTask]:
-    """Return the tasks that wait for a label, each with its sentences, in order of id."""
+    """Return the tasks without a label, each with its sentences, in order of id."""
     query = (
         select(TaskRow, DocumentRow)
         .join(DocumentRow, DocumentRow.id == TaskRow.document_id)
@@ -304,7 +301,7 @@ def open_tasks(
 
 def count_tasks(session: Session, project_id: int) -> dict[str, int]:
     """Count tasks by state."""
-    done = ("labelled", "skipped", "deleted")  # the few; the others are open
+    done = ("labelled", "skipped", "deleted")  # few; all others are open
     rows = session.execute(
         select(TaskRow.state, func.count())
         .where(TaskRow.project_id == project_id, TaskRow.state.in_(done))
@@ -316,13 +313,13 @@ def count_tasks(session: Session, project_id: int) -> dict[str, int]:
 
 
 def has_unpushed(session: Session, project_id: int, *, version_id: int) -> bool:
-    """Tell whether Label Studio lacks this version's prediction of any open task."""
+    """Return whether Label Studio lacks this version's prediction of any open task."""
     found = session.scalar(_unpushed(project_id, version_id=version_id).limit(1))
     return found is not None
 
 
 def unpushed_task_ids(session: Session, project_id: int, *, version_id: int) -> list[int]:
-    """Return open tasks whose prediction by this version Label Studio does not have yet."""
+    """Return open tasks whose prediction by this version Label Studio does not yet have."""
     query = _unpushed(project_id, version_id=version_id).order_by(TaskRow.id)
     return list(session.scalars(query))
 
@@ -339,7 +336,7 @@ def _unpushed(project_id: int, *, version_id: int) -> Select[int]:
 def record_pushes(
     session: Session, project_id: int, *, version_id: int, scores: dict[int, float]
 ) -> None:
-    """Note that Label Studio has taken the predictions of these tasks (own ids)."""
+    """Record that Label Studio has accepted predictions of these tasks (our own ids)."""
     now = datetime.now(UTC)
     insert_new(
         session,
@@ -365,6 +362,6 @@ def move_task(session: Session, task_id: int, *, document_id: int, sentence_id: 
 
 
 def has_pushes(session: Session, version_id: int) -> bool:
-    """Tell whether Label Studio has any prediction of this version."""
+    """Return whether Label Studio has any prediction of this version."""
     found = session.scalar(select(PushRow.id).where(PushRow.version_id == version_id).limit(1))
     return found is not None

@@ -56,7 +56,7 @@ class ModelVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredPrediction:
-    """What a version sees in one sentence. Offsets count from the sentence's start.
+    """What a version predicts for one sentence. Offsets count from the sentence's start.
 
     ``entities``: ``[{"type", "start", "end", "score"}]``; ``relations``: ``[{"type", "head",
     "tail", "score"}]`` with indices into ``entities``. ``embedding`` is float16, L2-normalised.
@@ -86,7 +86,7 @@ def add_version(
     run_id: int,
     snapshot_id: int,
 ) -> ModelVersion:
-    """Register a candidate; the same name again returns what is there (a run that resumed)."""
+    """Register a candidate; an existing name (a resumed run) returns the stored version."""
     row = session.scalar(
         select(ModelVersionRow).where(
             ModelVersionRow.project_id == project_id, ModelVersionRow.name == name
@@ -146,14 +146,14 @@ def list_versions(session: Session, project_id: int) -> list[ModelVersion]:
 
 
 def lock_version(session: Session, version_id: int) -> None:
-    """Wait for others that change the version's state; none may until we commit."""
+    """Lock the version's state until the transaction ends."""
     session.execute(
         select(ModelVersionRow.id).where(ModelVersionRow.id == version_id).with_for_update()
     )
 
 
 def has_version(session: Session, run_id: int) -> bool:
-    """Tell whether a run has made a version."""
+    """Return whether a run has produced a version."""
     found = select(ModelVersionRow.id).where(ModelVersionRow.run_id == run_id).limit(1)
     return session.scalar(found) is not None
 
@@ -166,7 +166,7 @@ def set_version_state(session: Session, version_id: int, state: str) -> None:
 def activate_version(
     session: Session, project_id: int, version_id: int, *, provisional: bool
 ) -> None:
-    """Make a version the active one; the one before it is retired."""
+    """Make a version the active one; the previous one is retired."""
     before = session.scalar(
         select(ModelVersionRow).where(
             ModelVersionRow.project_id == project_id, ModelVersionRow.state == "active"
@@ -202,7 +202,7 @@ def add_evaluation(
 def predictions_for(
     session: Session, version_id: int, hashes: Iterable[str]
 ) -> dict[str, StoredPrediction]:
-    """Return what is stored for these sentence texts, by text hash."""
+    """Return stored predictions for these sentence texts, by text hash."""
     wanted = sorted(set(hashes))
     found: dict[str, StoredPrediction] = {}
     for i in range(0, len(wanted), _CHUNK):
@@ -219,7 +219,7 @@ def predictions_for(
 def save_predictions(
     session: Session, version_id: int, predictions: Sequence[StoredPrediction]
 ) -> None:
-    """Store predictions; texts that are there already are left as they are."""
+    """Store predictions, skipping texts that already have one."""
     now = datetime.now(UTC)
     insert_new(
         session,
