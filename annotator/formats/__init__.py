@@ -50,11 +50,12 @@ _Part = TypeVar("_Part")
 
 
 class _Parts(Mapping[str, _Part]):
-    """A function by the name of each format; its module is loaded when it is asked for.
+    """One function per format, by the format's name; the module is imported on first use.
 
     Args:
-        function: The function's name in every module.
-        modules: The names of formats that differ from their modules'.
+        function: What the function is called in every module.
+        names: Formats whose module is named after them.
+        modules: Module by format, for the others.
     """
 
     def __init__(self, function: str, *names: str, **modules: str) -> None:

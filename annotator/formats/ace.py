@@ -1,8 +1,8 @@
-"""ACE 2004 and 2005 as distributed: ``X.sgm`` (text) and ``X.apf.xml`` (stand-off) a document.
+"""ACE 2004 and 2005 as distributed: per document ``X.sgm`` (text) and ``X.apf.xml`` (stand-off).
 
 Offsets count characters of the ``.sgm`` after every ``<...>`` is removed; ``&amp;`` and the like
-are not decoded; ``END`` is inside. An entity is the **head** of a mention. The two years differ in
-how a relation names its arguments, which is seen from each relation itself.
+are not decoded; ``END`` is inclusive. An entity is the **head** of a mention. The two years name
+the arguments of a relation differently; each relation is read by the names it uses.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _OTHER_ELEMENTS = {"timex2": "times", "value": "values", "quantity": "values", "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Source:
-    """One ``.apf.xml`` and what is noted about it."""
+    """One ``.apf.xml`` file and the notes made while reading it."""
 
     name: str
     root: Element
@@ -46,15 +46,15 @@ class _Source:
 
 
 def read(path: Path) -> Corpus:
-    """Read one document (``X.apf.xml`` or ``X.sgm``), or all at and below a folder.
+    """Read one document (``X.apf.xml`` or ``X.sgm``), or every document in and below a folder.
 
-    The id is ``X``. Mentions of one type and head become one entity, noted as repaired. Relations
-    whose argument is lost, that are then made equal or join an entity with itself, and ``DISC``
-    are skipped, as are times, values, events and mentions without head.
+    The id is ``X``. Mentions with the same type and head become one entity, noted as repaired.
+    Skipped: relations that lost an argument, that become duplicates or join an entity with itself,
+    and ``DISC``; also times, values, events and mentions without a head.
 
     Raises:
-        InputError: naming the file, if its XML is malformed or unsafe or lacks an id or offset;
-            if there is no such file, or two documents have one name.
+        InputError: naming the file, if its XML is malformed or unsafe or lacks an id or offset; if
+            there is no such file, or two documents have the same name.
     """
     root = path if path.is_dir() else path.parent
     if path.suffix.lower() == ".sgm":
@@ -102,7 +102,7 @@ def _build(name: str, text: str, source: _Source, meta: Mapping[str, Any]) -> Do
 
 
 def _same(found: str, mention: str) -> bool:
-    """Compare a slice, in which nothing is decoded, with what the XML parser decoded."""
+    """Return whether a slice, in which nothing is decoded, is a mention that the parser decoded."""
     return same_words(found, mention) or same_words(html.unescape(found), mention)
 
 
@@ -127,7 +127,7 @@ def _mentions(source: _Source) -> Iterator[Mention]:
 def _merge(
     placed: tuple[Entity, ...], source: _Source
 ) -> tuple[tuple[Entity, ...], dict[str, str]]:
-    """Return one entity for each type and span, and the entity that each mention became."""
+    """Return one entity per type and span, and the id of the entity that each mention became."""
     kept: dict[tuple[str, int, int], Entity] = {}
     owners: dict[str, str] = {}
     for entity in placed:

@@ -42,13 +42,13 @@ def read(path: Path) -> Corpus:
 
     A document is a sentence: ``ade-<n>`` in order of first appearance (SpERT's ``orig_id``), or
     ``ade-neg-<n>``; ``meta`` holds ``pmid`` and, to keep an abstract on one side of a split,
-    ``group``. Offsets are shifted from the abstract to the sentence: for all lines of a sentence
-    exactly one shift makes every mention match.
+    ``group``. Offsets are shifted from the abstract to the sentence: exactly one shift must make
+    every mention of the sentence match, over all its lines.
 
     Raises:
         InputError: naming ``file:line``, if a line does not have its fields; if the file is
-            ``DRUG-DOSE.rel``, which looks alike and holds dosages.
-        OffsetError: if no shift or more than one makes the mentions of a sentence match.
+            ``DRUG-DOSE.rel``, which looks alike but holds dosages.
+        OffsetError: if no shift, or more than one, makes the mentions of a sentence match.
     """
     source = find_file(path, "DRUG-AE.rel")
     if source.name.upper() == "DRUG-DOSE.REL":
@@ -151,7 +151,7 @@ def _build_document(
 
 
 def _find_shift(sentence: str, mentions: Iterable[_Mention], place: str) -> int:
-    """Return how far the sentence stands from the start of its abstract."""
+    """Return the offset of the sentence in its abstract."""
     possible: set[int] | None = None
     for mention in mentions:
         shifts = {mention.start - found for found in _occurrences(sentence, mention.text)}

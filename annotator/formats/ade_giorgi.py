@@ -20,10 +20,11 @@ _ENDS = ("DRUG", "AE")
 
 
 def read(path: Path) -> Corpus:
-    """Read the ``.tsv`` (a folder means its ``giorgi_train.tsv``, or else its ``train.tsv``).
+    """Read the ``.tsv`` (in a folder, ``giorgi_train.tsv`` or else ``train.tsv``).
 
-    As the format ``bioes``, with ids ``ade-giorgi-<number>``; a relation that does not go from a
-    drug to an effect is skipped. Illegal tags and relations into an entity are repaired there.
+    As the format ``bioes``, with ids ``ade-giorgi-<number>``. A relation that does not go from a
+    drug to an effect is skipped. Illegal tags, and relations that point into an entity, are
+    repaired as in that format.
 
     Raises:
         InputError: naming ``file:line`` and what was expected there.

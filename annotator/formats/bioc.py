@@ -1,8 +1,8 @@
 """BioC, XML and JSON: documents of passages, with annotations and relations at any level.
 
-A document's text is that of its passages with a blank line between them, or of their sentences
-with a blank between; annotations are moved along. An annotation's place is compared with its
-``text``, passage by passage, as programs count code points, UTF-16 units or bytes.
+A document's text is its passages joined by a blank line, or its sentences joined by a space;
+annotations are moved along. The position of an annotation is checked against its ``text``, passage
+by passage, because programs count code points, UTF-16 units or bytes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PARTNERS = {"arg2": "arg1", "tail": "head", "object": "subject", "obj": "subj",
 
 @dataclass(slots=True, kw_only=True)
 class _Block:
-    """A piece of text, its offset in the source and in ours, and what was marked in it."""
+    """A piece of text with its offset in the source and in our text, and its annotations."""
 
     text: str
     offset: int
@@ -37,7 +37,7 @@ class _Block:
 
 @dataclass(slots=True, kw_only=True)
 class _Draft:
-    """A document while it is read."""
+    """A document under construction."""
 
     id: str
     place: str
@@ -48,7 +48,7 @@ class _Draft:
     relations: list[Mapping[str, Any]] = field(default_factory=list)
 
     def add_block(self, value: Mapping[str, Any], gap: str) -> _Block:
-        """Put the text of a passage or sentence after what is there, ``gap`` between."""
+        """Append the text of a passage or sentence, after ``gap`` if there is text already."""
         text = _string(value, "text", self.place)
         if self.blocks:
             self.text += gap
@@ -58,7 +58,7 @@ class _Draft:
         return block
 
     def add_annotation(self, value: Mapping[str, Any], block: _Block | None) -> None:
-        """Take an annotation of ``block``, or of the block its offset lies in; or note why not."""
+        """Add an annotation to ``block``, or to the block its offset lies in; or note why not."""
         name = str(value.get("id") or "")
         kind = _infon(value, self.place)
         locations = _objects(value, "locations", self.place)
@@ -87,12 +87,13 @@ class _Draft:
 
 
 def read(path: Path) -> Corpus:
-    """Read one ``*.xml`` or ``*.json``, or all at and below a folder; the content says which.
+    """Read one ``*.xml`` or ``*.json``, or all in and below a folder; the content decides which.
 
-    The id is the document's. Of a relation between two annotations the first node is the head,
+    The id is the document's. In a relation between two annotations the first node is the head,
     unless the roles say otherwise (``Arg1``/``Arg2``, ``head``/``tail``, ``subject``/``object``,
-    ``source``/``target``). Skipped: annotations with several places, none, no type, or another
-    text at their place; relations with other than two nodes, as those between concepts.
+    ``source``/``target``). Skipped: annotations with no or several locations, without a type, or
+    whose text differs from the document's; relations that do not have two annotations as nodes,
+    such as those between concepts.
 
     Raises:
         InputError: naming the file and document, and what was expected there.
@@ -157,7 +158,7 @@ def _add_passage(passage: Mapping[str, Any], draft: _Draft) -> None:
 
 
 def _name(mention: Mention, draft: _Draft, taken: set[str]) -> Mention:
-    """Give a mention an id of its own where the file does not."""
+    """Give a mention a unique id where the file has none."""
     if mention.id and draft.ids[mention.id] == 1:
         return mention
     n = len(taken)

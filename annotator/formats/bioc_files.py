@@ -1,4 +1,4 @@
-"""BioC files as one form: XML is brought to the objects that BioC JSON has."""
+"""BioC files in one form: XML is converted to the objects of BioC JSON."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _NUMBER = re.compile(r"[0-9]{1,12}")
 
 
 def load_documents(path: Path) -> list[dict[str, Any]]:
-    """Return the documents of a file, whose content says whether it is XML or JSON.
+    """Return the documents of a file; its content decides whether it is XML or JSON.
 
-    JSON may be a collection, a list of collections or documents, one document, or a document or
-    collection a line.
+    JSON may be a collection, a list of collections or documents, one document, or one document or
+    collection per line.
 
     Raises:
         InputError: naming the file and what was expected there.
@@ -82,7 +82,7 @@ def _document(element: Element, name: str) -> dict[str, Any]:
 
 
 def _level(element: Element, name: str) -> dict[str, Any]:
-    """Return the object of a document, passage or sentence."""
+    """Convert the element of a document, passage or sentence to its JSON object."""
     value: dict[str, Any] = {}
     if element.tag != "document":
         value["offset"] = _whole(element.findtext("offset"), "offset", name)

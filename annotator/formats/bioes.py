@@ -1,8 +1,9 @@
-"""The authors' BIOES layout (Giorgi et al. 2019): nine columns a token, then relation lines.
+"""The authors' BIOES layout (Giorgi et al. 2019): nine columns per token, then relation lines.
 
-A token line is ``sentence number, tag, token index, O, O, token, O, O, O``, tab-separated; a blank
-line; one line ``head TAB tail TAB type`` for each relation, where both ends are the **last** token
-of an entity; a blank line. A sentence without relations thus ends in two blank lines.
+A token line is ``sentence number, tag, token index, O, O, token, O, O, O``, tab-separated. After
+the tokens come a blank line, one line ``head TAB tail TAB type`` per relation, where both ends are
+the **last** token of an entity, and a blank line. A sentence without relations thus ends in two
+blank lines.
 
 ``gold.sentences.jsonl`` beside ``gold.tsv`` holds what tags cannot: texts, offsets and ids.
 """
@@ -30,8 +31,8 @@ def write(
 ) -> WriteReport:
     """Write ``gold.tsv`` and ``gold.sentences.jsonl``, and a pair for each split.
 
-    What tags over words cannot say is left out, an issue each. Sentences are numbered through the
-    whole export; a split keeps the numbers.
+    Each label that tags over words cannot express is left out and reported as an issue. Sentences
+    are numbered through the whole export; a split keeps the numbers.
 
     Raises:
         InputError: if two documents share an id or a type holds a tab or a line break.
@@ -73,11 +74,11 @@ def write(
 def read(path: Path) -> Corpus:
     """Read a ``.tsv`` in this layout, or the ``gold.tsv`` of a folder.
 
-    With ``<stem>.sentences.jsonl`` beside it, documents come back with their text, offsets and
-    ids; tags and relations are taken from the ``.tsv``. Without it each sentence is a document
-    whose id is its number and whose text is its words joined by single blanks.
+    With ``<stem>.sentences.jsonl`` beside it, documents get back their text, offsets and ids; tags
+    and relations are taken from the ``.tsv``. Without it each sentence is a document whose id is
+    its number and whose text is its words joined by single spaces.
 
-    Illegal tag sequences are read leniently and reported as repaired, as are relations that point
+    Illegal tag sequences are read leniently and reported as repaired. So are relations that point
     into an entity instead of at its last token; those that point at no entity are skipped.
 
     Raises:

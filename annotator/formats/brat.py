@@ -1,7 +1,7 @@
-"""brat stand-off: ``X.txt`` and ``X.ann`` a document, and one ``annotation.conf``.
+"""brat stand-off: ``X.txt`` and ``X.ann`` per document, and one ``annotation.conf``.
 
-Offsets are code points, the end exclusive; a mention over a line break is written in fragments,
-as brat wants it. A document's file name is its id where that is safe, percent-encoded elsewhere.
+Offsets are code points, the end exclusive. A mention that spans a line break is written in
+fragments, as brat requires. A document's file name is its id, percent-encoded where needed.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ class _Totals:
 
 
 def read(path: Path) -> Corpus:
-    """Read ``X.txt`` and ``X.ann`` of one document (either is given), or all at and below a folder.
+    """Read one document (given as ``X.txt`` or ``X.ann``), or all in and below a folder.
 
-    The id is the name of the file, decoded where ``file_stem`` made it; ``meta["split"]`` is
-    train, dev or test where a folder says so. Entities keep their ids. A file without its partner
-    is skipped. See ``read_labels`` for what is taken of the annotations.
+    The id is the name of the file, decoded where ``file_stem`` made it; ``meta["split"]`` is train,
+    dev or test where a folder is so named. Entities keep their ids. A file without its partner is
+    skipped. See ``read_labels`` for which annotations are read.
 
     Raises:
         InputError: naming ``file:line``, if a line is not as brat writes it; if there is no
-            annotation file, or two documents have one id.
+            annotation file, or two documents have the same id.
     """
     root = path if path.is_dir() else path.parent
     sources = find_files(path if path.is_dir() else path.with_suffix(".ann"), ".ann")
@@ -83,7 +83,7 @@ def _read_document(text_file: Path, source: Path, root: Path, log: ReadLog) -> D
 
 
 def _document_id(stem: str) -> str:
-    """Return the id that ``file_stem`` made ``stem`` of, or ``stem`` if it never would have."""
+    """Invert ``file_stem``; return ``stem`` itself if that function never makes it."""
     try:
         found = unquote(stem, errors="surrogatepass")
     except UnicodeDecodeError:
@@ -95,10 +95,10 @@ def _document_id(stem: str) -> str:
 def write(
     documents: Iterable[Document], out: Path, *, splits: Mapping[str, str] | None = None
 ) -> WriteReport:
-    """Write a pair of files a document; documents of a split go to the folder of its name.
+    """Write a pair of files per document; documents of a split go to the folder of its name.
 
-    Left out, an issue each: relations without type or direction, types and spans that brat cannot
-    write, and relations of entities left out. Entities are numbered ``T1`` … in their order.
+    Left out, each reported as an issue: relations without type or direction, types and spans that
+    brat cannot write, and relations of entities left out. Entities are numbered ``T1`` … in order.
 
     Raises:
         InputError: if two documents share an id or a text cannot be written as UTF-8.
@@ -130,7 +130,7 @@ def write(
 
 
 def file_stem(document_id: str, *, keep_capitals: bool = True) -> str:
-    """Return a file name for ``document_id``, another one for every other id.
+    """Return a file name for ``document_id``, different for every id.
 
     Letters, digits, ``-``, ``_`` and inner dots stay, all else is percent-encoded; very long ids
     are cut and end in a hash.
@@ -188,7 +188,7 @@ def _report(
 
 
 def _fragments(document: Document, entity: Entity) -> list[tuple[int, int]] | None:
-    """Cut an entity at its line breaks; None if it begins or ends with one, or by its type."""
+    """Split an entity at line breaks; None if it begins or ends with one, or brat bars its type."""
     if not _TYPE.fullmatch(entity.type):
         return None
     start, fragments = entity.start, []

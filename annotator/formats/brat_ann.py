@@ -1,4 +1,4 @@
-"""The lines of a brat ``.ann`` file, and the labels they mean."""
+"""The lines of a brat ``.ann`` file, and the labels they encode."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OTHER_KINDS = {
 
 @dataclass(slots=True, kw_only=True)
 class _Lines:
-    """What stands in one file, before it is checked against the text."""
+    """The parsed lines of one file, before they are checked against the text."""
 
     mentions: list[Mention] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
@@ -40,15 +40,15 @@ class _Lines:
 def read_labels(
     source: Path, text: str, log: ReadLog
 ) -> tuple[tuple[Entity, ...], tuple[Relation, ...]]:
-    """Read ``T`` and ``R`` lines, in any order; ids stay as they are.
+    """Read ``T`` and ``R`` lines, in any order; ids are kept.
 
-    A mention in fragments is one span if nothing but white space stands between them, as where
-    brat cuts at a line break; otherwise it is skipped. Of a relation, ``Arg1`` is the head
-    wherever it stands; with other names of arguments the first one. Groups, events, attributes,
-    normalisations and notes are skipped, an item for each kind; triggers of events are entities.
+    A mention in fragments is one span if only white space separates them, as where brat cuts at a
+    line break; otherwise it is skipped. ``Arg1`` of a relation is the head, wherever it stands; if
+    the arguments have other names, the first is. Groups, events, attributes, normalisations and
+    notes are skipped, one item per kind; event triggers are read as entities.
 
     Raises:
-        InputError: naming ``file:line``, if a line is not as brat writes it or an id comes back.
+        InputError: naming ``file:line``, if a line is not as brat writes it or an id is repeated.
     """
     lines = _Lines()
     for number, line in read_lines(source):

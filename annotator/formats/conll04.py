@@ -1,7 +1,7 @@
-"""CoNLL04 in the layout of Bekoulis et al.: ``#doc`` lines and five columns a token.
+"""CoNLL04 in the layout of Bekoulis et al.: ``#doc`` lines and five columns per token.
 
-A document is a sentence. A relation stands on the last token of its head and names the last
-token of its tail.
+A document is a sentence. A relation is given on the last token of its head and names the last token
+of its tail.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["read"]
 
 @dataclass(slots=True, kw_only=True)
 class _Block:
-    """The lines of one ``#doc`` while they are read."""
+    """The lines of one ``#doc``, while they are read."""
 
     id: str
     place: str
@@ -32,15 +32,15 @@ class _Block:
 
 
 def read(path: Path) -> Corpus:
-    """Read ``train.txt``, ``dev.txt`` or ``test.txt`` (a folder means its ``train.txt``).
+    """Read ``train.txt``, ``dev.txt`` or ``test.txt`` (in a folder, ``train.txt``).
 
-    The text is the words joined by single blanks; ``meta`` holds ``tokens`` and ``sentences``, so
-    that the corpus keeps its own tokens. An ``I-`` without a ``B-`` begins an entity and is
+    The text is the words joined by single spaces; ``meta`` holds ``tokens`` and ``sentences``, so
+    that the corpus keeps its own tokens. An ``I-`` without a ``B-`` starts an entity and is
     reported as repaired. Ids are ``conll04-<number of #doc>``.
 
     Raises:
-        InputError: naming ``file:line``, if a line does not have its columns, or a relation names
-            a token that ends no entity.
+        InputError: naming ``file:line``, if a line does not have its columns, or a relation names a
+            token that ends no entity.
     """
     source = find_file(path, "train.txt")
     blocks: list[_Block] = []

@@ -1,9 +1,9 @@
-"""CoNLL04 as first distributed: ``corp.tsv``, with the sentences that have no relation.
+"""CoNLL04 as first distributed: ``corp.tsv``, which includes the sentences without relations.
 
-Nine columns a token: sentence id, entity type or ``O``, token index, ``O``, part of speech, token,
-``O``, ``O``, ``O``; then relation lines ``head TAB tail TAB type`` with token indices. An entity is
-**one token, its words joined by** ``/``; a comma is written ``COMMA``, brackets ``-LRB-`` and
-``-RRB-``.
+Nine columns per token: sentence id, entity type or ``O``, token index, ``O``, part of speech,
+token, ``O``, ``O``, ``O``; then relation lines ``head TAB tail TAB type`` with token indices. An
+entity is **one token, its words joined by** ``/``; a comma is written ``COMMA``, brackets ``-LRB-``
+and ``-RRB-``.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _WRITTEN = {("COMMA", ","): ",", ("-LRB-", "-LRB-"): "(", ("-RRB-", "-RRB-"): ")
 
 
 def read(path: Path) -> Corpus:
-    """Read ``corp.tsv`` or ``corp.tsv.gz`` (a folder means the packed one, or else the other).
+    """Read ``corp.tsv`` or ``corp.tsv.gz`` (in a folder, the compressed one is preferred).
 
-    A document is a sentence, ``conll04-<id>`` as in the other layouts. Tokens are cut at ``/``
-    where the part of speech has as many parts; elsewhere (``Energiya/Buran`` as one noun) the
-    token stays whole, noted as repaired. ``COMMA``, ``-LRB-`` and ``-RRB-`` become what they
+    A document is a sentence, ``conll04-<id>`` as in the other layouts. Tokens are split at ``/``
+    where the part of speech has as many parts; elsewhere (``Energiya/Buran`` as one noun) the token
+    stays whole, noted as repaired. ``COMMA``, ``-LRB-`` and ``-RRB-`` become the characters they
     stand for, as in the other layouts.
 
     Raises:
@@ -43,7 +43,7 @@ def read(path: Path) -> Corpus:
 def _build(block: Block, log: ReadLog) -> Document:
     words: list[str] = []
     entities: list[WordEntity] = []
-    places: dict[int, int] = {}  # of a token of the file, in ``entities``
+    places: dict[int, int] = {}  # token index in the file: index in ``entities``
     for i, tag in enumerate(block.tags):
         if tag.startswith(("B-", "I-", "E-", "S-")):
             raise InputError(

@@ -15,7 +15,7 @@ __all__ = ["Corpus", "ReadLog", "ReadReport", "Reader", "SkippedItem", "WriteRep
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkippedItem:
-    """One thing that was left out or repaired on reading.
+    """Something left out or repaired on reading.
 
     ``place`` is ``file:line``, a file or an id, never text.
     """
@@ -26,17 +26,17 @@ class SkippedItem:
 
 @dataclass(slots=True, kw_only=True)
 class ReadLog:
-    """What a reader notes down while it reads."""
+    """What a reader skipped and repaired so far."""
 
     skipped: list[SkippedItem] = field(default_factory=list)
     repaired: list[SkippedItem] = field(default_factory=list)
 
     def skip(self, place: str, reason: str) -> None:
-        """Note that something was left out."""
+        """Record that something was left out."""
         self.skipped.append(SkippedItem(place=place, reason=reason))
 
     def repair(self, place: str, reason: str) -> None:
-        """Note that something was taken, but changed."""
+        """Record that something was kept, but changed."""
         self.repaired.append(SkippedItem(place=place, reason=reason))
 
 
@@ -54,7 +54,7 @@ class ReadReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corpus:
-    """Documents in the order of their source, and the report on reading them."""
+    """Documents in source order, and the report on reading them."""
 
     documents: tuple[Document, ...]
     report: ReadReport
@@ -68,7 +68,7 @@ class Corpus:
         skipped: Iterable[SkippedItem] = (),
         repaired: Iterable[SkippedItem] = (),
     ) -> Corpus:
-        """Count ``documents``, read in the format ``name``, and keep them with the report."""
+        """Build the corpus and its report from ``documents`` read in the format ``name``."""
         kept = tuple(documents)
         report = ReadReport(
             format=name,
@@ -83,7 +83,7 @@ class Corpus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteReport:
-    """What a writer wrote; the counts are of what is in the files, the issues of what is not."""
+    """What a writer wrote. The counts cover what is in the files, the issues what is not."""
 
     files: tuple[Path, ...]
     n_documents: int
@@ -94,7 +94,7 @@ class WriteReport:
 
 
 class Reader(Protocol):
-    """Reads a file or a folder of one format."""
+    """Reads a file or folder of one format."""
 
     def __call__(self, path: Path) -> Corpus:
         """Return the corpus at ``path``.
@@ -106,7 +106,7 @@ class Reader(Protocol):
 
 
 class Writer(Protocol):
-    """Writes documents in one format into a folder."""
+    """Writes documents to a folder in one format."""
 
     def __call__(
         self,

@@ -1,8 +1,8 @@
 """The 2010 i2b2/VA corpus: ``.txt``, ``.con`` (concepts) and ``.rel`` (relations) of each record.
 
-A position is ``line:token``: **lines count from 1, tokens from 0**, tokens are what stands between
-white space, and the last token is inside. The quoted text is lower-cased and may hold quotes, so
-concepts are found by position and the quotation only checks it.
+A position is ``line:token``: **lines count from 1, tokens from 0**, tokens are separated by white
+space, and the last token is inclusive. The quoted text is lower-cased and may contain quotes, so
+concepts are found by position and the quotation is only a check.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class _Record:
     relations: dict[Relation, None] = field(default_factory=dict)
 
     def span(self, position: _Position) -> tuple[int, int] | None:
-        """Return the offsets of a position, None if the record has no such tokens."""
+        """Return the offsets of a position; None if the record has no such tokens."""
         first_line, first, last_line, last = position
         try:
             if first_line < 1:
@@ -55,18 +55,18 @@ class _Record:
 
 
 def read(path: Path) -> Corpus:
-    """Read the ``.txt`` of one record, or all records at and below a folder.
+    """Read the ``.txt`` of one record, or all records in and below a folder.
 
-    The files of a record share their name and may lie in folders of their own (``txt/``,
-    ``concept/``, ``rel/``). A document is a record; its lines are its sentences, the tokens are
+    The files of a record share their name and may be in folders of their own (``txt/``,
+    ``concept/``, ``rel/``). A document is a record; its lines are its sentences, and the tokens are
     the corpus's. The head of a relation is the treatment or test; of ``PIP`` the first problem.
 
-    A record without ``.con`` and labels without ``.txt`` are skipped. Assertions (``.ast``) are no
-    part of entities and relations.
+    A record without ``.con`` and labels without ``.txt`` are skipped. Assertions (``.ast``) are not
+    read.
 
     Raises:
         InputError: naming ``file:line``, if a line is malformed; if there is no record with
-            concepts, or two files that differ share a name.
+            concepts, or two different files share a name.
     """
     files = _find(path)
     log = ReadLog()
@@ -212,7 +212,7 @@ def _add_relation(record: _Record, match: re.Match[str], place: str, log: ReadLo
 
 
 def _choose(ids: dict[str, str], wanted: str) -> str | None:
-    """Return the concept of the type wanted, or the only one there is."""
+    """Return the concept of the wanted type, or the only one there is."""
     return ids[wanted] if wanted in ids else _only(ids)
 
 

@@ -1,8 +1,8 @@
-"""The canonical interchange: one JSON object a line, lossless.
+"""The canonical interchange format: one JSON object per line, lossless.
 
-``{"id", "text", "entities": [{"id", "type", "start", "end", "text"}],
-"relations": [{"type", "head", "tail"}], "meta": {}}``. Optional: ``"direction": "bi"`` and
-``"type": null`` on a relation, ``"score"`` on both. Only ``id`` and ``text`` must be there.
+``{"id", "text", "entities": [{"id", "type", "start", "end", "text"}], "relations": [{"type",
+"head", "tail"}], "meta": {}}``. Optional: ``"direction": "bi"`` and ``"type": null`` on a relation,
+``"score"`` on both. Only ``id`` and ``text`` are required.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def write(
 
 
 def document_to_json(document: Document) -> dict[str, Any]:
-    """Return the canonical object of one document, keys in their fixed order."""
+    """Return the canonical object of one document, keys in fixed order."""
     entities = []
     for entity in document.entities:
         value: dict[str, Any] = {
@@ -120,18 +120,14 @@ def document_to_json(document: Document) -> dict[str, Any]:
 
 
 def document_from_json(value: Mapping[str, Any], *, place: str) -> tuple[Document, str | None]:
-    """Read one canonical object.
-
-    Args:
-        value: The object.
-        place: Where it stands (``file:line``), for messages.
+    """Read one canonical object; ``place`` (``file:line``) is for messages.
 
     Returns:
-        The document, and how its offsets had been counted if they had to be converted.
+        The document, and the unit its offsets were counted in if they had to be converted.
 
     Raises:
-        InputError: if a key is missing or of the wrong type, an offset or mention does not fit,
-            or a relation names an entity that is not there.
+        InputError: if a key is missing or of the wrong type, an offset or mention does not fit, or
+            a relation names an entity that is not there.
     """
     text = _get(value, "text", str, place)
     entities = [

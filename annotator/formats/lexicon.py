@@ -1,4 +1,4 @@
-"""A file of terms and types: what is known of the labels before anybody has labelled."""
+"""A file of terms and their types: what is known of the labels before anything is labelled."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _SHOWN = 5  # faults in one message
 
 
 def read_lexicon(path: Path, schema: LabelSchema) -> list[tuple[str, str]]:
-    """Read a table of two columns, term and type, with tabs or commas; a first row may name them.
+    """Read a table of two columns, term and type, by tabs or commas; a header row is optional.
 
-    White space around a cell is not part of it. A term that comes again with the same type is
-    kept once; ``term_key`` says which terms are the same.
+    Cells are stripped of white space. A term repeated with the same type is kept once; ``term_key``
+    decides which terms are the same.
 
     Raises:
-        InputError: naming ``file:line``, if a row has another number of cells, a term holds
-            nothing visible or has two types, or a type is not one of the schema's. Terms are not
-            repeated.
+        InputError: naming ``file:line``, if a row has another number of cells, a term has no
+            visible character or two types, or a type is not in the schema. Messages do not quote
+            terms.
     """
     path = find_file(path, _NAME)
     rows = cut_rows(read_text(path).removeprefix("\ufeff"), path.name)

@@ -1,4 +1,4 @@
-"""``manifest.json`` and ``alignment.json``: what an export holds, and what it does not."""
+"""``manifest.json`` and ``alignment.json``: what an export contains and what it leaves out."""
 
 from __future__ import annotations
 
@@ -34,20 +34,12 @@ def write_manifest(
 ) -> tuple[Path, Path]:
     """Write both files into ``out``, the folder of an export, and return their paths.
 
-    ``alignment.json`` is a JSON list with one issue a line.
-
-    Args:
-        out: The folder that ``report.files`` lie in.
-        report: What the writer of the format ``name`` returned.
-        name: The format.
-        schema: The schema the labels follow.
-        policy: How gold was chosen (latest, adjudicated, majority).
-        splits: Split names by document id.
-        created_at: Time zone aware; written in UTC.
-        program_version: The version of this program.
+    ``report`` is what the writer of the format ``name`` returned, ``policy`` how gold was chosen
+    (latest, adjudicated, majority), and ``splits`` maps document ids to split names. ``created_at``
+    is written in UTC. ``alignment.json`` is a JSON list with one issue per line.
 
     Raises:
-        InputError: if ``created_at`` has no time zone or a file of the report is not there.
+        InputError: if ``created_at`` has no time zone or a file of the report is missing.
     """
     if created_at.tzinfo is None:
         raise InputError("created_at must have a time zone")

@@ -1,4 +1,4 @@
-"""XML from outside: parsed without fetching anything and without entities of its own."""
+"""XML from outside: parsed without fetching anything and without custom entities."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["parse_xml"]
 def parse_xml(path: Path) -> Element:
     """Return the root of an XML file.
 
-    A ``DOCTYPE`` may name a DTD, which is not fetched. A file that declares entities, or uses
-    others than the five of XML, is refused: they make small files huge or read other files.
+    A ``DOCTYPE`` may name a DTD, which is not fetched. A file that declares entities, or uses any
+    but the five of XML, is refused: they can make small files huge or read other files.
 
     Raises:
         InputError: naming ``file:line``, if the file is absent, not well formed, or refused.
@@ -45,7 +45,7 @@ def parse_xml(path: Path) -> Element:
             f"{path.name}:{error.lineno}: not well-formed XML at column {error.offset} ({reason})"
         ) from error
     except InputError:
-        raise  # it is a ValueError as well
+        raise  # InputError is a ValueError too
     except (LookupError, ValueError) as error:
         raise InputError(f"{path.name}: its encoding is not known; convert it to UTF-8") from error
     return builder.close()

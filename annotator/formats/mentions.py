@@ -1,4 +1,4 @@
-r"""Offsets from outside: which counting makes every mention match, and the way back.
+r"""Offsets from outside: find the unit in which every mention matches, and convert from it.
 
 Programs disagree on what an offset counts: code points, UTF-16 units (JavaScript, Java), UTF-8
 bytes (C), or code points or units after ``\r\n`` was read as ``\n``. One document is counted one
@@ -21,7 +21,7 @@ _BLANKS = re.compile(r"\s+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimedSpan:
-    """A span as it came, and the mention that came along (None if none did)."""
+    """A span as the source gives it; ``mention`` is None if the source quotes none."""
 
     id: str
     start: int
@@ -31,10 +31,10 @@ class ClaimedSpan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettledSpans:
-    """What became of the spans of one text.
+    """The spans of one text, sorted into those that fit and those that do not.
 
-    ``kept`` are in code points; ``counting`` names what they had been counted in if it was
-    something else; ``misfits`` are as they came and not on their mention in that counting.
+    ``kept`` are in code points; ``counting`` names the unit they came in if it was another one.
+    ``misfits`` are as they came and do not match their mention in that unit.
     """
 
     kept: tuple[ClaimedSpan, ...]
@@ -60,15 +60,15 @@ _OTHERS = (
 def reconcile_spans(
     text: str, spans: Sequence[ClaimedSpan]
 ) -> tuple[tuple[ClaimedSpan, ...], str | None]:
-    """Bring ``spans`` to code points.
+    """Convert ``spans`` to code points.
 
     Returns:
-        The spans in code-point offsets, and the name of the counting they came in if it was
-        another one (None if nothing had to be repaired).
+        The spans in code-point offsets, and the name of the unit they came in (None if nothing had
+        to be repaired).
 
     Raises:
-        OffsetError: if no one counting puts every span inside the text and on its mention. The
-            message names the first span that does not fit code points.
+        OffsetError: if no one unit puts every span inside the text and on its mention. The message
+            names the first span that does not fit in code points.
     """
     misfit = next((span for span in spans if not _fits(text, span)), None)
     if misfit is None:
@@ -89,15 +89,12 @@ def settle_spans(
     *,
     same: Callable[[str, str], bool] = str.__eq__,
 ) -> SettledSpans:
-    """Bring what can be brought to code points, and tell what cannot.
+    """Convert the spans that fit to code points, and return the others as misfits.
 
-    For files that nobody will correct: the counting that puts most mentions on their place is
-    taken for all (code points, if none is better), and only spans that fit it are kept.
-
-    Args:
-        text: The text.
-        spans: The spans as they came; those without a mention need only lie inside the text.
-        same: Whether a slice of the text is the mention (first the slice, then the mention).
+    For files that nobody will correct: the unit in which most mentions match is used for all (code
+    points, if none is better), and only spans that fit it are kept. A span without a mention need
+    only lie inside the text. ``same`` takes a slice of the text and a mention and returns whether
+    they match.
     """
     best = _settle(text, spans, None, same)
     for counting in _OTHERS:
@@ -110,7 +107,7 @@ def settle_spans(
 
 
 def same_words(found: str, mention: str) -> bool:
-    """Compare a slice with a mention, any run of white space being as good as another."""
+    """Return whether a slice is the mention, treating all runs of white space alike."""
     return _BLANKS.sub(" ", found) == _BLANKS.sub(" ", mention)
 
 
@@ -164,7 +161,7 @@ def _convert(
     text: str, spans: Sequence[ClaimedSpan], counting: _Counting
 ) -> tuple[ClaimedSpan, ...] | None:
     if all(span.mention is None for span in spans):
-        return None  # nothing to check a guess against
+        return None  # no mention to check the guess against
     places = _places(text, counting)
     converted = []
     for span in spans:

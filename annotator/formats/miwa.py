@@ -1,7 +1,7 @@
-"""ACE and others as Miwa & Bansal (2016) prepare them: brat-like files, one sentence a line.
+"""ACE and others as Miwa & Bansal (2016) prepare them: brat-like files, one sentence per line.
 
-``X.split.txt`` holds one tokenised sentence a line, ``X.split.ann`` its labels; ``X.txt`` and
-``X.ann`` are the same before splitting. Ids are those of the corpus with a ``T`` or ``R`` before.
+``X.split.txt`` holds one tokenised sentence per line, ``X.split.ann`` its labels; ``X.txt`` and
+``X.ann`` are the same before splitting. Ids are those of the corpus prefixed with ``T`` or ``R``.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ __all__ = ["read"]
 
 
 def read(path: Path) -> Corpus:
-    """Read one document (any of its files), or all at and below a folder (``corpus/``).
+    """Read one document (given as any of its files), or all in and below a folder (``corpus/``).
 
-    The split pair is preferred, with each line a sentence and the tokens kept in ``meta``; where
-    it is not whole, the other pair is read and split by our own rules, noted as repaired. The id
-    is ``X``; ``meta["split"]`` is train, dev or test where a folder says so.
+    The split pair is preferred, with each line a sentence and the tokens kept in ``meta``. Where it
+    is incomplete, the other pair is read and split by our own rules, noted as repaired. The id is
+    ``X``; ``meta["split"]`` is train, dev or test where a folder is so named.
 
     Raises:
         InputError: naming ``file:line``, if a line of labels is malformed; if there is no file of
-            labels, or two documents have one name.
+            labels, or two documents have the same name.
     """
     root = path if path.is_dir() else path.parent
     if path.is_dir():
@@ -51,7 +51,7 @@ def read(path: Path) -> Corpus:
 
 
 def _stem(file: Path) -> Path:
-    """Return the path that all files of one document begin with."""
+    """Return the path prefix that all files of one document share."""
     return file.with_name(file.name.removesuffix(file.suffix).removesuffix(".split"))
 
 

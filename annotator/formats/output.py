@@ -1,4 +1,4 @@
-"""Files as writers make them: beside their place first, moved there only when all are whole."""
+"""Files as writers make them: written aside first, moved into place only when all are complete."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 class OutputFolder:
     """Collects the files of one export; a context manager.
 
-    On leaving without an error every file is moved to its place, replacing what was there; after
-    an error nothing is left behind. Text is written as UTF-8 with the line ends it has.
+    On leaving without an error every file is moved into place, replacing what was there; after an
+    error nothing is left behind. Text is written as UTF-8, line ends unchanged.
     """
 
     def __init__(self, folder: Path, *, splits: Mapping[str, str] | None = None) -> None:
@@ -56,14 +56,14 @@ class OutputFolder:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files of this export, in the order they were begun."""
+        """The files of this export, in the order they were started."""
         return tuple(self._folder / name for name in self._written)
 
     def admit(self, document: Document) -> str | None:
-        """Return the split of ``document``, None where it has none.
+        """Return the split of ``document``; None if it has none.
 
         Raises:
-            InputError: if a document of this id was admitted before.
+            InputError: if a document with this id was admitted before.
         """
         if document.id in self._seen:
             raise InputError(f"document id {document.id!r} occurs twice; ids must be unique")
@@ -81,7 +81,7 @@ class OutputFolder:
         self._streams[name].write(_encode(text, document_id))
 
     def write(self, name: str, text: str, *, document_id: str) -> None:
-        """Write the whole file ``name``, which may lie in a folder below.
+        """Write the whole file ``name``, which may be in a subfolder.
 
         Raises:
             InputError: if ``text`` cannot be written as UTF-8.

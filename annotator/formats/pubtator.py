@@ -25,31 +25,31 @@ __all__ = ["read"]
 _TEXT_LINE = re.compile(r"([^|\t]+)\|([ta])\|(.*)", re.DOTALL)
 _NUMBER = re.compile(r"[0-9]{1,12}")
 _NO_CONCEPT = {"", "-", "-1"}
-_GAP = "\n\n"  # between title and abstract, so that no sentence reaches over both
+_GAP = "\n\n"  # between title and abstract, so that no sentence spans both
 
 
 @dataclass(slots=True, kw_only=True)
 class _Block:
-    """The lines of one document while they are read."""
+    """The lines of one document, while they are read."""
 
     id: str
     place: str
     texts: dict[str, str] = field(default_factory=dict)
     mentions: list[Mention] = field(default_factory=list)
-    concepts: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by id of the mention
+    concepts: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by mention id
     links: list[Link] = field(default_factory=list)
 
 
 def read(path: Path) -> Corpus:
-    """Read a file, or all at and below a folder that end in ``.pubtator`` or ``.pubtator.txt``.
+    """Read a file, or every ``.pubtator`` and ``.pubtator.txt`` file in and below a folder.
 
-    The id is the PMID. A relation between two concepts becomes one between mentions only where
-    each of the two has exactly one mention in the document; the first concept is the head. All
-    others are skipped: the file does not say which mentions stand in them.
+    The id is the PMID. A relation between two concepts becomes one between mentions only where each
+    of the two has exactly one mention in the document; the first concept is the head. All others
+    are skipped: the file does not say which mentions they relate.
 
     Raises:
-        InputError: naming ``file:line``, if a line is of no kind above or out of its document, or
-            a document comes twice.
+        InputError: naming ``file:line``, if a line is of no kind above or outside its document, or
+            a document is repeated.
     """
     root = path if path.is_dir() else path.parent
     log = ReadLog()
@@ -107,7 +107,7 @@ def _read_label(columns: list[str], block: _Block, place: str) -> None:
             )
         )
         concept = columns[5].strip() if len(columns) > 5 else ""
-        parts = {concept, *re.split(r"[|;,]", concept)} - _NO_CONCEPT  # one mention of several
+        parts = {concept, *re.split(r"[|;,]", concept)} - _NO_CONCEPT  # may be several
         block.concepts[name] = tuple(sorted(parts))
     elif len(columns) >= 4 and all(columns[1:4]) and not _NUMBER.fullmatch(columns[1]):
         name, head, tail = (column.strip() for column in columns[1:4])

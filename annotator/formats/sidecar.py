@@ -1,6 +1,6 @@
 """``*.sentences.jsonl``: what a BIOES file cannot say about its sentences.
 
-One object a line. ``{"document": {"id", "text", "meta"}}`` comes before its sentences, each
+One object per line. ``{"document": {"id", "text", "meta"}}`` comes before its sentences, each
 ``{"sentence": {"number", "id", "document_id", "start", "end", "tokens", "entities"}}`` with
 ``tokens`` as ``[start, end]`` in the document and ``entities`` as ``[first word, last word, id]``.
 """
@@ -38,7 +38,7 @@ class _Draft:
     def add(
         self, entities: Iterable[Entity], relations: Iterable[Relation], ids: Sequence[str]
     ) -> None:
-        """Take over the labels of one sentence under ``ids`` ("" for a fresh one)."""
+        """Add the labels of one sentence under ``ids`` ("" for a new one)."""
         names: dict[str, str] = {}
         for entity, wanted in zip(entities, ids, strict=True):
             names[entity.id] = self._name(wanted)
@@ -75,7 +75,7 @@ def describe_document(document: Document) -> str:
 
 
 def describe_sentence(document: Document, sentence: TaggedSentence, number: int) -> str:
-    """Return the line of a sentence that stands under ``number`` in the BIOES file."""
+    """Return the line of a sentence that has ``number`` in the BIOES file."""
     kept = {
         (entity.start, entity.end, entity.type): entity.id for entity in reversed(document.entities)
     }
@@ -103,11 +103,11 @@ def read_sidecar(
 ) -> tuple[Document, ...]:
     """Join the sentences of a BIOES file with their sidecar.
 
-    A sentence that is only in the sidecar is reported as skipped: its labels are gone.
+    A sentence that is only in the sidecar is added to ``skipped``: its labels are lost.
 
     Raises:
-        InputError: naming ``file:line``, if a line is not as described above, or a sentence of
-            the BIOES file is not in the sidecar or has other words.
+        InputError: naming ``file:line``, if a line is not as described above, or a sentence of the
+            BIOES file is not in the sidecar or has different words.
     """
     drafts: dict[str, _Draft] = {}
     waiting = {tagged.block.number: tagged for tagged in blocks}

@@ -1,4 +1,4 @@
-"""Files as readers see them: found, unpacked, decoded, with the place of every fault."""
+"""Files as readers see them: found, decompressed, decoded; every error names its place."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def find_file(path: Path, name: str) -> Path:
 
 
 def find_files(path: Path, *suffixes: str) -> list[Path]:
-    """Return ``path`` if it is a file, or all files below it whose names end so, in order.
+    """Return ``path`` if it is a file, else all files below it with one of ``suffixes``, in order.
 
-    Capitals do not matter. Hidden files and what lies in hidden folders are not looked at.
+    Case is ignored. Hidden files and folders are skipped.
 
     Raises:
         InputError: if there is none.
@@ -49,7 +49,7 @@ def find_files(path: Path, *suffixes: str) -> list[Path]:
 
 
 def split_named_by(file: Path, *, root: Path) -> str | None:
-    """Return ``train``, ``dev`` or ``test`` if a folder from ``root`` down to ``file`` is so named.
+    """Return ``train``, ``dev`` or ``test`` if a folder from ``root`` to ``file`` has that name.
 
     ``root`` counts as well: it may be the folder of one split. The innermost folder wins.
     """
@@ -60,8 +60,8 @@ def split_named_by(file: Path, *, root: Path) -> str | None:
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     r"""Yield line numbers from 1 and lines without their end (``\n`` or ``\r\n``).
 
-    A file named ``*.gz`` is unpacked. Only ``\n`` ends a line: the other line separators of
-    Unicode may stand inside one.
+    A ``*.gz`` file is decompressed. Only ``\n`` ends a line: the other line separators of Unicode
+    may occur inside one.
 
     Raises:
         InputError: if the file is absent, damaged, or not UTF-8.
@@ -82,7 +82,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def read_text(path: Path) -> str:
-    """Return the whole file, line ends and all; one named ``*.gz`` is unpacked.
+    """Return the whole file, line ends included; a ``*.gz`` file is decompressed.
 
     Raises:
         InputError: if the file is absent, damaged, not UTF-8, or holds null bytes.

@@ -26,12 +26,12 @@ _KEYS = {"tokens", "entities", "relations", "orig_id"}
 
 
 def read(path: Path) -> Corpus:
-    """Read one ``*.json`` (a folder means its ``train.json``).
+    """Read one ``*.json`` (in a folder, ``train.json``).
 
-    A document is a sentence, ``spert-<orig_id>``, its text the tokens joined by single blanks;
-    ``meta`` keeps the corpus's tokens. Where ``orig_id`` comes back (it names an abstract in some
+    A document is a sentence, ``spert-<orig_id>``, its text the tokens joined by single spaces;
+    ``meta`` keeps the corpus's tokens. Where ``orig_id`` is repeated (it names an abstract in some
     corpora) the later ones are ``spert-<orig_id>-2`` and so on, and all share a ``group``; where
-    there is none the id is ``spert-n<place in the list>``. Repeated entities and relations, and
+    there is none the id is ``spert-n<index in the list>``. Repeated entities and relations, and
     keys of other programs, are left out and reported.
 
     Raises:
@@ -87,7 +87,7 @@ def _build(
     if not isinstance(words, list) or not words or not all(_is_word(word) for word in words):
         raise InputError(f"{place}: tokens must be a list of strings without white space")
     entities: list[WordEntity] = []
-    places: list[int] = []  # of the i-th entity of the file in ``entities``
+    places: list[int] = []  # index in ``entities`` of the file's i-th entity
     for n, value in enumerate(_objects(item, "entities", place)):
         entity = _entity(value, len(words), f"{place}, entity {n}")
         if entity in entities:

@@ -1,4 +1,4 @@
-"""Labels that stand beside a text: mentions checked against it, links between those kept."""
+"""Stand-off labels: mentions checked against the text, relations between those kept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Link", "Mention", "link_entities", "place_mentions"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mention:
-    """An entity as a file has it; ``text`` is the mention that came along, None if none did.
+    """An entity as a file has it; ``text`` is the mention the file quotes, None if it quotes none.
 
     ``start`` and ``end`` cover all its ``n_fragments``.
     """
@@ -31,7 +31,7 @@ class Mention:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """A relation as a file has it; ``head`` and ``tail`` are ids of mentions."""
+    """A relation as a file has it; ``head`` and ``tail`` are mention ids."""
 
     id: str
     type: str
@@ -48,10 +48,10 @@ def place_mentions(
     file: str,
     same: Callable[[str, str], bool] = same_words,
 ) -> tuple[Entity, ...]:
-    """Return the mentions that stand in ``text``, in their order.
+    """Return the mentions that match ``text``, in their order.
 
-    Offsets counted otherwise are converted and noted as repaired; a mention that does not stand
-    where it should is noted as skipped.
+    Offsets in another unit are converted and noted as repaired; a mention that does not match the
+    text at its offsets is noted as skipped.
 
     Raises:
         InputError: if two mentions share an id.
@@ -86,9 +86,9 @@ def _problem(mention: Mention, length: int) -> str:
 def link_entities(
     links: Iterable[Link], owners: Mapping[str, str], log: ReadLog
 ) -> tuple[Relation, ...]:
-    """Return the relations whose both ends were kept; the others are noted as skipped.
+    """Return the relations whose ends were both kept; note the others as skipped.
 
-    ``owners`` maps ids of mentions to those of the entities they became.
+    ``owners`` maps mention ids to the ids of the entities they became.
     """
     relations = []
     for link in links:

@@ -1,4 +1,4 @@
-"""JSON from outside: finite numbers, whole characters, no surprises."""
+"""JSON from outside: finite numbers, no lone surrogates."""
 
 from __future__ import annotations
 
@@ -14,10 +14,7 @@ __all__ = ["parse_json"]
 def parse_json(text: str, *, place: str, expected: str) -> Any:
     """Parse strict JSON: finite numbers, no lone surrogates.
 
-    Args:
-        text: The JSON.
-        place: Where it stands, for messages; the line is added if ``text`` has several.
-        expected: What should have been there, for messages.
+    ``place`` and ``expected`` are for messages; the line is added if ``text`` has several.
 
     Raises:
         InputError: naming ``place`` and, for broken JSON, the column.

@@ -1,4 +1,4 @@
-"""Tables of text: CSV or TSV with the columns ``id`` and ``text``, for what is to be labelled."""
+"""Tables of text to be labelled: CSV or TSV with the columns ``id`` and ``text``."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _BYTE_ORDER_MARK = "\ufeff"
 
 
 def read(path: Path) -> Corpus:
-    """Read ``*.csv`` or ``*.tsv``, also packed (a folder means its ``pool.csv``).
+    """Read ``*.csv`` or ``*.tsv``, also compressed (in a folder, ``pool.csv``).
 
     The first row names the columns, in any order; a tab in it makes the file a TSV. Cells with
     separators, quotes or line breaks are quoted (RFC 4180). Line breaks inside a text are kept.
-    Other columns are left out; a row whose text is white space alone is skipped.
+    Other columns are ignored; a row whose text is only white space is skipped.
 
     Raises:
-        InputError: naming ``file:line``, if a column is missing, a row has another number of
-            cells, a quote does not close, or an id is empty or comes back.
+        InputError: naming ``file:line``, if a column is missing, a row has another number of cells,
+            a quote does not close, or an id is empty or repeated.
     """
     source = find_file(path, "pool.csv")
     log = ReadLog()
@@ -66,9 +66,9 @@ def _find_columns(header: list[str], name: str) -> tuple[int, int]:
 
 
 def cut_rows(text: str, name: str) -> list[tuple[str, list[str]]]:
-    """Return each row that is not empty, with the line it begins in.
+    """Return the non-empty rows, each with the line it starts in.
 
-    A tab in the first line makes it a table with tabs, else it is one with commas.
+    A tab in the first line makes the separator a tab, else it is a comma.
 
     Raises:
         InputError: naming ``file:line``, if a quote does not close.
@@ -90,7 +90,7 @@ def cut_rows(text: str, name: str) -> list[tuple[str, list[str]]]:
 
 @contextmanager
 def _long_cells(length: int) -> Iterator[None]:
-    """Let a cell be ``length`` characters long; the module's limit is for the whole process."""
+    """Allow cells of ``length`` characters; the ``csv`` module's limit is for the whole process."""
     before = csv.field_size_limit()
     csv.field_size_limit(max(before, length))
     try:

@@ -1,4 +1,4 @@
-"""Plain text: a file is a document, a folder one document for each ``*.txt`` in it."""
+"""Plain text: a file is a document; a folder is one document per ``*.txt`` in it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ _BYTE_ORDER_MARK = "\ufeff"
 def read(path: Path) -> Corpus:
     """Read plain UTF-8 text; the id is the file's name without suffix, line ends are kept.
 
-    A byte order mark is taken off and reported as repaired; a file of nothing but white space
-    is skipped.
+    A byte order mark is removed and reported as repaired; a file of only white space is skipped.
 
     Raises:
-        InputError: if there is no file, or one is not UTF-8 or holds null bytes; the message
-            names the file and the byte.
+        InputError: if there is no file, or one is not UTF-8 or holds null bytes; the message names
+            the file and the byte.
     """
     files = sorted(path.glob("*.txt")) if path.is_dir() else [path]
     if not files:

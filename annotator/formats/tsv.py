@@ -1,4 +1,4 @@
-"""The lines of the authors' nine-column files, and the labels they mean."""
+"""The lines of the authors' nine-column files, and the labels they encode."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _N_RELATION_COLUMNS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """A relation line: word indices of both ends as written, and where it stands."""
+    """A relation line: word indices of both ends as written, and its line."""
 
     place: str
     head: int
@@ -47,7 +47,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaggedBlock:
-    """A block with the entities and relations it means."""
+    """A block with the entities and relations it encodes."""
 
     block: Block
     entities: tuple[WordEntity, ...]
@@ -55,11 +55,11 @@ class TaggedBlock:
 
 
 def read_blocks(source: Path) -> Iterator[Block]:
-    """Yield the sentences of a file; token and relation lines are told apart by their columns.
+    """Yield the sentences of a file; the number of columns tells token lines from relation lines.
 
     Raises:
         InputError: naming ``file:line``, if a line has neither nine nor three columns, token
-            indices do not count from 0, a sentence number comes back, or a relation line stands
+            indices do not count from 0, a sentence number is repeated, or a relation line comes
             before any sentence.
     """
     block: Block | None = None

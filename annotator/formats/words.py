@@ -1,4 +1,4 @@
-"""Documents whose words are given: joined where the text is not kept, or blanks between them."""
+"""Documents whose words are given: as a list, or as a text with white space between them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def join_words(
     entities: Sequence[WordEntity],
     relations: Sequence[WordRelation],
 ) -> Document:
-    """Return a document of one sentence whose text is ``words`` joined by single blanks.
+    """Return a document of one sentence whose text is ``words`` joined by single spaces.
 
     ``meta["tokens"]`` and ``meta["sentences"]`` keep the words as they are.
     """
@@ -40,10 +40,10 @@ def join_words(
 
 
 def segment_lines(text: str) -> dict[str, Any]:
-    r"""Return ``tokens`` and ``sentences`` for ``meta`` of a text with one sentence a line.
+    r"""Return ``tokens`` and ``sentences`` for the ``meta`` of a text with one sentence per line.
 
-    A token is what stands between white space, as ``str.split`` sees it; only ``\n`` ends a line;
-    a line without tokens is no sentence.
+    Tokens are separated by white space as in ``str.split``; only ``\n`` ends a line; a line without
+    tokens is not a sentence.
     """
     tokens: list[list[int]] = []
     sentences: list[list[int]] = []
