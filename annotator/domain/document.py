@@ -63,8 +63,7 @@ class Relation:
     """A typed link from entity id ``head`` to entity id ``tail``.
 
     ``type`` is None where a person drew a relation and chose no label. ``bidirectional`` keeps
-    Label Studio's direction ``bi``. The model expresses neither; both are kept and exported by
-    the lossless formats.
+    Label Studio's direction ``bi``. The model expresses neither; the lossless formats export both.
     """
 
     type: str | None

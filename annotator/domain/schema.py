@@ -43,7 +43,7 @@ class LabelSchema:
                 )
 
     def allows(self, relation: str, *, head: str, tail: str) -> bool:
-        """Tell whether ``relation`` may go from an entity of type ``head`` to one of ``tail``."""
+        """Return whether ``relation`` may go from an entity of type ``head`` to one of ``tail``."""
         if relation not in self.relation_types:
             return False
         declared = [pair for pair in self.pairs if pair[0] == relation]
@@ -58,7 +58,7 @@ class LabelSchema:
         )
 
     def with_pairs(self, pairs: Iterable[tuple[str, str, str]]) -> LabelSchema:
-        """Return this schema with those of ``pairs`` added whose types it has."""
+        """Return this schema plus those ``pairs`` whose types it has."""
         fitting = frozenset(
             (relation, head, tail)
             for relation, head, tail in pairs
@@ -74,7 +74,7 @@ class LabelSchema:
 
     @classmethod
     def from_documents(cls, documents: Iterable[Document]) -> LabelSchema:
-        """Learn the schema that ``documents`` use, types in alphabetical order."""
+        """Collect the schema that ``documents`` use, types in alphabetical order."""
         entity_types: set[str] = set()
         pairs: set[tuple[str, str, str]] = set()
         for document in documents:

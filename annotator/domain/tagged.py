@@ -79,7 +79,7 @@ class TaggedSentence:
                     )
 
     def restrict(self, schema: LabelSchema) -> TaggedSentence:
-        """Return this sentence with only the labels whose types ``schema`` has."""
+        """Return this sentence with only the labels whose types are in ``schema``."""
         kept = [i for i, e in enumerate(self.entities) if e.type in schema.entity_types]
         place = {old: new for new, old in enumerate(kept)}
         return replace(

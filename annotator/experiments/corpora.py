@@ -1,4 +1,4 @@
-"""Corpora as sentences with words, and what of their labels words cannot express."""
+"""Corpora as sentences of words, and the labels that words cannot express."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ __all__ = ["Part", "align", "learn_schema", "pin_sentence", "read_fold_table", "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """Sentences in the order of their source.
+    """Sentences in source order, without those that have no words.
 
     Attributes:
-        sentences: The sentences; those without words are left out.
-        splits: What ``meta["split"]`` of the document of each sentence says; "" where nothing.
-        left_out: Labels that sentences of words cannot express, by kind, and
-            ``skipped_on_reading`` for what the reader could not use.
+        splits: Per sentence, ``meta["split"]`` of its document; "" if it has none.
+        left_out: Number of labels that sentences of words cannot express, by kind;
+            ``skipped_on_reading`` counts what the reader could not use.
     """
 
     sentences: tuple[TaggedSentence, ...]
@@ -33,10 +32,10 @@ class Part:
 
 
 def read_part(name: str, path: Path) -> Part:
-    """Read the file or folder ``path`` in the format ``name`` and cut it into sentences.
+    """Read the file or folder ``path`` in the format ``name`` and split it into sentences.
 
     Raises:
-        InputError: if it cannot be read or holds no sentence.
+        InputError: if it cannot be read or has no sentence.
     """
     part = align(read_corpus(name, path))
     if not part.sentences:
@@ -45,7 +44,7 @@ def read_part(name: str, path: Path) -> Part:
 
 
 def align(corpus: Corpus) -> Part:
-    """Cut the documents of ``corpus`` into sentences of words."""
+    """Split the documents of ``corpus`` into sentences of words."""
     sentences: list[TaggedSentence] = []
     splits: list[str] = []
     left_out = Counter(skipped_on_reading=len(corpus.report.skipped))
@@ -59,7 +58,7 @@ def align(corpus: Corpus) -> Part:
 
 
 def pin_sentence(document: Document) -> Document:
-    """Make the whole text one sentence, and take white space off the ends of mentions."""
+    """Make the whole text one sentence, and strip white space from the ends of mentions."""
     meta = {**document.meta, "sentences": [[0, len(document.text)]]}
     entities = tuple(_trim(entity, document.text) for entity in document.entities)
     return replace(document, entities=entities, meta=meta)
@@ -74,7 +73,7 @@ def _trim(entity: Entity, text: str) -> Entity:
 
 
 def read_fold_table(path: Path) -> dict[str, int]:
-    """Read a table of ``orig_id``, ``fold`` and more; return the test fold of each id.
+    """Read a table with the columns ``orig_id`` and ``fold``; return the test fold of each id.
 
     Raises:
         InputError: naming ``file:line``, if the table or one of its columns is not as expected.

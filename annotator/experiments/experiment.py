@@ -1,4 +1,4 @@
-"""An experiment from end to end: choose by the dev part if asked, run, sum up, write down."""
+"""An experiment from end to end: choose on the dev part if asked, run, summarise, write."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Bench:
         out: The folder of results.
         n_workers: Runs at a time.
         keep_models: Whether checkpoints stay after scoring.
-        fresh: Whether results that are there are done again.
-        grid_seeds: Seeds of each choice in a grid search.
-        command: What was asked, for the record.
-        on_progress: Told after each step or so.
-        on_result: Told of each run, its result, and whether that was there before.
+        fresh: Whether to redo runs that already have results.
+        grid_seeds: Seeds per choice in a grid search.
+        command: The command line, for the record.
+        on_progress: Called about once a step.
+        on_result: Called with each run, its result, and whether that existed before.
     """
 
     out: Path
@@ -84,13 +84,11 @@ def run_experiment(
     """Run ``plan`` on ``benchmark`` and write ``results.json`` and ``results.md``.
 
     With a ``grid`` each choice is first scored on the dev part, with the first seeds, draw and
-    fold; the one with the best mean of entity and relation F1 is then run.
+    fold; the one with the best mean of entity and relation F1 is then run. Returns what
+    ``results.json`` holds.
 
     Raises:
-        ConflictError: if another experiment is at work in the folder.
-
-    Returns:
-        What ``results.json`` holds.
+        ConflictError: if another experiment is running in the folder.
     """
     with hold_folder(bench.out):
         searched: list[dict[str, Any]] = []

@@ -16,7 +16,7 @@ from annotator.training import TrainingSettings
 __all__ = ["Choice", "Options", "option_keys", "parse_grid", "parse_options"]
 
 _TRUE, _FALSE, _NONE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}, {"none", "null"}
-_NOT_OPTIONS = {"seed", "schema", "encoder"}  # these have options of their own
+_NOT_OPTIONS = {"seed", "schema", "encoder"}  # these have their own options
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
 
 Choice = Mapping[str, Any]
@@ -24,18 +24,13 @@ Choice = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What departs from the defaults.
-
-    Attributes:
-        training: Fields of ``TrainingSettings``.
-        model: Fields of ``ModelConfig``.
-    """
+    """What differs from the defaults: fields of ``TrainingSettings`` and of ``ModelConfig``."""
 
     training: Mapping[str, Any] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
 
     def with_choice(self, choice: Choice) -> Options:
-        """Return these options with ``choice`` put over them."""
+        """Return these options overridden by ``choice``."""
         given = Options.of(choice)
         return Options(
             training={**self.training, **given.training}, model={**self.model, **given.model}
@@ -43,7 +38,7 @@ class Options:
 
     @classmethod
     def of(cls, choice: Choice) -> Options:
-        """Sort typed values into those of training and those of the model."""
+        """Sort typed values into fields of training and of the model."""
         hints = _hints()
         return cls(
             training={k: v for k, v in choice.items() if k in hints[0]},
@@ -60,7 +55,7 @@ class Options:
 
 
 def option_keys() -> list[str]:
-    """Return the keys that may be given, in order."""
+    """Return the allowed keys, in order."""
     return sorted(_hints()[0] | _hints()[1])
 
 
@@ -81,9 +76,9 @@ def parse_options(pairs: Sequence[str]) -> Options:
 
 
 def parse_grid(axes: Sequence[str], *, options: Options) -> list[Choice]:
-    """Read ``key=v1,v2`` axes; return every combination, none if there is no axis.
+    """Read ``key=v1,v2`` axes; return every combination, none if there are no axes.
 
-    ``options`` are those that are fixed already.
+    ``options`` are those already fixed.
 
     Raises:
         ConfigError: as ``parse_options``.

@@ -1,4 +1,4 @@
-"""Many runs: one after the other here, or several at a time in processes of their own."""
+"""Many runs: one after the other in this process, or several at a time in their own processes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _PAUSE_S = 0.3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """How far the runs are: what one of them did, of how many steps in all (an estimate)."""
+    """Progress over all runs: what one of them did, and steps done of an estimated total."""
 
     title: str
     i_run: int
@@ -45,7 +45,7 @@ class Report:
 
 
 class _Tally:
-    """Adds up the steps of all runs; those that have not begun are taken to be as long."""
+    """Adds up the steps of all runs; runs not started yet count as long as the known ones."""
 
     def __init__(self, runs: Sequence[PlannedRun], tell: Callable[[Report], None]) -> None:
         self._runs = runs
@@ -68,7 +68,7 @@ class _Tally:
 
 
 def threads_each(n_workers: int) -> int:
-    """Return how many threads each of ``n_workers`` processes gets."""
+    """Return the number of threads per process."""
     return max(1, torch.get_num_threads() // n_workers)
 
 
@@ -81,10 +81,10 @@ def do_runs(
     on_progress: Callable[[Report], None],
     on_result: Callable[[PlannedRun, dict[str, Any]], None],
 ) -> None:
-    """Do ``runs``, ``n_workers`` at a time; each result is saved before it is handed over.
+    """Do ``runs``, ``n_workers`` at a time; each result is saved before ``on_result`` gets it.
 
     Raises:
-        TrainingError: if a process of a run was killed, by a lack of memory for example.
+        TrainingError: if the process of a run was killed, for lack of memory for example.
     """
     tally = _Tally(runs, on_progress)
     if min(n_workers, len(runs)) <= 1:
@@ -136,7 +136,7 @@ def _open_pool(n_workers: int) -> Iterator[tuple[ProcessPoolExecutor, SimpleQueu
     try:
         yield pool, messages
     except BaseException:
-        stop.set()  # each process sees it at its next step
+        stop.set()  # each process checks it at its next step
         raise
     finally:
         pool.shutdown(cancel_futures=True)
@@ -149,8 +149,8 @@ _links: dict[str, Any] = {}
 
 
 def _begin_process(messages: SimpleQueue[_Message], stop: Event, n_threads: int) -> None:
-    """Set up a process: its threads, and an end with the process that started it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too and says when to stop
+    """Set up a process: limit its threads, and end it with its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too and sets ``stop``
     torch.set_num_threads(n_threads)
     _links.update(messages=messages, stop=stop)
     parent = multiprocessing.parent_process()

@@ -1,4 +1,4 @@
-"""Which runs an experiment is made of, each with a fingerprint of all its result follows from."""
+"""The runs of an experiment, each with a fingerprint of everything its result depends on."""
 
 from __future__ import annotations
 
@@ -27,19 +27,17 @@ _CALIBRATION_SHARE = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is asked of a benchmark.
+    """What to run on a benchmark.
 
     Attributes:
         encoder: ``minilm``, a local folder, or a hub id.
-        device: Where to compute.
-        options: What departs from the defaults.
         seeds: One run each.
-        folds: Which folds; None is all.
+        folds: None means all.
         on: Which part is scored.
-        limit: Train on so many sentences, drawn at random; None is all.
-        fraction: Train on this share of the sentences, drawn at random; None is all.
-        draws: How many draws.
-        calibrate: Whether temperatures are fitted and calibration is measured.
+        limit: Train on so many sentences, drawn at random; None means all.
+        fraction: Train on this share of the sentences, drawn at random; None means all.
+        draws: Number of random draws.
+        calibrate: Whether to fit temperatures and measure calibration.
     """
 
     encoder: str = "minilm"
@@ -69,7 +67,7 @@ class Plan:
 
     @property
     def draws_sentences(self) -> bool:
-        """Whether only a part of the training sentences is used."""
+        """Whether only part of the training sentences is used."""
         return self.limit is not None or self.fraction is not None
 
 
@@ -82,11 +80,9 @@ class PlannedRun:
         fold: Number of the fold; None where there is only one.
         draw: Number of the draw; None where all sentences are trained on.
         on: Which part is scored.
-        train: Sentences to train on.
         held: Sentences on which temperatures are fitted.
-        scored: Sentences to score.
         schema: Types of the whole training part.
-        fingerprint: SHA-256 of all that the result follows from.
+        fingerprint: SHA-256 of everything the result depends on.
     """
 
     name: str
@@ -105,7 +101,7 @@ class PlannedRun:
 
     @property
     def key(self) -> str:
-        """What names the run's files."""
+        """The name of the run's files."""
         parts = [self.name]
         parts += [f"fold{self.fold}"] if self.fold is not None else []
         parts += [f"draw{self.draw}"] if self.draw is not None else []
@@ -113,7 +109,7 @@ class PlannedRun:
 
     @property
     def title(self) -> str:
-        """What names the run to people."""
+        """The name of the run in output."""
         words = [self.name]
         words += [f"fold {self.fold}"] if self.fold is not None else []
         words += [f"draw {self.draw}"] if self.draw is not None else []
@@ -124,7 +120,7 @@ def plan_runs(benchmark: Benchmark, plan: Plan) -> list[PlannedRun]:
     """Return the runs of ``plan``, by fold, draw and seed.
 
     Raises:
-        ConfigError: if a fold is not there, or a setting is out of range.
+        ConfigError: if a fold does not exist, or a setting is out of range.
         InputError: if a part has no sentence, or too few for a draw.
     """
     runs = []
@@ -174,10 +170,10 @@ def _choose_folds(benchmark: Benchmark, wanted: Sequence[int] | None) -> list[Fo
 def choose_parts(
     benchmark: Benchmark, fold: Fold, *, on: On
 ) -> tuple[tuple[TaggedSentence, ...], tuple[TaggedSentence, ...]]:
-    """Return what is trained on and what is scored.
+    """Return the sentences to train on and the sentences to score.
 
     Raises:
-        InputError: if one of them has no sentence.
+        InputError: if either part is empty.
     """
     both = on == "test" and benchmark.trains_on_dev
     train = fold.train + fold.dev if both else fold.train
@@ -204,7 +200,7 @@ def _draws(
 def _hold_out(
     benchmark: Benchmark, fold: Fold, train: tuple[TaggedSentence, ...], *, plan: Plan
 ) -> tuple[tuple[TaggedSentence, ...], tuple[TaggedSentence, ...]]:
-    """Return what stays to be trained on, and what temperatures are fitted on."""
+    """Return the sentences left to train on, and those to fit temperatures on."""
     if not plan.calibrate:
         return train, ()
     if plan.on == "test" and not benchmark.trains_on_dev:

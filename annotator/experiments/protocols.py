@@ -1,4 +1,4 @@
-"""The protocols of the papers: which sentences are trained on, chosen by, and scored."""
+"""The protocols of the papers: which sentences are for training, for choices, and for scoring."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _NEGATIVE_SEED = 13
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """Where a benchmark is read from and how it is cut.
+    """Where a benchmark is read from and how it is split.
 
     Attributes:
-        data: The corpus: a folder, or a file to cut into folds.
+        data: The corpus: a folder, or a file to split into folds.
         train: A file to train on, in place of ``data``.
-        dev: A file to choose by.
+        dev: A file to make choices on.
         test: A file to score.
         format: The reader's name; None is the protocol's own.
-        n_folds: Number of folds where the protocol does not say.
+        n_folds: Number of folds where the protocol does not fix it.
         group: Whether folds are those of the papers, or drawn by abstract.
-        negatives: Sentences without labels for each one with labels, in ``ade-mixed``.
+        negatives: Number of unlabelled sentences per labelled one, in ``ade-mixed``.
     """
 
     data: Path | None = None
@@ -67,15 +67,13 @@ class Fold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Benchmark:
-    """A corpus, cut as its protocol says.
+    """A corpus, split as its protocol says.
 
     Attributes:
         name: The protocol's name.
         headline: The F1 that papers report: ``micro``, or ``macro`` over types.
-        folds: The divisions.
-        trains_on_dev: Whether the model that is scored on the test part is also trained on the
-            part that choices are made by.
-        left_out: Labels of the corpus that are neither trained on nor scored, by kind.
+        trains_on_dev: Whether the model scored on the test part is also trained on the dev part.
+        left_out: Number of labels that are neither trained on nor scored, by kind.
     """
 
     name: str
@@ -86,7 +84,7 @@ class Benchmark:
 
 
 def read_benchmark(name: str, sources: Sources) -> Benchmark:
-    """Read the corpus of the protocol ``name`` and cut it.
+    """Read the corpus of the protocol ``name`` and split it.
 
     Raises:
         ConfigError: if there is no such protocol, or it lacks a file or an option.
@@ -99,7 +97,7 @@ def read_benchmark(name: str, sources: Sources) -> Benchmark:
 
 
 def _refuse_what_is_not_read(name: str, sources: Sources) -> None:
-    """Refuse sources that the protocol would pass over in silence."""
+    """Refuse sources that the protocol would silently ignore."""
     files = (sources.train, sources.dev, sources.test, sources.n_folds)
     if name != "jsonl" and any(given is not None for given in files):
         raise ConfigError(
@@ -123,7 +121,7 @@ def _folder(sources: Sources, name: str) -> Path:
 def _split_dev(
     sentences: Sequence[TaggedSentence], *, share: float = _DEV_SHARE
 ) -> tuple[tuple[TaggedSentence, ...], tuple[TaggedSentence, ...]]:
-    """Take a share of the training part, whole documents, to choose by."""
+    """Split a share of the training part, in whole documents, off as the dev part."""
     held = hold_out([sentence.group for sentence in sentences], share=share)
     return (
         tuple(compress(sentences, (not out for out in held))),
@@ -134,7 +132,7 @@ def _split_dev(
 def _cross_validate(
     sentences: Sequence[TaggedSentence], places: Sequence[int], *, dev_share: float = _DEV_SHARE
 ) -> Iterator[Fold]:
-    """Yield one division a fold; ``dev_share`` is a share of the training part."""
+    """Yield one division per fold; ``dev_share`` is a share of the training part."""
     for index in sorted(set(places)):
         train, dev = _split_dev(
             [s for s, place in zip(sentences, places, strict=True) if place != index],
@@ -293,7 +291,7 @@ def _jsonl(sources: Sources) -> Benchmark:
     )
 
 
-#: How each experiment reads and cuts its corpus, by its name.
+#: How each experiment reads and splits its corpus, by its name.
 PROTOCOLS: Mapping[str, Callable[[Sources], Benchmark]] = MappingProxyType(
     {
         "conll04": _conll04,

@@ -1,4 +1,4 @@
-"""Files of finished runs: written aside and renamed, checked when they are read."""
+"""Files of finished runs: written aside and renamed, checked when read."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["hold_folder", "load_run", "save_run", "write_atomically"]
 
 @contextmanager
 def hold_folder(folder: Path) -> Iterator[None]:
-    """Keep other experiments out of ``folder``; the end of the process lets go of it.
+    """Keep other experiments out of ``folder``; released when the process ends.
 
     Raises:
-        ConflictError: if another one is at work there.
+        ConflictError: if another one is running there.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:

@@ -1,4 +1,4 @@
-"""One run: train, score, write down, and take the checkpoint away."""
+"""One run: train, score, save the result, and remove the checkpoint."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ from annotator.training import (
 
 __all__ = ["do_run", "finished_run", "forget_run", "run_path", "versions"]
 
-_ROOMS = ("domain", "formats", "model", "text", "training")  # what results follow from
+_ROOMS = ("domain", "formats", "model", "text", "training")  # what results depend on
 
 
 def run_path(out: Path, run: PlannedRun) -> Path:
-    """Return where the result of ``run`` is kept."""
+    """Return the path of the result of ``run``."""
     return out / "runs" / f"{run.key}.json"
 
 
 def finished_run(out: Path, run: PlannedRun) -> dict[str, Any] | None:
-    """Return the result of ``run`` if it was finished before."""
+    """Return the result of ``run``; None if it has not finished."""
     return load_run(run_path(out, run), fingerprint=run.fingerprint)
 
 
 def forget_run(out: Path, run: PlannedRun) -> None:
-    """Remove the result of ``run``, its checkpoint, and what an interrupted one left."""
+    """Remove the result of ``run``, its checkpoint, and the remains of an interrupted one."""
     run_path(out, run).unlink(missing_ok=True)
     _remove(out, f"{run.key}*")
     _remove(out, f".{run.key}*")
@@ -63,7 +63,7 @@ def _remove(out: Path, pattern: str) -> None:
 
 @lru_cache(maxsize=1)
 def _code_digest() -> str:
-    """Return a short SHA-256 of the program's files that results follow from."""
+    """Return a short SHA-256 of the source files that results depend on."""
     digest = hashlib.sha256()
     root = Path(annotator.__file__).parent
     for room in _ROOMS:
@@ -74,7 +74,7 @@ def _code_digest() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what results depend on; ``code`` is a digest of the program."""
+    """Return the versions of what results depend on; ``code`` is a digest of the source files."""
     return {
         "annotator": annotator.__version__,
         "code": _code_digest(),
@@ -92,9 +92,9 @@ def do_run(
     keep_model: bool,
     on_progress: Callable[[TrainingProgress], None] | None = None,
 ) -> dict[str, Any]:
-    """Train and score one model, or go on where a killed process stopped, and save the result."""
+    """Train and score one model and save the result; a killed run is resumed."""
     folder = out / "models" / run.key
-    _remove(out, f".{run.key}*")  # files that a killed process was writing aside
+    _remove(out, f".{run.key}*")  # temporary files of a killed process
     trained = train(
         run.train,
         schema=run.schema,

@@ -1,4 +1,4 @@
-"""What is measured beside F1: alarms where there is nothing."""
+"""Measures beside F1: false alarms."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["false_alarms"]
 def false_alarms(
     gold: Sequence[TaggedSentence], predicted: Sequence[SentencePrediction]
 ) -> dict[str, Any] | None:
-    """Count what is predicted on sentences without gold labels, a hundred of them.
+    """Count predictions on sentences without gold entities.
 
     Returns:
         ``n_empty``; and ``entities``, ``relations`` and ``sentences`` (those with at least one
-        prediction), each per 100 empty sentences. None where no sentence is empty.
+        predicted entity), each per 100 empty sentences. None if no sentence is empty.
     """
     found = [
         prediction

@@ -1,4 +1,4 @@
-"""How sentences are dealt out: folds, held-out shares, draws. Pure; whole groups stay together."""
+"""Divide sentences into folds, held-out shares and draws. Pure; whole groups stay together."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["draw", "grouped_folds", "hold_out"]
 
 
 def grouped_folds(groups: Sequence[str], *, n_folds: int, seed: int = 0) -> list[int]:
-    """Return the fold of each item, no group in two of them, the folds as even as that allows.
+    """Return the fold of each item; no group is in two folds, and folds are as even as possible.
 
     Groups are shuffled, then dealt from the largest on, each to the fold with the fewest items.
 
@@ -56,10 +56,11 @@ def hold_out(groups: Sequence[str], *, share: float, seed: int = 0) -> list[bool
 def draw(n_items: int, *, limit: int, seed: int) -> list[int]:
     """Return ``limit`` of ``n_items`` indices at random, in order.
 
-    Of one seed a smaller draw lies inside a larger one, so that a curve over sizes grows.
+    With the same seed a smaller draw is a subset of a larger one, so that a curve over sizes only
+    adds items.
 
     Raises:
-        InputError: if there are not as many items.
+        InputError: if there are fewer items.
     """
     if not 0 < limit <= n_items:
         raise InputError(f"{limit} sentences cannot be drawn from a training part of {n_items}")

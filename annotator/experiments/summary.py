@@ -1,4 +1,4 @@
-"""Means over runs, and the table that people read."""
+"""Means over runs, and the Markdown table of results."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _LAYERS = ("ner", "re")
 def summarise(runs: Sequence[Mapping[str, Any]], *, headline: Headline) -> dict[str, Any]:
     """Return means and standard deviations of ``runs``, F1 in per cent.
 
-    Folds are averaged first; the deviation is that of seeds and draws. Where there is one seed
-    and one draw, it is that of the folds; ``std_over`` says which.
+    Folds are averaged first; the deviation is over seeds and draws. With one seed and one draw it
+    is over folds; ``std_over`` says which.
     """
     replicates: dict[tuple[Any, Any], list[Mapping[str, Any]]] = {}
     for run in runs:

@@ -1,4 +1,4 @@
-"""What the sentence splitter knows of clinical and scientific abbreviations.
+"""Clinical and scientific abbreviations for the sentence splitter.
 
 Keys are lower case and without the final period; ``ACRONYMS`` and ``OPENERS`` keep their case.
 """
@@ -12,7 +12,7 @@ def _words(*lines: str) -> frozenset[str]:
     return frozenset(word for line in lines for word in line.split())
 
 
-#: Never the last word of a sentence: something must follow.
+#: Never the last word of a sentence.
 TITLES = _words(
     "dr drs mr mrs ms prof rev gen lt col sgt capt sen gov hon vs v.s e.g i.e cf viz approx ca",
     "st mt incl resp esp",
@@ -27,7 +27,7 @@ NUMBERED = _words(
     "al jan feb mar apr jun jul aug sep sept oct nov dec",
 )
 
-#: May end a sentence, but more often do not: a boundary only before a word of ``OPENERS``.
+#: May end a sentence but usually do not: a boundary only before a word of ``OPENERS``.
 ABBREVIATIONS = _words(
     "pt pts hx dx tx rx sx fx bx cx temp wt ht hosp dept univ inc ltd corp co assoc div",
     "i.v iv i.m s.c s.q p.o p.r n.p.o subcut sublingual intramusc u.s u.k u.s.a d.c",
@@ -36,7 +36,7 @@ ABBREVIATIONS = _words(
     "est med meds surg rec cont neg pos bilat lat post sup inf prox dist abd ext",
 )
 
-#: Dosing schedules and the like: dotted, and just as likely the end of a sentence.
+#: Dosing schedules and the like: dotted, and as likely as not the end of a sentence.
 SCHEDULES = _words(
     "q.d q.i.d b.i.d t.i.d q.h.s h.s p.r.n q.o.d q.a.m q.p.m a.m p.m a.c p.c o.d o.s o.u b.d",
     "q.h q.w q.s stat etc m.d ph.d r.n d.o n.p p.a",

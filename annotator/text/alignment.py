@@ -1,7 +1,7 @@
 """From documents with character spans to sentences with word spans, and back.
 
-What a flat sequence of tags over words and one directed relation a pair cannot say is left out
-of the sentences and named in an ``AlignmentIssue`` each; the document itself keeps everything.
+Labels that a flat sequence of tags and one directed relation per pair cannot express are left out
+of the sentences, each named in an ``AlignmentIssue``; the document itself keeps everything.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ IssueKind = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlignmentIssue:
-    """One thing that a format or the model cannot express, and why. Never holds text.
+    """Something a format or the model cannot express, and why. Never holds text.
 
     ``item_id`` is an entity id, ``relations[i]`` for the document's i-th relation, or the key of
     ``meta`` that could not be used (``unusable_meta``: our own splitter was used instead).
-    ``not_expressible`` is for what only one file format cannot say.
+    ``not_expressible`` is for what one file format alone cannot say.
     """
 
     kind: IssueKind
@@ -56,7 +56,7 @@ class AlignmentIssue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alignment:
-    """The sentences of one document and one issue for each label left out of them."""
+    """The sentences of one document, and one issue per label left out of them."""
 
     sentences: tuple[TaggedSentence, ...]
     issues: tuple[AlignmentIssue, ...]
@@ -64,7 +64,7 @@ class Alignment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Placed:
-    """An entity found on token edges: its sentence and its words in that sentence."""
+    """An entity on token edges: its sentence and its words in that sentence."""
 
     entity: Entity
     i_sentence: int
@@ -75,16 +75,11 @@ def align_document(document: Document, *, group: str | None = None) -> Alignment
     """Split, tokenise and map the labels of ``document`` to words.
 
     ``meta["tokens"]`` and ``meta["sentences"]`` (lists of ``[start, end]``) replace the tokenizer
-    and the splitter. Of entities that overlap, the longest is kept, of equally long ones the
-    earlier; of several labels on one span the first. Each label left out is one issue; nothing
-    raises.
+    and the splitter. Of overlapping entities the longest is kept, of equally long ones the earlier;
+    of several labels on one span the first. Each label left out is one issue; nothing raises.
 
-    Args:
-        document: What to align.
-        group: What must stay on one side of a split; ``meta["group"]`` or the document id if None.
-
-    Returns:
-        Sentences with ids ``<document id>#<i>``, entities in order of position, and the issues.
+    ``group`` names what must stay on one side of a split; None means ``meta["group"]`` or else the
+    document id. Sentence ids are ``<document id>#<i>``; entities are in order of position.
     """
     segmentation, unusable = segment_document(document)
     issues = [
@@ -144,7 +139,7 @@ def _edge_problem(
 def _keep_flat(
     document: Document, placed: list[_Placed], issues: list[AlignmentIssue]
 ) -> dict[str, _Placed]:
-    """Return what is kept by entity id; the longest first, so that nothing kept overlaps."""
+    """Return the kept entities by id; longest first, so that no two kept overlap."""
     owners: dict[tuple[int, int], _Placed] = {}
     kept: dict[str, _Placed] = {}
     for item in sorted(placed, key=lambda p: (p.entity.start - p.entity.end, p.entity.start)):
@@ -259,16 +254,10 @@ def to_entities(
     *,
     prefix: str = "e",
 ) -> tuple[tuple[Entity, ...], tuple[Relation, ...]]:
-    """Bring labels over the words of one sentence back to document offsets.
+    """Map labels over the words of one sentence back to document offsets.
 
-    Args:
-        tokens: The sentence's tokens with offsets into the document.
-        word_entities: Entities over those tokens.
-        word_relations: Relations whose ends index ``word_entities``.
-        prefix: Ids are ``<prefix>1``, ``<prefix>2``, …; give each sentence of a document its own.
-
-    Returns:
-        Entities in the given order and relations between them, scores kept.
+    ``tokens`` have offsets into the document. Ids are ``<prefix>1``, ``<prefix>2``, …; give each
+    sentence of a document its own prefix. Entities keep their order; scores are kept.
     """
     entities = tuple(
         Entity(

@@ -1,4 +1,4 @@
-"""BIOES tags over words and back."""
+"""BIOES tags over words, encoded and decoded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def tag_names(entity_types: Sequence[str]) -> tuple[str, ...]:
 
 
 def encode_bioes(n_words: int, entities: Sequence[WordEntity]) -> list[str]:
-    """Return one tag a word.
+    """Return one tag per word.
 
     Raises:
         InputError: if an entity ends past the last word or two entities share a word.
@@ -40,9 +40,9 @@ def encode_bioes(n_words: int, entities: Sequence[WordEntity]) -> list[str]:
 def decode_bioes(tags: Sequence[str]) -> tuple[WordEntity, ...]:
     """Read entities from tags; the inverse of ``encode_bioes``.
 
-    Sequences that are not legal BIOES are repaired, so that plain BIO is read as well: a stray
-    I- or E- begins an entity; a change of type, B-, S- or O ends the one that is open, at the
-    word before; E- ends its entity at itself.
+    Illegal sequences are repaired, so that plain BIO is read as well: a stray I- or E- starts an
+    entity; a change of type, B-, S- or O ends an open one at the word before; E- ends its entity at
+    itself.
 
     Raises:
         InputError: if a tag is neither ``O`` nor B-, I-, E- or S- with a type.

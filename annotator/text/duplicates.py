@@ -1,10 +1,10 @@
-"""Near-duplicate texts: word shingles, MinHash bands to find candidates, Jaccard to judge them.
+"""Near-duplicate texts: word shingles, MinHash bands to find candidates, Jaccard to compare them.
 
-Two texts are near-duplicates if at least ``NEAR`` of their runs of three words are the same ones
-(Broder 1997). ``sketch_texts`` gives each text a few numbers, its *bands*; near-duplicates very
-probably share one, others hardly ever do, so that an index on bands finds the few texts that
-``similarity`` must look at; ``DuplicateIndex`` is one in memory. Everything is the same in each
-process and on each machine.
+Two texts are near-duplicates if they share at least ``NEAR`` of their three-word shingles (Broder
+1997). ``sketch_texts`` gives each text a few numbers, its *bands*. Near-duplicates very probably
+share one, other texts hardly ever do, so an index on bands finds the few texts that ``similarity``
+must compare; ``DuplicateIndex`` is such an index in memory. Results are the same in every process
+and on every machine.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ __all__ = [
 ]
 
 NEAR = 0.7
-MIN_WORDS = 5  # shorter texts ("No complaints.") recur by nature and say nothing of their source
+MIN_WORDS = 5  # shorter texts ("No complaints.") recur anyway and say nothing about their source
 N_BANDS = 8
-MOST_A_BAND = 32  # texts of one band that are looked at: more share boilerplate, not their source
-_ROWS = 3  # hashes a band: P(candidate) = 1 - (1 - J^3)^8, 0.997 at J = 0.8 and 0.008 at J = 0.1
+MOST_A_BAND = 32  # texts compared per band: more share boilerplate, not a source
+_ROWS = 3  # hashes per band: P(candidate) = 1 - (1 - J^3)^8, 0.997 at J = 0.8 and 0.008 at J = 0.1
 _SHINGLE = 3
 
 # A character of a script without spaces is a word of its own.
@@ -50,15 +50,15 @@ def _draw(seed: int) -> tuple[_Hashes, _Hashes]:
     return odd, rng.integers(0, 2**63, size=size, dtype=np.uint64)
 
 
-_FACTORS, _SHIFTS = _draw(20_261_125)  # fixed for ever: bands are stored
+_FACTORS, _SHIFTS = _draw(20_261_125)  # never change it: bands are stored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sketch:
-    """What is compared of a text.
+    """The parts of a text that are compared.
 
     Attributes:
-        shingles: Hashes of its different runs of three words, rising; empty for a text too short
+        shingles: Hashes of its distinct three-word shingles, ascending; empty for a text too short
             to have near-duplicates. Shape ``(shingles,)``, uint64.
         bands: ``N_BANDS`` signed 64-bit numbers; none for a text that is too short.
     """
@@ -77,7 +77,7 @@ class _WordHashes(dict[str, int]):
 
 
 def sketch_texts(texts: Sequence[str]) -> list[Sketch]:
-    """Sketch texts together, which costs far less than one by one. Linear in their length."""
+    """Sketch texts together, much cheaper than one by one. Linear in their length."""
     known = _WordHashes()
     words = [[known[w] for w in _WORD.findall(text.lower())] for text in texts]
     full = [found for found in words if len(found) >= MIN_WORDS]
@@ -86,7 +86,7 @@ def sketch_texts(texts: Sequence[str]) -> list[Sketch]:
     joined = _shingle(np.array([w for found in full for w in found], dtype=np.uint64))
     ends = np.cumsum([len(found) for found in full])
     starts = np.array([0, *ends[:-1]])
-    # A run over the edge of two texts belongs to neither.
+    # A shingle across two texts belongs to neither.
     inside = [
         joined[a : b - _SHINGLE + 1] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)
     ]
@@ -132,17 +132,17 @@ def similarity(one: Sketch, other: Sketch) -> float:
 
 
 class DuplicateIndex:
-    """Finds the near-duplicates of a text among those that were added, by the names they bear.
+    """Finds near-duplicates of a text among the texts added, and returns their names.
 
-    Of each band it knows the ``MOST_A_BAND`` newest texts, so that a search costs the same however
-    many begin with one letterhead.
+    It keeps the ``MOST_A_BAND`` newest texts of each band, so that a search costs the same however
+    many texts share a letterhead.
     """
 
     def __init__(self) -> None:
         self._bands: dict[int, deque[tuple[str, Sketch]]] = {}
 
     def add(self, name: str, sketch: Sketch) -> None:
-        """Add a text; several may bear one name."""
+        """Add a text; several may have the same name."""
         for band in sketch.bands:
             texts = self._bands.setdefault(band, deque(maxlen=MOST_A_BAND))
             texts.append((name, sketch))
@@ -152,7 +152,7 @@ class DuplicateIndex:
         return {name for band in sketch.bands for name, _ in self._bands.get(band, ())}
 
     def find(self, sketch: Sketch) -> Iterator[str]:
-        """Yield each name that a near-duplicate bears, once."""
+        """Yield the name of each near-duplicate, once."""
         found: set[str] = set()
         seen: set[int] = set()
         for band in sketch.bands:
@@ -166,19 +166,14 @@ class DuplicateIndex:
 
 
 def find_repeats(texts: Sequence[str], known: Sequence[str]) -> NDArray[np.bool_]:
-    """Tell which texts say again what is known or what a text before them says.
+    """Return which texts repeat one in ``known`` or an earlier one of ``texts``.
 
-    Texts that are too short for near-duplicates repeat another if they are the same but for case
-    and spaces.
-
-    Args:
-        texts: In the order in which they would be read.
-        known: What was read before all of them.
+    Texts too short for near-duplicates repeat another if they differ only in case and spaces.
 
     Returns:
-        Shape ``(texts,)``.
+        True for a repeat. Shape ``(texts,)``, bool.
     """
-    near: dict[int, deque[frozenset[int]]] = {}  # sentences are short: sets beat arrays by far
+    near: dict[int, deque[frozenset[int]]] = {}  # sentences are short: sets beat arrays
     seen, repeats = set[str](), np.zeros(len(texts), dtype=np.bool_)
     every = [*known, *texts]
     for i, (text, sketch) in enumerate(zip(every, sketch_texts(every), strict=True)):

@@ -1,4 +1,4 @@
-"""A lexicon: terms and their types, found in text word by word."""
+"""A lexicon: terms and their types, matched in text word by word."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from annotator.text.tokens import tokenize
 
 __all__ = ["Lexicon", "TermMatch", "term_key"]
 
-_SHORT = 5  # letters; longer words in capitals are shouted rather than abbreviated
+_SHORT = 5  # letters; longer words in capitals are emphasis rather than abbreviations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TermMatch:
-    """A term found: ``text[start:end]``, and the type that the lexicon gives it."""
+    """A term found at ``text[start:end]``, with its type in the lexicon."""
 
     type: str
     start: int
@@ -24,7 +24,7 @@ class TermMatch:
 
 @dataclass(slots=True)
 class _Node:
-    """Where a walk along the words of terms stands; a term may end here."""
+    """A node of the trie over words; a term may end here."""
 
     following: dict[str, _Node] = field(default_factory=dict)
     type: str | None = None
@@ -32,10 +32,10 @@ class _Node:
 
 
 def term_key(term: str) -> str:
-    """Return what two terms share that are found in the same places; empty if none is.
+    """Return the key of a term; terms with one key match in the same places.
 
-    The words in lower case; or, of up to five letters that are all capitals, the words as they
-    are written: ``ALL`` is a leukaemia and ``all`` is not.
+    The words in lower case; or, for up to five letters that are all capitals, the words as written:
+    ``ALL`` is a leukaemia and ``all`` is not. Empty for a term without a visible character.
     """
     written = " ".join(term[token.start : token.end] for token in tokenize(term))
     return written if _is_abbreviation(written) else written.casefold()
@@ -47,14 +47,9 @@ def _is_abbreviation(written: str) -> bool:
 
 
 class Lexicon:
-    """Terms in a trie over words, so that looking costs the same however many there are.
+    """Terms in a trie over words, so that a search costs the same however many there are.
 
-    Args:
-        terms: Terms with their types. Of one that comes twice the last type counts; one without
-            a visible character is never found.
-
-    Attributes:
-        types: The types of the terms.
+    Of a term given twice the last type counts; one without a visible character is never found.
     """
 
     def __init__(self, terms: Iterable[tuple[str, str]]) -> None:
@@ -83,15 +78,12 @@ class Lexicon:
             node.type = type_
 
     def find(self, text: str, tokens: Sequence[Token] | None = None) -> list[TermMatch]:
-        """Find terms from left to right, the longest at each place; none overlaps another.
+        """Find terms from left to right, the longest at each place; no two overlap.
 
-        A term is found where all its words are, whatever the case, and however much white space
-        lies between them; short abbreviations in capitals only as they are written. A letter and
-        the digit right after it are not cut apart: ``vitamin B`` is not found in ``vitamin B12``.
-
-        Args:
-            text: Any text.
-            tokens: Its words; by default those of ``tokenize``.
+        All words of a term must match, in any case and with any amount of white space between them;
+        short abbreviations in capitals match only as written. A letter and the digit right after it
+        are not separated: ``vitamin B`` is not found in ``vitamin B12``. ``tokens`` are those of
+        ``tokenize`` by default.
         """
         tokens = tokenize(text) if tokens is None else tokens
         words = [text[token.start : token.end] for token in tokens]
@@ -128,5 +120,5 @@ class Lexicon:
 
 
 def _is_glued(text: str, at: int) -> bool:
-    """Tell whether a letter stands right before ``at`` and a digit right behind it."""
+    """Return whether there is a letter just before ``at`` and a digit at it."""
     return 0 < at < len(text) and text[at - 1].isalpha() and text[at].isdecimal()

@@ -1,4 +1,4 @@
-"""The sentences and tokens of a document: its own where it brings them, else ours."""
+"""The sentences and tokens of a document: its own where it has them, else ours."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Span = tuple[int, int]
 class Segmentation:
     """Sentences that hold at least one token, and all their tokens in order of position.
 
-    ``token_sentences`` names the sentence of each token, ``first_tokens`` the first token of each
-    sentence.
+    ``token_sentences`` is the sentence index of each token, ``first_tokens`` the index of each
+    sentence's first token.
     """
 
     sentences: tuple[Sentence, ...]
@@ -39,8 +39,8 @@ class Segmentation:
 def segment_document(document: Document) -> tuple[Segmentation, tuple[tuple[str, str], ...]]:
     """Split and tokenise ``document``.
 
-    ``meta["tokens"]`` and ``meta["sentences"]`` are taken where they are ordered, disjoint spans
-    inside the text, tokens hold no white space, and no token straddles a sentence's edge.
+    ``meta["tokens"]`` and ``meta["sentences"]`` are used where they are ordered, disjoint spans
+    inside the text, tokens hold no white space, and no token straddles a sentence boundary.
 
     Returns:
         The segmentation, and ``(meta key, reason)`` for each key that could not be used.
@@ -50,9 +50,9 @@ def segment_document(document: Document) -> tuple[Segmentation, tuple[tuple[str,
 
 
 def count_words(document: Document) -> list[tuple[Sentence, int]]:
-    """Return the sentences of ``segment_document``, each with the number of its tokens.
+    """Return the sentences of ``segment_document``, each with its number of tokens.
 
-    For those who need no tokens: none is made.
+    Creates no tokens, for callers that need only the counts.
     """
     spans, tokens, _ = _find_spans(document)
     starts = [start for start, _ in tokens or ()]
@@ -72,7 +72,7 @@ def count_words(document: Document) -> list[tuple[Sentence, int]]:
 def _find_spans(
     document: Document,
 ) -> tuple[list[Span], list[Span] | None, tuple[tuple[str, str], ...]]:
-    """Return sentences, the document's own tokens if it brings usable ones, and what is not."""
+    """Return sentences, the document's own tokens if usable, and the unusable keys."""
     unusable: list[tuple[str, str]] = []
     tokens = _meta_spans(document, "tokens", unusable)
     if tokens is not None and any(_has_blank(document.text[a:b]) for a, b in tokens):
@@ -158,7 +158,7 @@ def _straddling(tokens: list[Span], sentences: list[Span]) -> bool:
 
 
 def _join_at(tokens: list[Span], sentences: list[Span]) -> Iterator[Span]:
-    """Join neighbouring sentences wherever a given token reaches over both."""
+    """Join neighbouring sentences wherever a given token spans both."""
     starts = [start for start, _ in tokens]
     joined: Span | None = None
     for start, end in sentences:

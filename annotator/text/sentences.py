@@ -1,8 +1,8 @@
 """The rule-based sentence splitter for clinical notes and biomedical prose.
 
 Lines come first: blank lines, bullets, enumerators, headings and ``Label: value`` lines are
-boundaries; any other single line break is taken for wrapping. Inside such a block a run of
-``.``, ``!`` or ``?`` before white space is a boundary unless what surrounds it speaks against it.
+boundaries; any other single line break is taken for wrapping. Inside such a block a run of ``.``,
+``!`` or ``?`` before white space is a boundary unless the context speaks against it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from annotator.text.abbreviations import (
 
 __all__ = ["split_sentences"]
 
-# A pattern that begins with one set of characters is searched for several times as fast.
+# A pattern that starts with one character class is found several times as fast.
 _LINE_BREAK = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029](?:(?<=\r)\n)?")
 _ITEM = re.compile(r"(?:[-*•·‣▪◦●–—]|\(?\d{1,3}[.)]|\(?[A-Za-z]\)|#\s?\d*)\s+\S")  # noqa: RUF001
 _LABEL = re.compile(r"[A-Z][A-Za-z0-9/&() .-]{0,30}:(?=\s)")
@@ -39,14 +39,14 @@ _DOTTED = re.compile(r"(?:[A-Za-z]\.)+[A-Za-z]{1,2}")
 _LOOK_BACK = 40
 _BRACKET_REACH = 300
 _MAX_HEADING = 60
-_SHORT_LINE = 0.6  # of the widest line of its block: not wrapped, but ended
+_SHORT_LINE = 0.6  # of the widest line of its block: a shorter line has ended rather than wrapped
 
 
 def split_sentences(text: str) -> tuple[Sentence, ...]:
-    """Cut ``text`` into sentences without the white space around them.
+    """Split ``text`` into sentences without surrounding white space.
 
-    Every character that is not white space lies in exactly one sentence; a text of nothing but
-    white space has none. Linear in the length.
+    Every character that is not white space is in exactly one sentence; a text of only white space
+    has none. Linear in the length.
     """
     sentences: list[Sentence] = []
     for block_start, block_end in _blocks(text):
@@ -60,7 +60,7 @@ def split_sentences(text: str) -> tuple[Sentence, ...]:
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int]]:
-    """Yield spans of whole lines between which a sentence never runs on."""
+    """Yield spans of whole lines; no sentence crosses from one to the next."""
     paragraph: list[tuple[int, int]] = []
     start = 0
     for end, following in _line_ends(text):
@@ -80,7 +80,7 @@ def _line_ends(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _cut_paragraph(text: str, spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield the blocks of a run of lines without a blank one."""
+    """Yield the blocks in a run of lines without a blank one."""
     if not spans:
         return
     lines = [text[start:end].strip() for start, end in spans]
@@ -121,7 +121,7 @@ def _is_capitals(line: str) -> bool:
 
 
 def _is_ended(line: str, following: str, width: int) -> bool:
-    """Tell whether ``line`` stops where the first word of a capitalised next line had fitted."""
+    """Return whether ``line`` ends early: the capitalised word that starts the next would fit."""
     if not following[0].isupper() or line.endswith((",", ";", "-", "/", "(")):
         return False
     word = following.split(None, 1)[0]
@@ -148,7 +148,7 @@ def _closes_soon(text: str, start: int, end: int) -> bool:
 
 
 def _is_boundary(text: str, sentence_start: int, match: re.Match[str], end: int) -> bool:
-    """Decide one candidate: a terminator with its closing quotes and brackets."""
+    """Return whether a terminator, with its closing quotes and brackets, ends a sentence."""
     opening = _START.match(text, match.end(), end)
     position = opening.end() if opening else match.end()
     if position >= end:

@@ -1,6 +1,6 @@
-"""The lossless tokenizer: letters, digits, and every other visible character alone.
+"""The lossless tokenizer: runs of letters, runs of digits, and every other visible character alone.
 
-Annotators cut inside what other tokenizers keep whole (``0.5mg``, ``IL-2``, ``p53-/-``), and a
+Annotators select parts of what other tokenizers keep whole (``0.5mg``, ``IL-2``, ``p53-/-``), and a
 span off a token edge cannot be trained on; so tokens are as fine as a person can sensibly cut.
 """
 
@@ -19,21 +19,14 @@ _ASCII_TOKEN = re.compile(r"[A-Za-z]+|[0-9]+|[^\sA-Za-z0-9]")
 
 
 def tokenize(text: str, start: int = 0, end: int | None = None) -> tuple[Token, ...]:
-    """Cut ``text[start:end]`` into tokens that hold every non-space character exactly once.
+    """Split ``text[start:end]`` into tokens that hold every non-space character exactly once.
 
-    A token is a run of Unicode letters with their combining marks, a run of decimal digits, or
-    one other character that is not white space. Linear in the length.
-
-    Args:
-        text: The document's text.
-        start: First code point to look at.
-        end: Code point to stop before; the end of the text if None.
-
-    Returns:
-        Tokens in order of position, with offsets into ``text`` (not into the slice).
+    A token is a run of Unicode letters with their combining marks, a run of decimal digits, or one
+    other character that is not white space. Offsets are code points into ``text``, not into the
+    slice. ``end`` None means the end of the text. Linear in the length.
     """
     stop = len(text) if end is None else end
-    if text[start:stop].isascii():  # one pass instead of one a chunk
+    if text[start:stop].isascii():  # one pass instead of one per chunk
         return tuple(
             Token(start=match.start(), end=match.end())
             for match in _ASCII_TOKEN.finditer(text, start, stop)

@@ -1,4 +1,4 @@
-"""What is to be seen: the words of a text, the attention among them, and heads worth a look."""
+"""The words of a text, the attention among them, and the heads worth showing."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ PATTERN_WORDS: Mapping[Pattern, str] = {
     "end": "the separator at the end",
 }
 _MAX_LABEL = 24
-# What no page and no picture can show: control characters and halves of characters.
+# What no page or picture can show: control characters and lone surrogates.
 _UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """One heat map: a head, layer and head counted from 1, and why it is shown ('' if asked)."""
+    """One heat map: layer and head counted from 1; ``reason`` is '' if the user asked for it."""
 
     layer: int
     head: int
@@ -41,7 +41,7 @@ class Panel:
 
     @property
     def title(self) -> str:
-        """The head's name."""
+        """The name of the head."""
         return f"layer {self.layer}, head {self.head}"
 
 
@@ -50,9 +50,8 @@ class AttentionView:
     """The attention of one encoder over the words of one text.
 
     Attributes:
-        source: The model version or the encoder that was asked.
-        words: The words, as labels that can be shown.
-        attention: All heads.
+        source: The model version or encoder.
+        words: The words, as labels that can be displayed.
         patterns: The heads that follow each pattern most strongly, strongest first.
     """
 
@@ -63,25 +62,25 @@ class AttentionView:
 
     @property
     def n_layers(self) -> int:
-        """The number of layers."""
+        """The number of layers of the encoder."""
         return int(self.attention.end.shape[0])
 
     @property
     def n_heads(self) -> int:
-        """The number of heads a layer."""
+        """The number of heads per layer."""
         return int(self.attention.end.shape[1])
 
     @property
     def column_labels(self) -> tuple[str, ...]:
-        """The names of what ``columns`` returns."""
+        """The labels of the columns that ``columns`` returns."""
         return ("(start)", *self.words, "(end)")
 
     def columns(self) -> NDArray[np.float32]:
-        """Return what is drawn, with what was dropped: start, attention among words, end.
+        """Return what is drawn: dropped attention to the start, attention among words, to the end.
 
         Returns:
-            Shape ``(layers, heads, words, 1 + words + 1)``. Between its first and last column,
-            a row sums to 1.
+            Shape ``(layers, heads, words, 1 + words + 1)``. Without its first and last column, a
+            row sums to 1.
         """
         attention = self.attention
         drawn: NDArray[np.float32] = torch.cat(
@@ -114,7 +113,7 @@ class AttentionView:
         return Panel(layer=layer, head=head)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values; the weights themselves are not among them."""
+        """Return plain JSON values, without the weights themselves."""
         return {
             "source": self.source,
             "n_words": len(self.words),
@@ -133,17 +132,17 @@ class AttentionView:
 def view_attention(
     text: str, encoder: Encoder, *, source: str, max_pieces: int | None = None
 ) -> AttentionView:
-    """Look at what the heads of ``encoder`` attend to in ``text``, read in one window.
+    """Compute what the heads of ``encoder`` attend to in ``text``, read in one window.
 
     Args:
         text: A sentence, or as much as fits into one window.
         encoder: Pre-trained, or a trained model's ``encoder_parts``.
         source: The name to show for it.
-        max_pieces: The longest window; None is what the encoder can take.
+        max_pieces: The longest window; None is the encoder's own limit.
 
     Raises:
         InputError: if there are fewer than two words, or more than fit into one window.
-        ModelError: if the encoder tells no attention between all pieces.
+        ModelError: if the encoder does not return attention between all pieces.
     """
     words = [text[token.start : token.end] for token in tokenize(text)]
     attention = attend(encoder, PieceTokenizer(encoder, max_pieces=max_pieces), words)

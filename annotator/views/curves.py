@@ -1,4 +1,4 @@
-"""Learning curves as a picture: lines over what was labelled, as PNG or HTML."""
+"""Learning curves as a picture: lines over the labelled amount, as PNG or HTML."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WIDTH, _HEIGHT, _EDGE = 760, 440, 56
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A named line through points; ``x`` rises."""
+    """A named line through points; ``x`` is ascending."""
 
     name: str
     points: tuple[tuple[float, float], ...]
@@ -29,7 +29,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineChart:
-    """Lines in one picture, and levels that are drawn across it."""
+    """Lines in one picture, with levels drawn across it."""
 
     title: str
     x_title: str
@@ -38,7 +38,7 @@ class LineChart:
     levels: tuple[tuple[str, float], ...] = ()
 
     def ranges(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """Return the least and greatest ``x`` and ``y``, never of no width."""
+        """Return the least and greatest ``x`` and ``y``; neither range is empty."""
         xs = [x for line in self.lines for x, _ in line.points] or [0.0]
         ys = [y for line in self.lines for _, y in line.points] or [0.0]
         ys += [level for _, level in self.levels]
@@ -46,12 +46,12 @@ class LineChart:
 
 
 def write_chart(chart: LineChart, path: Path) -> None:
-    """Write a chart into ``path``, as its ending says.
+    """Write a chart to ``path``, in the format of its suffix.
 
     Raises:
-        InputError: if it ends neither in ``.png`` nor in ``.html``.
-        ConfigError: if it ends in ``.png`` and matplotlib is not installed.
-        OSError: if it cannot be written.
+        InputError: if the suffix is neither ``.png`` nor ``.html``.
+        ConfigError: if it is ``.png`` and matplotlib is not installed.
+        OSError: if the file cannot be written.
     """
     if check_suffix(path) == ".png":
         path.write_bytes(_draw_png(chart))

@@ -1,4 +1,4 @@
-"""From a file's ending to the picture that is written into it."""
+"""Choose the kind of picture by the suffix of its file, and write it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def check_suffix(path: Path) -> str:
     """Return ``.png`` or ``.html``.
 
     Raises:
-        InputError: if ``path`` ends in anything else.
+        InputError: if ``path`` has any other suffix.
         ConfigError: if it is ``.png`` and matplotlib is not installed.
     """
     suffix = path.suffix.lower()
@@ -32,15 +32,13 @@ def check_suffix(path: Path) -> str:
 
 
 def write_view(view: AttentionView, panels: Sequence[Panel] | None, path: Path) -> None:
-    """Write a view into ``path``, as its ending says.
+    """Write a view to ``path``, in the format of its suffix.
 
-    Args:
-        view: What to show.
-        panels: The heads to show, each a heat map with words; None is all heads.
-        path: Ends in ``.png`` or ``.html``.
+    Each of ``panels`` is a heat map with words; None shows all heads.
 
     Raises:
-        InputError, ConfigError: as ``check_suffix``.
+        InputError: as ``check_suffix``.
+        ConfigError: as ``check_suffix``.
         OSError: if the file cannot be written.
     """
     if check_suffix(path) == ".png":

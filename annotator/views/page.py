@@ -1,4 +1,4 @@
-"""Heat maps as one HTML page that needs nothing else: no other file, no other host."""
+"""Heat maps as one self-contained HTML page: no other file, no other host."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def render_html(view: AttentionView, panels: Sequence[Panel] | None) -> str:
     """Return a page with a heat map for each of ``panels``, or one with a picker of all heads.
 
     Without a picker the page has no script. With one, it shows small maps of all heads and one
-    large map; only that page's own script may run, and nothing may be fetched. Every word is
+    large map; only the page's own script may run, and nothing may be fetched. Every word is
     escaped.
     """
     columns = view.columns()
@@ -44,7 +44,7 @@ def _page(view: AttentionView, body: str, *, data: str | None, script: str | Non
     policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
     scripts = ""
     if script is not None:
-        # The policy lets this very script run, and no other.
+        # The policy allows this script and no other.
         digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
         policy += f"; script-src 'sha256-{digest}'"
         scripts = (

@@ -28,13 +28,12 @@ _LINE = "#b6bec9"
 def draw_png(view: AttentionView, panels: Sequence[Panel] | None) -> bytes:
     """Draw ``panels``, or small maps of all heads if None, and return the bytes of a PNG.
 
-    Darker is more; the scale is that of square roots, so that weak attention is seen too. Needs
-    matplotlib.
+    Darker is more, on a square-root scale, so that weak attention is visible too. Needs matplotlib.
     """
     figure = _draw_grid(view) if panels is None else _draw_panels(view, panels)
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        # Which characters the font lacks is nobody's business: the warning quotes the text.
+        # Silence the warning about missing glyphs: it quotes the text.
         warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
         figure.savefig(buffer, format="png", dpi=_DPI)
     return buffer.getvalue()
@@ -89,7 +88,7 @@ def _draw_panels(view: AttentionView, panels: Sequence[Panel]) -> Figure:
 
 
 def _draw_head(axes: Any, matrix: NDArray[np.float32]) -> Any:
-    """Draw start, words and end with a gap between them."""
+    """Draw start, words and end with gaps between them."""
     n_words = len(matrix)
     gap = np.full((n_words, 1), np.nan, dtype=np.float32)
     parts = [matrix[:, :1], gap, matrix[:, 1:-1], gap, matrix[:, -1:]]
@@ -111,7 +110,7 @@ def _add_frame(axes: Any, corner: tuple[float, float], width: float, height: flo
 
 def _label(axes: Any, view: AttentionView, *, size: float) -> None:
     n_words = len(view.words)
-    # Words are shown as they are: a dollar sign begins no formula.
+    # Show words as they are: a dollar sign must not start a formula.
     options = {"fontsize": size, "parse_math": False}
     where = [0, *range(2, n_words + 2), n_words + 3]
     axes.set_xticks(where, labels=view.column_labels, rotation=90, **options)
