@@ -1,4 +1,4 @@
-"""How long Label Studio waits for the backend: predictions, health beside training, events."""
+"""How long Label Studio waits for the backend: predictions, health during training, events."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from annotator.store.inbox import count_events
 
 __all__ = ["BackendBenchPlan", "bench_backend"]
 
-_LOOKS_PER_S: Final = 20.0  # of each of /health and /setup while a model is trained
+_LOOKS_PER_S: Final = 20.0  # requests to /health and to /setup each, while a model is trained
 _N_CACHED: Final = 300
 _N_DRAWN: Final = 100
 _DRAIN_S: Final = 600.0
@@ -34,10 +34,10 @@ class BackendBenchPlan:
 
     Attributes:
         encoder: The encoder of the model that is served and trained.
-        n_sentences: Tasks of a sentence in the one large request.
-        per_s: Events a second.
-        seconds: How long events come in, and how long ``/health`` and ``/setup`` are called
-            beside a training run.
+        n_sentences: Tasks, of one sentence each, in the one large request.
+        per_s: Events per second.
+        seconds: How long events are sent, and how long ``/health`` and ``/setup`` are called during
+            a training run.
     """
 
     encoder: str
@@ -54,18 +54,14 @@ def bench_backend(
     home: Path,
     report: Report,
 ) -> dict[str, Any]:
-    """Measure a backend and a worker in processes of their own; return plain JSON values.
+    """Measure a backend and a worker in their own processes; return plain JSON values.
 
-    Args:
-        documents: Labelled documents that the model learns from.
-        plan: What to measure.
-        texts: Documents whose sentences are sent.
-        home: An empty or missing folder for the project.
-        report: Receives progress.
+    The model learns from ``documents``; the sentences of ``texts`` are sent. ``home`` is an empty
+    or missing folder for the project.
 
     Raises:
         InputError: if there are no sentences or no entities.
-        JobError: if a process ends, or a request that must succeed does not.
+        JobError: if a process ends, or a request that must succeed fails.
     """
     machine = describe_machine(torch.device("cpu"))
     sentences = sentence_texts(texts)

@@ -1,4 +1,4 @@
-"""Times things against each other, turn by turn, so that a busy machine slows all alike."""
+"""Time things against each other, in turn, so that a busy machine slows all alike."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Report = Callable[[str, int, int], None]  # what, done, total
 
 
 def wait_for(device: torch.device) -> None:
-    """Wait until ``device`` has done all that it was asked to."""
+    """Wait until ``device`` has finished all queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -26,10 +26,10 @@ def race(
     device: torch.device,
     report: Report,
 ) -> dict[str, list[float]]:
-    """Let each contestant run once a round, in turn; a round before the first is not timed.
+    """Run each contestant once per round, in turn; an extra first round is not timed.
 
     Returns:
-        Seconds of each round by contestant.
+        Seconds of each round, by contestant.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for i in range(n_rounds + 1):
@@ -45,5 +45,5 @@ def race(
 
 
 def median_ratio(over: Sequence[float], under: Sequence[float]) -> float:
-    """Return the median of the rounds' ratios; only what ran side by side is compared."""
+    """Return the median of the ratios per round; only what ran side by side is compared."""
     return statistics.median(a / b for a, b in zip(over, under, strict=True))

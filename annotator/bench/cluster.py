@@ -1,4 +1,4 @@
-"""What a second worker is worth: scoring and training on this machine and on a Ray cluster."""
+"""The gain from a second worker: scoring and training on this machine and on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from annotator.training import TrainingResult, TrainingSettings
 
 __all__ = ["EngineBenchPlan", "bench_engine"]
 
-_SHARD = 1024  # what the cluster scores in one call; smaller shards would come back as one
+_SHARD = 1024  # sentences the cluster scores per call; smaller shards would come back as one
 _WORKERS = (1, 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineBenchPlan:
-    """What is measured.
+    """What to measure.
 
     Attributes:
         encoder: Encoder of the model.
-        n_sentences: Sentences that are scored in a round, at least 3,073: answers come by the
-            thousand, and two workers' first ones are not counted.
-        n_steps: Steps that are trained in a round.
+        n_sentences: Sentences scored per round, at least 3,073: answers arrive by the thousand, and
+            the first ones of two workers are not counted.
+        n_steps: Training steps per round.
         n_rounds: Rounds; the median of their ratios counts.
     """
 
@@ -53,15 +53,12 @@ def bench_engine(
 ) -> dict[str, Any]:
     """Score and train with one worker and with two, on this machine and on a cluster.
 
-    Every worker has one core. The cluster is a head and two nodes in processes of this machine,
-    so the network is not in these figures. Starting is not in the rates: training is timed in its
-    steps, scoring from the moment each worker has answered once to the last answer.
+    Every worker has one core. The cluster is a head and two nodes in processes of this machine, so
+    the figures exclude the network. They also exclude start-up: training is timed in its steps,
+    scoring from the moment each worker has answered once to the last answer.
 
-    Args:
-        documents: Gold documents; they are trained on, and their text is scored again and again.
-        plan: What is measured.
-        home: An empty folder for models.
-        report: Receives progress.
+    The gold ``documents`` are trained on, and their text is scored again and again. ``home`` is an
+    empty folder for models.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -98,7 +95,7 @@ def bench_engine(
 
 
 class _Bench:
-    """Contestants, what they work on, and what was measured."""
+    """The contestants, their data, and the measurements."""
 
     def __init__(
         self, documents: Sequence[Document], plan: EngineBenchPlan, home: Path, address: str

@@ -1,4 +1,4 @@
-"""Notes, predictions and embeddings out of a random generator: as many as a bench needs."""
+"""Notes, predictions and embeddings from a random generator: as many as a bench needs."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from annotator.model import Predictor, SentencePrediction
 
 __all__ = ["WIDTH", "GeneratedNotes", "GeneratedPredictor", "generated_embeddings"]
 
-WIDTH = 384  # of an embedding, as minilm's
+WIDTH = 384  # of an embedding, as in minilm
 
 _N_WORDS = 18
 _VOCABULARY = 20_000
 
 
 class GeneratedNotes(Sequence[Document]):
-    """Notes of ten sentences each, made when they are asked for, the same each time.
+    """Notes of ten sentences each, made on access, the same each time.
 
     Args:
         n: How many notes.
-        name: What their names begin with.
+        name: Prefix of their ids.
         first: The number of the first one.
         labelled: Whether the first word of each note is an entity.
 
     Attributes:
-        seconds: How long the making of notes took so far.
+        seconds: Time spent generating notes so far.
     """
 
     per_note = 10
@@ -77,14 +77,14 @@ class GeneratedNotes(Sequence[Document]):
 
 
 def generated_embeddings(n: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return ``n`` random directions, float32. Shape ``(n, WIDTH)``."""
+    """Return ``n`` random unit vectors, float32. Shape ``(n, WIDTH)``."""
     rows = rng.normal(size=(n, WIDTH)).astype(np.float32)
     length: NDArray[np.float32] = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / length
 
 
 class GeneratedPredictor(Predictor):
-    """Sees nothing in any sentence, and says so with random signals and embeddings."""
+    """Predicts no labels, with random signals and embeddings."""
 
     def __init__(self, *, seed: int = 0) -> None:
         self._rng = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""Requests at a steady rate, whatever the answers take, and how long each took."""
+"""Requests at a steady rate, however long answers take, and how long each took."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Caller:
             connection.close()
 
     def ok(self, method: str, path: str, body: Any = None) -> bool:
-        """Send one request; tell whether the answer was a good one."""
+        """Send one request; return whether it succeeded."""
         packed = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         try:
             return 200 <= self.call(method, path, packed)[0] < 300
@@ -75,12 +75,12 @@ def steadily(
 ) -> Latencies:
     """Send ``n`` requests at fixed times and measure each from the time it was due.
 
-    A late answer delays no other request, and a request that is sent late because others take
-    long counts as slow (else a server that stops for a second would have one slow answer).
+    A late answer delays no other request, and a request that is sent late because others take long
+    counts as slow (else a server that stops for a second would have one slow answer).
 
     Args:
         send: Sends the i-th request; returns whether it succeeded. Called from several threads.
-        per_s: Requests a second.
+        per_s: Requests per second.
         n: How many.
         report: Called with the number of requests answered, from several threads.
     """
@@ -109,7 +109,7 @@ def steadily(
 def one_after_the_other(
     send: Callable[[int], bool], *, n: int, report: Callable[[int], None]
 ) -> Latencies:
-    """Send ``n`` requests, each when the one before was answered."""
+    """Send ``n`` requests, each after the answer to the one before."""
     seconds, n_failed = [], 0
     for i in range(n):
         started = time.perf_counter()

@@ -25,9 +25,9 @@ __all__ = ["ModelBenchPlan", "bench_model", "fit_model"]
 
 _EPOCHS = 6
 _SEED = 0
-_N_LEARNT = 160  # sentences of the epoch that is timed
+_N_LEARNT = 160  # sentences in the timed epoch
 _MIN_LEARNT = 32
-_EVERY = 3  # of so many documents one is held out
+_EVERY = 3  # one document in so many is held out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +35,9 @@ class ModelBenchPlan:
     """What to measure.
 
     Attributes:
-        encoder: The encoder of what is trained here.
-        n_sentences: Sentences in a round of scoring; the corpus is repeated until there are so
-            many.
+        encoder: The encoder of the models trained here.
+        n_sentences: Sentences per round of scoring; the corpus is repeated to fill them.
         n_rounds: Rounds of each comparison.
-        device: Where to compute.
         model: A checkpoint to score with; None trains one on two thirds of the documents.
     """
 
@@ -56,18 +54,14 @@ def bench_model(
     """Measure and return plain JSON values; all ratios are of figures from this run.
 
     ``reduced_f1_change`` is the change of entities or of relations, whichever is greater. It is
-    measured on the held-out third of ``documents``, on all of them if there is a ``plan.model``.
-
-    Args:
-        documents: Labelled documents.
-        plan: What to measure.
-        report: Receives progress.
+    measured on the held-out third of the labelled ``documents``, or on all of them with a
+    ``plan.model``.
 
     Raises:
         InputError: if there are too few labelled sentences.
-        CheckpointError: if ``plan.model`` is not a whole checkpoint.
+        CheckpointError: if ``plan.model`` is not a complete checkpoint.
     """
-    machine = describe_machine(plan.device)  # first: the load of the machine is that before us
+    machine = describe_machine(plan.device)  # first: it records the load before ours
     learnt = _sentences(d for i, d in enumerate(documents) if i % _EVERY)
     held_out = _sentences(documents[::_EVERY])
     schema = LabelSchema.from_documents(documents)
@@ -145,7 +139,7 @@ def fit_model(
     plan: ModelBenchPlan,
     report: Report,
 ) -> JointModel:
-    """Train a model for a few epochs: one that sees something."""
+    """Train a model for a few epochs, enough that it predicts something."""
 
     def advance(progress: TrainingProgress) -> None:
         report("fit", progress.step, progress.n_steps)

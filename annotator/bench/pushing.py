@@ -1,4 +1,4 @@
-"""Pushing many predictions to a real Label Studio: killed in the middle, taken up, repeated."""
+"""Pushing many predictions to a real Label Studio: killed in the middle, resumed, repeated."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class PushBenchPlan:
 
     Attributes:
         encoder: The encoder of the model that predicts.
-        n_tasks: Tasks of a sentence each.
+        n_tasks: Number of tasks, of one sentence each.
         studio_venv: A virtual environment that has (or gets) Label Studio.
     """
 
@@ -47,14 +47,10 @@ class PushBenchPlan:
 def bench_push(
     documents: Sequence[Document], plan: PushBenchPlan, *, home: Path, report: Report
 ) -> dict[str, Any]:
-    """Upload and push, kill the push, push again, count what Label Studio has, and go back.
+    """Upload and push, kill the push, push again, count what Label Studio has, and roll back.
 
-    Args:
-        documents: Labelled documents: the model learns from them, the tasks are their sentences,
-            each with a number behind it.
-        plan: What to measure.
-        home: An empty or missing folder.
-        report: Receives progress.
+    The model learns from the labelled ``documents``; the tasks are their sentences, each with a
+    number appended. ``home`` is an empty or missing folder.
 
     Raises:
         StudioError: if Label Studio cannot be installed, started or used.
@@ -115,8 +111,8 @@ def _connect(served: ServedProject, client: StudioClient, studio: RunningStudio)
 
 
 def _fill(served: ServedProject, documents: Sequence[Document], n_tasks: int) -> None:
-    """Store ``n_tasks`` documents of a sentence each, to be labelled."""
-    # With a number behind it a text must still be one sentence, or it makes two tasks.
+    """Store ``n_tasks`` documents of one sentence each in the pool."""
+    # With a number appended a text must still be one sentence, or it makes two tasks.
     stems = [text.rstrip(". ") for text in sentence_texts(documents)]
     sentences = [stem for stem in stems if len(sentence_texts([_numbered(stem, 10, "x")])) == 1]
     pool = [_numbered(sentences[i % len(sentences)], i, f"bench-{i}") for i in range(n_tasks)]
@@ -136,7 +132,7 @@ def _numbered(stem: str, number: int, name: str) -> Document:
 
 
 def _push_until_killed(served: ServedProject) -> float:
-    """Push in a process of its own, killed once Label Studio has taken the first predictions."""
+    """Push in a separate process, killed once Label Studio has the first predictions."""
     version = _active(served)
     started = time.monotonic()
     served.commands.start("push", "push")
@@ -157,7 +153,7 @@ def _push(served: ServedProject, name: str) -> float:
 
 
 def _roll_back(served: ServedProject, client: StudioClient, number: int) -> dict[str, Any]:
-    """Publish another version and go back to the one before, with a worker that looks after it."""
+    """Publish another version and roll back to the one before, with a worker running."""
     first = _active(served).name
     served.train_again()
     another_s = _push(served, "push-another")

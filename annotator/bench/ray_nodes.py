@@ -1,4 +1,4 @@
-"""A Ray cluster of several nodes on this machine, each a group of processes of its own."""
+"""A Ray cluster of several nodes on this machine, each a process group of its own."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 __all__ = ["RayNodes"]
 
-_STORE_BYTES = 80 * 2**20  # little more than the least that Ray takes
+_STORE_BYTES = 80 * 2**20  # just above Ray's minimum
 
 
 class RayNodes:
-    """A head that lends nothing, and nodes that lend one core each. ``close()`` ends all.
+    """A head without cores, and nodes with one core each. ``close()`` ends all.
 
     Raises:
         ConfigError: if Ray is not installed.
@@ -21,7 +21,7 @@ class RayNodes:
         from annotator.cluster import import_ray
 
         import_ray()
-        os.environ.setdefault("RAY_worker_niceness", "0")  # else workers yield to everything else
+        os.environ.setdefault("RAY_worker_niceness", "0")  # else workers run at a lower priority
         from ray.cluster_utils import Cluster
 
         self._nodes: list[Any] = []
@@ -31,7 +31,7 @@ class RayNodes:
                 "num_cpus": 0,
                 "include_dashboard": False,
                 "object_store_memory": _STORE_BYTES,
-                "_system_config": {  # a lost node is noticed within seconds, not half a minute
+                "_system_config": {  # notice a lost node within seconds, not half a minute
                     "health_check_initial_delay_ms": 2000,
                     "health_check_period_ms": 1000,
                     "health_check_failure_threshold": 5,
@@ -41,11 +41,11 @@ class RayNodes:
 
     @property
     def address(self) -> str:
-        """Where a driver finds the head."""
+        """The address of the head, for a driver."""
         return str(self._cluster.address)
 
     def __len__(self) -> int:
-        """Count the nodes beside the head."""
+        """Count the nodes other than the head."""
         return len(self._nodes)
 
     def fill(self, n: int) -> None:
@@ -56,7 +56,7 @@ class RayNodes:
 
     @property
     def pids(self) -> list[int]:
-        """The process of each node that is the parent of those that compute there."""
+        """The raylet process of each node, the parent of its workers."""
         return [node.all_processes["raylet"][0].process.pid for node in self._nodes]
 
     def kill(self, pid: int) -> None:
@@ -65,7 +65,7 @@ class RayNodes:
         self._cluster.remove_node(node, allow_graceful=False)
 
     def close(self) -> None:
-        """End all nodes. May be called twice."""
+        """Stop all nodes. May be called twice."""
         if self._cluster is not None:
             self._cluster.shutdown()
             self._cluster = None

@@ -29,7 +29,7 @@ class ScoringBench:
         chosen: What ``precision = "auto"`` takes on this machine.
         vs_encoder: Throughput of scoring over that of the bare encoder, by precision.
         reduced_vs_fp32: Throughput of scoring in bf16 over that in fp32.
-        sentences_per_s: Of each contestant, by name.
+        sentences_per_s: By contestant.
     """
 
     chosen: ChosenPrecision
@@ -44,7 +44,7 @@ def bench_scoring(
     """Race scoring and the bare encoder on the same batches, both in fp32 and in bf16.
 
     Scoring is ``Predictor.predict``: word pieces, batches, tags, pairs, embedding, signals and the
-    objects that carry them. The bare encoder gets batches that are ready.
+    objects that carry them. The bare encoder gets ready-made batches.
     """
     contestants: dict[str, Callable[[], object]] = {}
     for precision in PRECISIONS:

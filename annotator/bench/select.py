@@ -1,4 +1,4 @@
-"""``annotator bench select``: a batch out of a large pool, and what signals cost beside labels."""
+"""``annotator bench select``: a batch from a large pool, and the cost of signals beside labels."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from annotator.text import align_document
 __all__ = ["bench_select"]
 
 _BATCH: Final = 50
-_LABELLED: Final = 500  # as many as the queue keeps away from
-_LEARNT: Final = 160  # sentences; enough for a model that sees something
+_LABELLED: Final = 500  # as many as the queue keeps its distance from
+_LEARNT: Final = 160  # sentences; enough for a model that predicts something
 _PER_DOCUMENT: Final = 10  # sentences
 _TIMES: Final = 7
 _STRATEGY: Final = "mnlp"
@@ -46,11 +46,7 @@ def bench_select(
 ) -> dict[str, Any]:
     """Select 50 of ``n_pool`` generated scores and embeddings; race scoring and predicting.
 
-    Args:
-        documents: Labelled documents, to make a model that sees something.
-        plan: As for ``bench_model``.
-        n_pool: How many scored sentences.
-        report: Receives progress.
+    The race's model is trained on the labelled ``documents``; ``plan`` is as for ``bench_model``.
 
     Raises:
         InputError: if there are too few labelled sentences.
@@ -91,7 +87,7 @@ def bench_select(
 
 
 def _time_selections(n_pool: int, report: Report) -> list[float]:
-    """Time the whole procedure over scores in memory: every row takes part in the pre-filter."""
+    """Time the whole procedure over scores in memory; the pre-filter sees every row."""
     rng = np.random.default_rng(0)
     utilities = rng.gamma(2.0, 0.1, size=n_pool)
     embeddings = np.empty((n_pool, WIDTH), dtype=np.float16)
@@ -133,7 +129,7 @@ def _time_selections(n_pool: int, report: Report) -> list[float]:
 
 @contextmanager
 def _without_signals() -> Iterator[None]:
-    """Let predictions carry labels alone: neither signals nor embeddings are computed."""
+    """Make predictions carry labels alone: neither signals nor embeddings are computed."""
 
     def no_signals(log_probs: Tensor, **_given: Any) -> dict[str, Tensor]:
         nothing = log_probs.new_zeros(len(log_probs))

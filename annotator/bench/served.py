@@ -33,16 +33,16 @@ from annotator.studio.processes import free_port
 __all__ = ["ServedProject", "open_served"]
 
 _WAIT_S: Final = 600.0
-# The first model need not be good. Nothing may begin by itself while something is measured.
+# The first model need not be good. Nothing may start by itself during a measurement.
 _SETTINGS: Final = {
     "retrain_after": 1_000_000,
     "retrain_share": 1_000.0,
     "sync_interval_s": 1_000_000.0,
     "holdout_share": 0.0,
-    "epochs": 1_000,  # more than anybody waits for: the run is cancelled
+    "epochs": 1_000,  # never finished: the run is cancelled
 }
 _SHORT: Final = {"ANNOTATOR_EPOCHS": "1", "ANNOTATOR_MIN_STEPS": "20"}
-# Nobody listens there: this project is called by the bench, and calls nobody.
+# Nothing listens there: the bench calls this project, which calls nobody.
 _NOBODY: Final = StudioLink(host="http://127.0.0.1:9", key="1.1767225600", project_id=1)
 
 
@@ -66,7 +66,7 @@ class ServedProject:
             return get_project(session, self.settings.project)
 
     def label_config(self, schema: LabelSchema) -> LabelConfig:
-        """Make a labeling configuration and pretend that a Label Studio has told it."""
+        """Make a labeling configuration and store it as if it came from Label Studio."""
         xml = build_config(schema, unit="sentence")
         project = self.project
         with self.database.write() as session:
@@ -76,11 +76,11 @@ class ServedProject:
         return parse_config(xml)
 
     def train_first(self) -> None:
-        """Train a model in a minute or less, and make it the active one."""
+        """Train a model in a minute or less and make it the active one."""
         self.commands.run("training", "retrain", "--wait", environment=_SHORT)
 
     def train_again(self) -> None:
-        """Train another version of the same labels and put it into use."""
+        """Train another version on the same labels and make it the active one."""
         self.commands.run(
             "training-again", "retrain", "--wait", "--again", "--force", environment=_SHORT
         )
@@ -99,11 +99,11 @@ class ServedProject:
 
     @contextmanager
     def training(self, caller: Caller) -> Iterator[None]:
-        """Press *Start Training*; the run is under way inside, and cancelled behind.
+        """Press *Start Training*: the run is under way inside the block and cancelled after it.
 
         Raises:
-            JobError: if it does not begin, or ends before the block does: what was measured then
-                was not measured beside a training run.
+            JobError: if it does not start, or ends before the block does: what was measured then
+                was not measured during a training run.
         """
         event = {"action": "START_TRAINING", "project": {"id": _NOBODY.project_id}}
         status, answer = caller.call("POST", "/webhook", json.dumps(event).encode())
@@ -138,10 +138,10 @@ class ServedProject:
 def open_served(
     home: Path, documents: Sequence[Document], *, encoder: str
 ) -> Iterator[ServedProject]:
-    """Make a project of labelled documents in ``home``; what was started is ended behind.
+    """Make a project of labelled documents in ``home``; stop what was started on leaving.
 
     Raises:
-        InputError: if ``home`` is a project already: its labels are not the bench's to touch.
+        InputError: if ``home`` already holds a project: the bench must not touch its labels.
     """
     if not init_home(home, project="bench", unit="sentence", encoder=encoder, **_SETTINGS):
         raise InputError(f"{home} is a project already; give the bench a new folder")

@@ -1,4 +1,4 @@
-"""``annotator bench store``: a large project in a database of its own, and what looks at it."""
+"""``annotator bench store``: a large project in its own database, and the reads from it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from annotator.store.versions import ModelVersion, activate_version, add_version
 __all__ = ["StoreBenchPlan", "bench_store"]
 
 _GOLD: Final = 200  # labelled notes
-_WARM: Final = 20_000  # sentences after which memory is to grow no more
+_WARM: Final = 20_000  # sentences after which memory should not grow
 _SHARD: Final = 5_000
 _TIMES: Final = 7
 _QUEUE: Final = QueueSettings(strategy="mnlp", batch=50, random_share=0.15, per_document=3, seed=13)
@@ -50,7 +50,7 @@ class StoreBenchPlan:
 
     Attributes:
         n_sentences: Sentences of the pool, each a task.
-        database_url: An empty database; None makes a SQLite file.
+        database_url: An empty database; None creates a SQLite file.
     """
 
     n_sentences: int
@@ -58,17 +58,13 @@ class StoreBenchPlan:
 
 
 def bench_store(plan: StoreBenchPlan, *, home: Path, report: Report) -> dict[str, Any]:
-    """Import, score and order a pool, then look at it; return plain JSON values.
+    """Import, score and order a pool, then read it; return plain JSON values.
 
-    Texts and scores are generated, all else is what a worker does.
-
-    Args:
-        plan: What to measure.
-        home: An empty or missing folder.
-        report: Receives progress.
+    Texts and scores are generated; the rest is what a worker does. ``home`` is an empty or missing
+    folder.
 
     Raises:
-        ConfigError: if the database has sentences already.
+        ConfigError: if the database already has sentences.
     """
     machine = describe_machine(torch.device("cpu"))
     given = {} if plan.database_url is None else {"database_url": plan.database_url}
@@ -106,7 +102,7 @@ def bench_store(plan: StoreBenchPlan, *, home: Path, report: Report) -> dict[str
 
 
 class _Bench:
-    """A project that grows, and the figures that come of it."""
+    """A growing project and its measurements."""
 
     def __init__(self, database: Database, report: Report) -> None:
         self.database = database
@@ -121,7 +117,7 @@ class _Bench:
         self.ingest_s = self.score_s = 0.0
 
     def grow(self, n: int) -> None:
-        """Import ``n`` sentences more, make them tasks, score them."""
+        """Import ``n`` more sentences, make them tasks, score them."""
         if not n:
             return
         self.ingest(n // GeneratedNotes.per_note, role="pool")
@@ -155,7 +151,7 @@ class _Bench:
             self.n_ingested += found.n_sentences
 
     def _make_tasks(self) -> None:
-        """Make each new sentence an open task that Label Studio has a prediction of."""
+        """Make each new sentence an open task for which Label Studio has a prediction."""
         after = 0
         while True:
             with self.database.write() as session:

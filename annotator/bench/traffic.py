@@ -1,4 +1,4 @@
-"""What Label Studio sends, made of sentences: tasks, predictions to be made, events."""
+"""The requests of Label Studio, made from sentences: tasks, predictions to make, events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _KEY = "1.1767225600"
 
 
 def sentence_texts(documents: Sequence[Document]) -> list[str]:
-    """Return the texts of all sentences, each once, in their order."""
+    """Return the texts of all sentences in order, without repetitions."""
     found = [
         document.text[s.start : s.end]
         for document in documents
@@ -27,12 +27,12 @@ def sentence_texts(documents: Sequence[Document]) -> list[str]:
 
 
 class Traffic:
-    """Makes the bodies of requests; texts are taken in turn.
+    """Makes request bodies; texts are used in turn.
 
     Args:
         texts: Sentences, at least one.
-        config_xml: The labeling configuration that comes with every request.
-        config: The same, read.
+        config_xml: The labeling configuration sent with every request.
+        config: The same, parsed.
     """
 
     def __init__(self, texts: Sequence[str], *, config_xml: str, config: LabelConfig) -> None:
@@ -51,7 +51,7 @@ class Traffic:
         }
 
     def predict(self, texts: Sequence[str], *, drawn: Sequence[Any] = ()) -> dict[str, Any]:
-        """Return the body of ``/predict`` for one task a text."""
+        """Return the body of ``/predict`` for one task per text."""
         context = {"result": list(drawn)} if drawn else None
         return {
             "tasks": [self._task(i + 1, text) for i, text in enumerate(texts)],
@@ -61,7 +61,7 @@ class Traffic:
         }
 
     def event(self, number: int) -> dict[str, Any]:
-        """Return the event of an annotation that was submitted, the same for the same number."""
+        """Return the event of a submitted annotation, the same for the same number."""
         text = self.texts[number % len(self.texts)]
         when = (
             f"2026-01-01T{number // 3600 % 24:02}:{number // 60 % 60:02}:{number % 60:02}.000000Z"
@@ -84,12 +84,12 @@ class Traffic:
             "action": "ANNOTATION_CREATED",
             "project": {**_PROJECT, "label_config": self._xml, "token": "not-a-token"},
             "annotation": annotation,
-            # Texts repeat, tasks do not: each has a number at its end.
+            # Texts repeat, tasks must not: each ends in a number.
             "task": self._task(number + 1, f"{text} {number + 1}"),
         }
 
     def regions(self, text: str) -> list[dict[str, Any]]:
-        """Return the first two words of a text as regions that were drawn."""
+        """Return the first two words of a text as drawn regions."""
         words = text.split()[:2]
         starts = [text.index(words[0])]
         starts += [text.index(word, starts[0] + len(words[0])) for word in words[1:]]

@@ -1,4 +1,4 @@
-"""How fast a model is trained: against the bare encoder forwards and backwards."""
+"""How fast a model is trained, against the bare encoder forwards and backwards."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class LearningBench:
     """Figures of training.
 
     Attributes:
-        vs_encoder: Words a second of training over those of the bare encoder.
+        vs_encoder: Words per second of training over those of the bare encoder.
         words_per_s: Of ``training`` and ``encoder``.
-        n_steps: Steps that were timed in a round.
+        n_steps: Timed steps per round.
     """
 
     vs_encoder: float
@@ -39,7 +39,7 @@ class LearningBench:
 
 
 class _StepClock:
-    """Times the steps of a run from the outside, the first ones left out."""
+    """Times the steps of a run from the outside, without the first ones."""
 
     def __init__(self, n_untimed: int, device: torch.device) -> None:
         self._n_untimed, self._device = n_untimed, device
@@ -64,12 +64,12 @@ def bench_learning(
     n_rounds: int,
     report: Report,
 ) -> LearningBench:
-    """Time one epoch of ``train`` and the bare encoder on the same batches, turn by turn.
+    """Time one epoch of ``train`` and the bare encoder on the same batches, in turn.
 
-    A step of training is collating, forward pass, both losses, backward pass, clipping and
-    AdamW; relations are learnt from the first step on. The bare encoder goes forwards and
-    backwards from a trivial loss on its states. Both are in training mode and in one dtype, and
-    the first quarter of the epoch warms up.
+    A step of training is collating, forward pass, both losses, backward pass, clipping and AdamW;
+    relations are learnt from the first step on. The bare encoder goes forwards and backwards from a
+    trivial loss on its states. Both are in training mode and in one dtype, and the first quarter of
+    the epoch warms up.
     """
     reduced = device.type == "cuda"
     settings = TrainingSettings(
@@ -106,7 +106,7 @@ def bench_learning(
 
 
 class _BareEncoder:
-    """The encoder alone, with the batches that training will see."""
+    """The encoder alone, with the batches of the training run."""
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class _BareEncoder:
         self.n_words = sum(pieces[i].n_words for c in chosen[self.n_untimed :] for i in c)
 
     def run(self) -> float:
-        """Go through all batches once; return the seconds of those that count."""
+        """Go through all batches once; return the seconds of the timed ones."""
         for batch in self._batches[: self.n_untimed]:
             self._step(batch)
         wait_for(self._device)

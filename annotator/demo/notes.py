@@ -1,4 +1,4 @@
-"""The bundled notes in their roles: a third as gold, the rest to be labelled."""
+"""The bundled notes in their roles: a third as gold and hold-out, the rest to be labelled."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class DemoCorpus:
     ) -> tuple[list[Entity], list[Relation]]:
         """Return the sample's own labels of a region; offsets count from its start.
 
-        Relations that leave the region are left out, as nobody who sees only it could draw them.
+        Relations that leave the region are dropped, as nobody who sees only the region could draw
+        them.
         """
         source = next(d for d in self.pool if d.id == document)
         entities = [
@@ -39,7 +40,7 @@ class DemoCorpus:
 
 
 def read_notes() -> DemoCorpus:
-    """Read the bundled sample and deal it out: of nine notes two gold, one hold-out, six pool."""
+    """Read the bundled sample and assign roles: of nine notes two gold, one hold-out, six pool."""
     documents = read_corpus("jsonl", sample_file()).documents
     roles: dict[str, list[Document]] = {"gold": [], "holdout": [], "pool": []}
     deal = ("gold", "pool", "pool", "holdout", "pool", "pool", "gold", "pool", "pool")

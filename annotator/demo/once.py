@@ -1,4 +1,4 @@
-"""The demo with a scripted annotator: twenty labels, a retraining, and proof of each step."""
+"""The demo with a scripted annotator: twenty labels, a retraining, and a check of each step."""
 
 from __future__ import annotations
 
@@ -27,10 +27,9 @@ _ARRIVE_S = 60.0
 
 @dataclass
 class Once:
-    """Plays the annotator in a started demo and checks what comes of it.
+    """Plays the annotator in a running demo and checks the results.
 
-    ``checks`` maps each step to whether it was seen to have happened, in Label Studio and in the
-    database.
+    ``checks`` maps each step to whether its effect was seen, in Label Studio and in the database.
     """
 
     demo: Demo
@@ -38,13 +37,10 @@ class Once:
     report: dict[str, Any] = field(default_factory=dict)
 
     def play(self, version: ModelVersion) -> dict[str, Any]:
-        """Do everything, going on where an earlier run was killed.
-
-        Args:
-            version: The active version.
+        """Do everything, resuming an earlier run that was killed; ``version`` is the active one.
 
         Returns:
-            The report; ``ok`` only if every step was seen to have happened.
+            The report; ``ok`` only if the effect of every step was seen.
         """
         demo = self.demo
         with demo.database.read() as session:
@@ -124,7 +120,7 @@ class Once:
         return bool(results.get(ours["id"]) == ours["raw"])
 
     def retrain(self, before: ModelVersion) -> None:
-        """Wait for the run that the labels trigger, and for what follows from it."""
+        """Wait for the run that the labels trigger, and for its consequences."""
         demo = self.demo
         run_id = demo.wait_for_run(before.run_id)
         active = demo.follow(run_id)

@@ -1,4 +1,4 @@
-"""The demo, step by step. Each step looks at what is there and does what is missing."""
+"""The demo, step by step. Each step checks what exists and does what is missing."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Watch = Callable[[Database, int], None]
 class Demo:
     """The demo in ``home``. ``watch`` shows a run until it has ended.
 
-    The steps are to be called in their order; each may be called again.
+    Call the steps in order; each may be called again.
     """
 
     home: Path
@@ -52,7 +52,7 @@ class Demo:
     watch: Watch
 
     def make_project(self) -> None:
-        """Make the project and import the notes in their roles."""
+        """Create the project and import the notes in their roles."""
         self.stage.clear()
         is_new = init_home(
             self.home, project="demo", unit="sentence", encoder=self.encoder, **_SETTINGS
@@ -84,7 +84,7 @@ class Demo:
             return get_project(session, self.settings.project)
 
     def start_studio(self) -> RunningStudio:
-        """Install and start Label Studio; make its project."""
+        """Install and start Label Studio, and create its project."""
         if not self.stage.studio.is_installed():
             self.say("  installing Label Studio into its own environment (about a minute)")
         self.running = self.stage.start_studio(lambda _line: None)
@@ -116,7 +116,7 @@ class Demo:
         return True
 
     def start_backend(self) -> None:
-        """Start the backend and the worker, and connect Label Studio with them."""
+        """Start the backend and the worker, and connect Label Studio to them."""
         port = self.stage.choose_port()
         environment = {**os.environ, "ANNOTATOR_HOME": str(self.home)}
         self.stage.start("backend", ["serve", "--port", str(port)], environment)
@@ -150,7 +150,7 @@ class Demo:
         return self.follow(run.id)
 
     def follow(self, run_id: int) -> ModelVersion:
-        """Show a run to its end and return the version that is active then.
+        """Show a run until it ends, and return the version that is active then.
 
         Raises:
             JobError: if the run failed, with its reason.

@@ -20,7 +20,7 @@ _READING_S, _WORD_S, _EDIT_S = 2.0, 0.3, 3.0  # a plausible lead time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledTask:
-    """A task that was labelled: its score in the queue and the annotation that came of it."""
+    """A task that was labelled: its score in the queue and the resulting annotation."""
 
     task: int
     score: float | None
@@ -36,7 +36,7 @@ def label_next(
     """Take the task that Label Studio serves next, correct its prediction, submit.
 
     Returns:
-        What was done, or None if no task is left.
+        What was done; None if no task is left.
     """
     task = client.next_task(project_id)
     if task is None:
@@ -78,7 +78,7 @@ def merge_regions(
     text: str,
     config: LabelConfig,
 ) -> tuple[list[dict[str, Any]], int]:
-    """Return what the editor would submit: right regions kept with their id, the others replaced.
+    """Return what the editor would submit: correct regions keep their id, the others are replaced.
 
     Returns:
         The result, and how many regions were changed, drawn or removed.

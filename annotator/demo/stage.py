@@ -1,4 +1,4 @@
-"""The processes of the demo: Label Studio, the backend, the worker; started, found, stopped."""
+"""The processes of the demo (Label Studio, backend, worker): start, find and stop them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PORTS = range(9090, 9190)
 
 
 class Stage:
-    """Owns what the demo starts. What an earlier, killed demo left behind is stopped first.
+    """Owns the processes of the demo; those left by an earlier, killed demo are stopped first.
 
     Args:
         home: The demo's project folder.
@@ -38,7 +38,7 @@ class Stage:
         self._started: list[str] = []
 
     def clear(self) -> None:
-        """Stop the backend and worker of a demo that was killed. Label Studio is adopted."""
+        """Stop the backend and worker of a demo that was killed. Label Studio is reused."""
         for name, known in self._read().get("processes", {}).items():
             pid = known["pid"]
             if is_running(pid) and process_start(pid) == known["started"]:
@@ -54,7 +54,7 @@ class Stage:
         """Return the backend's port, the same at every start as long as it is free.
 
         Raises:
-            ConfigError: if the port that was asked for is taken.
+            ConfigError: if the requested port is taken.
         """
         last = self._read().get("port")
         if self._port is not None:
@@ -72,7 +72,7 @@ class Stage:
 
     @property
     def logs(self) -> Path:
-        """The folder of what the commands print."""
+        """The folder of the commands' output."""
         return self._commands.logs
 
     def start(self, name: str, arguments: list[str], environment: Mapping[str, str]) -> None:
@@ -87,12 +87,12 @@ class Stage:
         """Wait until the backend answers.
 
         Raises:
-            JobError: if it ends or stays silent; the message names its log.
+            JobError: if it exits or does not answer in time; the message names its log.
         """
         self._commands.wait_for_backend("backend", url)
 
     def check(self, *names: str) -> None:
-        """Raise JobError if one of these processes has ended."""
+        """Raise ``JobError`` if one of these processes has ended."""
         try:
             self._commands.check(*names)
         except JobError as error:

@@ -1,4 +1,4 @@
-"""Simulations: what each query strategy would have cost on a corpus whose labels are known."""
+"""Simulations: what each query strategy would have cost on a fully labelled corpus."""
 
 from annotator.simulation.arms import Arm, Replay, SimulatedCorpus, queue_arm, read_arms
 from annotator.simulation.replay import Report, Simulation

@@ -1,4 +1,4 @@
-"""What is simulated: a pool whose labels are known, the arms that compete, and the rounds."""
+"""What is simulated: a pool with known labels, the arms that compete, and the rounds."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Start = Literal["random", "diverse"]
 START, FULL = "start", "full"
 
 _DIVERSE = "+diverse"
-_PROTOCOL = 1  # counts up where rounds are done in another way
+_PROTOCOL = 1  # raise it when rounds are done differently
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Arm:
-    """A strategy, with the batch-diversity step of the queue or without it.
+    """A strategy, with or without the queue's batch-diversity step.
 
-    ``name`` is that of the strategy, with ``+diverse`` behind it where the step is taken.
+    ``name`` is that of the strategy, followed by ``+diverse`` if the step is taken.
     """
 
     strategy: str
@@ -45,17 +45,17 @@ class Arm:
 
     @property
     def name(self) -> str:
-        """What the arm is called in records and tables."""
+        """The name in records and tables."""
         return self.strategy + _DIVERSE * self.is_diverse
 
 
 def queue_arm(strategy: str) -> Arm:
-    """Return the arm that chooses as the queue does with this strategy: batches are spread."""
+    """Return the arm that chooses as the queue does with this strategy: with diverse batches."""
     return Arm(strategy, is_diverse=strategy != "random")
 
 
 def read_arms(names: Sequence[str]) -> tuple[Arm, ...]:
-    """Read names such as ``mnlp`` and ``mnlp+diverse``; random is added, each is taken once.
+    """Read names such as ``mnlp`` and ``mnlp+diverse``; add random, drop repetitions.
 
     Raises:
         ConfigError: if there is no such strategy.
@@ -69,7 +69,7 @@ def read_arms(names: Sequence[str]) -> tuple[Arm, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedCorpus:
-    """A gold corpus: the pool that is labelled bit by bit, and the part that is scored."""
+    """A gold corpus: the pool that is labelled step by step, and the part that is scored."""
 
     name: str
     pool: tuple[TaggedSentence, ...]
@@ -80,7 +80,7 @@ class SimulatedCorpus:
     def of(
         cls, benchmark: Benchmark, *, fold: int, on: Literal["dev", "test"], limit: int | None
     ) -> SimulatedCorpus:
-        """Take one fold of a benchmark, ``limit`` sentences of its training part as the pool.
+        """Take one fold of a benchmark; ``limit`` training sentences are the pool (None: all).
 
         Raises:
             ConfigError: if there is no such fold.
@@ -97,7 +97,7 @@ class SimulatedCorpus:
 
     @property
     def n_words(self) -> int:
-        """Words in the pool."""
+        """Number of words in the pool."""
         return sum(len(sentence.words) for sentence in self.pool)
 
 
@@ -106,13 +106,12 @@ class Replay:
     """How a corpus is replayed.
 
     Attributes:
-        shares: Share of the pool's words that is labelled after each round; the first is the
-            start that all arms of a seed have in common.
+        shares: Share of the pool's words that is labelled after each round; the first is the start
+            that all arms of a seed share.
         start: Whether that start is drawn at random or spread over the embeddings.
         random_share: Share of each round that is drawn at random, as in the queue.
-        options: What departs from the defaults of training and model.
+        options: What differs from the defaults of training and model.
         encoder: ``minilm``, a local folder, or a hub id.
-        device: Where to compute.
         on: Which part is scored.
     """
 
@@ -137,11 +136,10 @@ class Replay:
             raise ConfigError(f"--start must be one of {', '.join(get_args(Start))}")
 
     def digest(self, corpus: SimulatedCorpus) -> str:
-        """Return a SHA-256 of what results follow from, but for arm, seed, round and version.
+        """Return a SHA-256 of what results depend on, without arm, seed, round and version.
 
-        Of settings and model it takes what departs from the defaults, so that a later version
-        with one more setting still takes up what an earlier one has finished; each record names
-        the version it is of.
+        Of settings and model it takes only what differs from the defaults, so that a later version
+        with a new setting still reuses results of an earlier one; each record names its version.
 
         Raises:
             ConfigError: if a setting is out of range.

@@ -1,4 +1,4 @@
-"""Learning curves over what was labelled, and what it cost to reach a share of the full score."""
+"""Learning curves over labelling cost, and the cost of reaching a share of the full score."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ SCORES = ("joint_f1", "ner_f1", "re_f1")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """The start, the rounds, and all data, in this order.
+    """One point for the start, for each round, and for all data, in this order.
 
     Attributes:
-        costs: What was labelled, in the order of ``COSTS``. Shape ``(points, 5)``.
+        costs: Cost of the labels so far, in the order of ``COSTS``. Shape ``(points, 5)``.
         scores: F1 in per cent, in the order of ``SCORES``. Shape ``(points, 3)``.
     """
 
@@ -36,10 +36,10 @@ class Curve:
         return float(self.scores[-1, 0])
 
     def cost_to(self, target: float) -> NDArray[np.float64]:
-        """Return what it took until the joint F1 was first ``target``. Shape ``(5,)``.
+        """Return the cost at which the joint F1 first reaches ``target``. Shape ``(5,)``.
 
-        Between two points the way is straight. A target that the start has reached costs what the
-        start does; one that nothing reaches costs all data.
+        Between two points the curve is linear. A target already reached by the start costs what the
+        start does; one never reached costs all data.
         """
         joint = self.scores[:, 0]
         reached = np.flatnonzero(joint >= target - 1e-9)
@@ -52,12 +52,12 @@ class Curve:
         return between
 
     def scores_at(self, words: float) -> NDArray[np.float64]:
-        """Return the scores where so many words were labelled. Shape ``(3,)``."""
+        """Return the scores at so many labelled words. Shape ``(3,)``."""
         at = self.costs[:, COSTS.index("words")]
         return np.array([np.interp(words, at, column) for column in self.scores.T])
 
     def to_json(self) -> list[dict[str, float]]:
-        """Return one object a point."""
+        """Return one object per point."""
         return [
             {
                 **{name: round(float(v), 1) for name, v in zip(COSTS, costs, strict=True)},
@@ -70,7 +70,7 @@ class Curve:
 def read_curves(
     records: Sequence[Mapping[str, Any]], *, n_rounds: int, cost: AnnotationCost
 ) -> dict[str, dict[int, Curve]]:
-    """Return the curve of each arm and seed, by arm and seed; unfinished ones are left out."""
+    """Return the curves by arm and seed; unfinished ones are left out."""
     found = {(str(r["arm"]), int(r["seed"]), int(r["round"])): r for r in records}
     curves: dict[str, dict[int, Curve]] = {}
     for arm, seed in sorted({place[:2] for place in found}):
@@ -92,7 +92,7 @@ def _curve(records: Sequence[Mapping[str, Any]], cost: AnnotationCost) -> Curve:
 
 
 def mean_curve(curves: Sequence[Curve]) -> Curve:
-    """Average curves of the same rounds, point by point."""
+    """Average curves with the same rounds, point by point."""
     return Curve(
         costs=np.mean([curve.costs for curve in curves], axis=0),
         scores=np.mean([curve.scores for curve in curves], axis=0),

@@ -1,4 +1,4 @@
-"""Records of finished rounds: a file each, and an archive that carries them to other machines."""
+"""Records of finished rounds: one file each, and an archive that carries them to other machines."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["Ledger"]
 
 
 class Ledger:
-    """The finished rounds of one simulation, kept in a folder that several processes share.
+    """The finished rounds of one simulation, in a folder that several processes may share.
 
     Args:
         folder: Where records are kept.
-        digest: Of the settings; records of other settings are neither read nor touched.
-        archive: A file with records in it that are taken up, and that is kept up to date.
+        digest: Digest of the settings; records of other settings are neither read nor changed.
+        archive: A file whose records are reused, and which is kept up to date.
 
     Raises:
         InputError: if the archive cannot be read.
@@ -36,11 +36,11 @@ class Ledger:
                     save_run(self._path(*_place(record)), record)
 
     def find(self, arm: str, seed: int, i_round: int) -> dict[str, Any] | None:
-        """Return the record of a round; None if it was not finished, or is damaged."""
+        """Return the record of a round; None if it has not finished or is damaged."""
         return load_run(self._path(arm, seed, i_round), fingerprint=self.digest)
 
     def keep(self, record: dict[str, Any]) -> None:
-        """Store the record of a finished round, and bring the archive up to date."""
+        """Store the record of a finished round and update the archive."""
         whole = {**record, "fingerprint": self.digest}
         save_run(self._path(*_place(whole)), whole)
         if self.archive is not None:

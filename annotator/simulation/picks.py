@@ -1,4 +1,4 @@
-"""Which sentences are labelled next, counted in words, by the queue's own procedure."""
+"""Which sentences are labelled next, measured in words, by the queue's own procedure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TRIES = 6
 def take_words(
     order: Sequence[int], sentences: Sequence[TaggedSentence], n_words: int
 ) -> list[int]:
-    """Return the beginning of ``order`` that has ``n_words`` words or just more."""
+    """Return the shortest beginning of ``order`` that has at least ``n_words`` words."""
     taken, total = [], 0
     for i in order:
         if total >= n_words:
@@ -41,20 +41,10 @@ def pick_next(
 ) -> list[int]:
     """Choose unlabelled sentences with ``n_words`` words in all.
 
-    The batch is made by ``select_batch``, of as many sentences as it takes to reach the words:
-    short ones make a larger batch.
-
-    Args:
-        arm: By what.
-        sentences: The whole pool.
-        scores: What the model says about each of it.
-        labelled: Numbers of the sentences that have labels.
-        n_words: How many words to add.
-        random_share: Share of the batch that is drawn at random.
-        rng: Source of randomness.
-
-    Returns:
-        Their numbers, in the order in which the queue would show them.
+    ``select_batch`` makes the batch, with as many sentences as it takes to reach the words: the
+    shorter they are, the larger the batch. ``sentences`` and ``scores`` cover the whole pool;
+    ``labelled`` and the result are indices into it, the result in the order of the queue.
+    ``random_share`` of the batch is drawn at random.
     """
     candidates = _candidates(arm, sentences, scores, labelled)
     left = [one.id for one in candidates]
@@ -84,7 +74,7 @@ def _candidates(
     scores: PoolScores,
     labelled: Sequence[int],
 ) -> list[Candidate]:
-    """Return the unlabelled sentences with what labels on them would be worth."""
+    """Return the unlabelled sentences with their utilities."""
     taken = set(labelled)
     left = [i for i in range(len(sentences)) if i not in taken]
     pool = scores.scored(left, labelled=labelled)

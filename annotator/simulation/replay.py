@@ -1,8 +1,8 @@
 """A simulation from end to end: the start that arms share, their rounds, the full-data model.
 
 The unit of work is one arm of one seed. Each finished round is a record, so a killed simulation
-goes on where it was, and processes that are started with the same command share the work: each
-takes units that no other one holds.
+resumes where it was, and processes started with the same command share the work: each takes units
+that no other one holds.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _BALD_PASSES = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """How far a simulation is: models trained of those needed, and what the current one does."""
+    """Progress of a simulation: models trained of those needed, and what the current one does."""
 
     title: str
     n_done: int
@@ -43,14 +43,14 @@ class Simulation:
     """Arms over seeds on one corpus.
 
     Args:
-        corpus: What is replayed.
-        replay: How.
-        arms: What competes.
-        seeds: One start, one full-data model and one trajectory an arm each.
+        corpus: The corpus to replay.
+        replay: How to replay it.
+        arms: The arms to compare.
+        seeds: One start, one full-data model and one trajectory per arm each.
         out: Folder of records, which several processes may share.
-        archive: A file with finished records that are taken up, and that is kept up to date.
-        on_progress: Told after each step.
-        on_record: Told of each round that is finished.
+        archive: A file whose finished records are reused, and which is kept up to date.
+        on_progress: Called after each step.
+        on_record: Called with the record of each finished round.
     """
 
     def __init__(
@@ -75,11 +75,11 @@ class Simulation:
 
     @property
     def n_models(self) -> int:
-        """Models that all arms and seeds need."""
+        """Number of models that all arms and seeds need."""
         return len(self.seeds) * (2 + len(self.arms) * (len(self.replay.shares) - 1))
 
     def run(self) -> list[dict[str, Any]]:
-        """Do what is left and is not being done by another process; return all records."""
+        """Do what is left and no other process is doing; return all records."""
         for seed in self.seeds:
             for arm in (self.arms[0], None, *self.arms[1:]):
                 name = FULL if arm is None else arm.name
@@ -123,7 +123,7 @@ class Simulation:
     def _finish(
         self, arm: Arm, seed: int, i_round: int, labelled: list[int], picked: list[int]
     ) -> dict[str, Any]:
-        """Train with what was picked, and choose the next round by that model."""
+        """Train with the picked sentences, and choose the next round by that model."""
         known = labelled + picked
         record, model = self._round(arm.name, seed, i_round, known)
         record["picked"] = picked
@@ -156,7 +156,7 @@ class Simulation:
         return [int(i) for i in order]
 
     def _scores_of_start(self, seed: int, labelled: list[int]) -> PoolScores:
-        """Return what the model of the start says; it is trained again where that is not kept."""
+        """Return the scores of the start's model, which is trained again if they were not kept."""
         if seed not in self._started:
             with self.ledger.hold(f"{START}-seed{seed}", wait=True):
                 scores = PoolScores.load(self._scores_path(seed))
@@ -211,7 +211,7 @@ class Simulation:
         )
 
     def _n_words(self, i_round: int) -> int:
-        """Words that are labelled after a round."""
+        """Return the number of labelled words after a round."""
         return round(self.replay.shares[i_round] * self.corpus.n_words)
 
     def _scores_path(self, seed: int) -> Path:

@@ -1,4 +1,4 @@
-"""What a simulation says: costs, ratios to random order, intervals, and what was picked."""
+"""The results of a simulation: costs, ratios to random order, intervals, and what was picked."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
     "table",
 ]
 
-#: Shares of the full-data F1 whose cost is told.
+#: Shares of the full-data F1 whose cost is reported.
 TARGETS = (0.95, 0.99)
 
 _RESAMPLES = 2_000
@@ -42,7 +42,7 @@ _WORDS, _RE = COSTS.index("words"), SCORES.index("re_f1")
 def describe_simulation(
     simulation: Simulation, *, cost: AnnotationCost, command: str
 ) -> dict[str, Any]:
-    """Return all that the finished records say, as ``annotator simulate --json`` prints it."""
+    """Return the results of all finished records, as ``annotator simulate --json`` prints them."""
     replay, records = simulation.replay, simulation.records()
     return {
         "corpus": simulation.corpus.name,
@@ -76,10 +76,10 @@ def describe_arms(
     n_rounds: int,
     cost: AnnotationCost,
 ) -> dict[str, Any]:
-    """Return what is known of each arm, by its name.
+    """Return the results of each arm, by its name.
 
-    An arm is compared with random order over the seeds that both have finished. ``interval`` is
-    the 95 % interval of the ratio in words over seeds drawn again; null with a single seed.
+    An arm is compared with random order over the seeds that both have finished. ``interval`` is the
+    95 % interval of the ratio in words over resampled seeds; null with a single seed.
     """
     curves = read_curves(records, n_rounds=n_rounds, cost=cost)
     random = curves.get("random", {})
@@ -102,9 +102,9 @@ def describe_arms(
 
 
 def compare_curves(own: Sequence[Curve], random: Sequence[Curve]) -> dict[str, Any]:
-    """Return what an arm cost and reached beside random order, from curves of the same seeds.
+    """Return costs and scores of an arm beside random order, from curves of the same seeds.
 
-    The rounds of the two may differ: between its points each curve is straight.
+    The two may have different rounds: curves are linear between their points.
     """
     mine, theirs = mean_curve(own), mean_curve(random)
     costs = {t: (mine.cost_to(t * mine.full), theirs.cost_to(t * theirs.full)) for t in TARGETS}
@@ -140,7 +140,7 @@ def _named(costs: Any) -> dict[str, float]:
 
 
 def _interval(own: Sequence[Curve], random: Sequence[Curve], target: float) -> list[float] | None:
-    """Draw seeds again and again, the same for both, and return where 95 % of the ratios lie."""
+    """Resample seeds, the same for both, and return the range of 95 % of the ratios."""
     n = len(own)
     if n < 2:
         return None
@@ -156,13 +156,13 @@ def _interval(own: Sequence[Curve], random: Sequence[Curve], target: float) -> l
 
 
 def profile(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Return what the picked sentences are like: means a sentence, and the share of empty ones."""
+    """Return what the picked sentences are like: means per sentence and the share of empty ones."""
     picked = [r["profile"] for r in records if r["arm"] not in (START, FULL)]
     return _rates({key: sum(one[key] for one in picked) for key in picked[0]}) if picked else {}
 
 
 def describe_pool(corpus: SimulatedCorpus) -> dict[str, Any]:
-    """Return what the pool is made of."""
+    """Return what the pool consists of."""
     counts = count_labels(corpus.pool)
     return {**counts, **_rates(counts)}
 
@@ -184,7 +184,7 @@ def put_summary(path: Path, value: Mapping[str, Any], *, default: str) -> bool:
         False if there is no ratio yet; the file is then left as it is.
 
     Raises:
-        InputError: if the file is there and is not such a file.
+        InputError: if the file exists and is not such a file.
     """
     try:
         table = json.loads(path.read_bytes()) if path.exists() else {"corpora": {}}
@@ -215,7 +215,7 @@ def put_summary(path: Path, value: Mapping[str, Any], *, default: str) -> bool:
 
 
 def table(value: Mapping[str, Any]) -> list[str]:
-    """Return the lines that people read: one a strategy, cheapest first."""
+    """Return the lines of the printed table: one per strategy, cheapest first."""
     head = (
         f"{value['corpus']}, scored on {value['on']}: models trained: "
         f"{value['models']['done']} of {value['models']['wanted']}"
@@ -247,7 +247,7 @@ def table(value: Mapping[str, Any]) -> list[str]:
 
 
 def draw_chart(value: Mapping[str, Any]) -> LineChart:
-    """Return the mean curves of all strategies that are finished with a seed."""
+    """Return the mean curves of all strategies with at least one finished seed."""
     finished = {name: one for name, one in value["strategies"].items() if "curve" in one}
     full = max((one["full_joint_f1"] for one in finished.values()), default=0.0)
     return LineChart(

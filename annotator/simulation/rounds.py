@@ -1,4 +1,4 @@
-"""One round: train on what is labelled, score the test part."""
+"""One round: train on the labelled sentences, score the test part."""
 
 from __future__ import annotations
 
@@ -34,16 +34,9 @@ def do_round(
 ) -> tuple[dict[str, Any], Predictor]:
     """Train from the pre-trained encoder on some sentences of the pool, and score the test part.
 
-    A killed training goes on from its last saved state.
-
-    Args:
-        corpus: The corpus.
-        replay: How it is replayed.
-        labelled: Numbers of the sentences to train on.
-        seed: Of the training.
-        folder: Where the checkpoint is for as long as it is needed.
-        bald_passes: As in ``Predictor``.
-        on_progress: Called after each step.
+    A killed training resumes from its last saved state. ``labelled`` are indices into the pool;
+    ``folder`` holds the checkpoint for as long as it is needed; ``bald_passes`` is as in
+    ``Predictor``.
 
     Returns:
         Scores and how they were made, and the model.

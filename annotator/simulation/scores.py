@@ -1,4 +1,4 @@
-"""What a round's model says about the whole pool: signals and embeddings, in memory or a file."""
+"""What a round's model says about the pool: signals and embeddings, in memory or in a file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PoolScores:
     Attributes:
         names: Names of the signals.
         signals: Shape ``(pool, signals)``.
-        embeddings: L2-normalised. Shape ``(pool, H)``.
+        embeddings: L2-normalised. Shape ``(pool, hidden)``.
     """
 
     names: tuple[str, ...]
@@ -34,7 +34,7 @@ class PoolScores:
 
     @classmethod
     def of(cls, predicted: Sequence[SentencePrediction]) -> PoolScores:
-        """Take from predictions what strategies look at."""
+        """Take the signals and embeddings from predictions."""
         names = tuple(sorted(predicted[0].signals))
         return cls(
             names=names,
@@ -53,7 +53,7 @@ class PoolScores:
         )
 
     def save(self, path: Path) -> None:
-        """Write a file, whole or not at all."""
+        """Write the file completely or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.npz")
         np.savez(

@@ -13,7 +13,7 @@ from annotator.simulation.arms import FULL, START
 
 __all__ = ["describe_stopping", "stopping_lines"]
 
-#: The product's rule, and others beside it: what would they have cost?
+#: The product's rule, and others to compare it with.
 RULES: Final = {
     "as advised": StopRule(),
     "looser": StopRule(gain=0.75),
@@ -22,12 +22,12 @@ RULES: Final = {
 
 
 def describe_stopping(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return, by rule, what was advised in each arm and seed whose scores have errors.
+    """Return, by rule, the advice in each arm and seed whose scores have errors.
 
-    ``stopped`` has a row an arm and seed: the first round after which the advice was to stop
-    (None if it never was), the words and joint F1 there, and ``left``: the full-data F1 less that.
-    ``rounds`` has what was measured in each round, and ``forecasts`` what the curve up to a round
-    said of the next model, the last one's being that of all data.
+    ``stopped`` has a row per arm and seed: the first round after which the advice was to stop (None
+    if it never was), the words and joint F1 there, and ``left``: the full-data F1 minus that.
+    ``rounds`` has the measurements of each round. ``forecasts`` has what the curve up to a round
+    predicted for the next model, the last of which is the one of all data.
     """
     found = {(str(r["arm"]), int(r["seed"]), int(r["round"])): r for r in records}
     trails = {}
@@ -73,7 +73,7 @@ def _measured(record: Mapping[str, Any]) -> dict[str, Any]:
 def _stop(
     trail: Sequence[Mapping[str, Any]], full: Mapping[str, Any], rule: StopRule
 ) -> dict[str, Any]:
-    """Walk the rounds as a project would, and return the first one that it was advised at."""
+    """Go through the rounds as a project would, and return the first with the advice to stop."""
     for i, record in enumerate(trail):
         done = trail[: i + 1]
         curve = _curve(done)
@@ -123,7 +123,7 @@ def _curve(done: Sequence[Mapping[str, Any]]) -> LearningCurve | None:
 
 
 def stopping_lines(value: Mapping[str, Any]) -> list[str]:
-    """Return the lines that people read; none where no arm and seed is finished."""
+    """Return the printed lines; none if no arm and seed is finished."""
     if not value["rounds"]:
         return []
     lines = [
