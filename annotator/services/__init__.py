@@ -1,1 +1,1 @@
-"""The use cases, a room each. They know neither requests nor background jobs."""
+"""The use cases, grouped in rooms. They know neither requests nor background jobs."""

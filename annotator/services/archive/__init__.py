@@ -1,1 +1,1 @@
-"""Gold and whole projects leave as files, and come back."""
+"""Export of gold, and backup and restore of whole projects."""

@@ -1,7 +1,7 @@
-"""One archive with all that a project is, and a project made from it again.
+"""Backup of a whole project into one archive.
 
-The archive is a tar: the database as of one moment, the models it names, ``annotator.toml`` and
-last ``manifest.json`` with the SHA-256 of each. Credentials are left out unless asked for.
+The archive is a tar: the database as of one moment, the models it names, ``annotator.toml`` and,
+last, ``manifest.json`` with the SHA-256 of each. Credentials are left out unless asked for.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackupReport:
-    """What is in an archive, and what is not: ``left_out`` names it with the reason."""
+    """Contents of an archive; ``left_out`` names what is missing, with the reason."""
 
     file: str
     size_bytes: int
@@ -55,7 +55,7 @@ class BackupReport:
 
 @dataclass
 class _Archive:
-    """A tar in the making, with what its manifest will say."""
+    """A tar being written, with the entries of its manifest."""
 
     tar: tarfile.TarFile
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -74,12 +74,12 @@ class _Archive:
         return sha256
 
     def add_path(self, name: str, path: Path) -> str:
-        """Add a file of the disk."""
+        """Add a file from disk."""
         with path.open("rb") as content:
             return self.add(name, content, os.fstat(content.fileno()).st_size)
 
     def add_text(self, name: str, text: str) -> None:
-        """Add a file that is made here."""
+        """Add a text as a file."""
         packed = text.encode()
         self.add(name, io.BytesIO(packed), len(packed))
 
@@ -104,20 +104,13 @@ def back_up(
     replace: bool = False,
     on_progress: Progress = lambda _what, _done, _total: None,
 ) -> BackupReport:
-    """Write an archive of a project whose programs may go on working.
+    """Write an archive of a project; its programs may keep running.
 
     The file appears whole, checked and flushed, or not at all; only its owner may read it.
-
-    Args:
-        settings: The project's.
-        file: The archive.
-        models: Which versions' files go along.
-        with_secrets: Whether credentials do.
-        replace: Whether a file that is there may be replaced.
-        on_progress: Told what is done, how much of it, and of how much.
+    ``on_progress`` receives the current step, the amount done and the total.
 
     Raises:
-        InputError: if the file is there already.
+        InputError: if the file exists and ``replace`` is not set.
         StoreError: if the database cannot be copied.
     """
     if file.exists() and not replace:
@@ -149,7 +142,7 @@ def back_up(
 
 @contextmanager
 def _archive_at(path: Path) -> Iterator[_Archive]:
-    """Make an archive that only its owner may read; it is on the disk when the block ends."""
+    """Open an archive that only its owner may read; it is on disk when the block ends."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
         with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
             yield _Archive(tar)
@@ -159,7 +152,7 @@ def _archive_at(path: Path) -> Iterator[_Archive]:
 
 @contextmanager
 def _aside(file: Path) -> Iterator[Path]:
-    """Make a folder beside a file that only we can look into, and remove it again."""
+    """Make a private folder beside a file, and remove it when the block ends."""
     folder = Path(tempfile.mkdtemp(prefix=f".{file.name}.", dir=file.absolute().parent))
     try:
         yield folder
@@ -195,7 +188,7 @@ def _manifest(
 def _add_models(
     archive: _Archive, facts: DatabaseFacts, models: Models, on_progress: Progress
 ) -> None:
-    # The copy of the database came first, and a version's files never change: they fit.
+    # The database was copied first, and a version's files never change: they match.
     for i, version in enumerate(facts.versions):
         name, folder = version["name"], Path(version["folder"])
         on_progress("models", i, len(facts.versions))
@@ -235,7 +228,7 @@ def _add_settings(archive: _Archive, settings: Settings, *, with_secrets: bool) 
 
 
 def _without_secrets(content: str) -> tuple[str, list[str]]:
-    """Take passwords and tokens out of ``annotator.toml``; one setting stands on one line."""
+    """Remove passwords and tokens from ``annotator.toml``; each setting is on one line."""
     secret = {
         key
         for key, value in tomllib.loads(content).items()

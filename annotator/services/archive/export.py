@@ -1,4 +1,4 @@
-"""Gold out of the project: a format, a manifest, and a line for what a format cannot say."""
+"""Export of gold: one format, a manifest, and a report of what the format cannot express."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["ExportReport", "export_gold"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportReport:
-    """What an export holds. ``not_expressible`` counts labels the format cannot say."""
+    """What an export holds. ``not_expressible`` counts labels that the format cannot express."""
 
     files: Sequence[str]
     n_documents: int
@@ -34,9 +34,9 @@ def export_gold(
 ) -> ExportReport:
     """Write the project's gold into the folder ``out``.
 
-    A document whose labels cover all of it is written as it is; a sentence labelled by itself is
-    written as a document of its own (``<document>@<start>``), so that nothing unlabelled looks
-    like text without entities.
+    A fully labelled document is written as it is; a sentence labelled by itself is written as a
+    document of its own (``<document>@<start>``), so that unlabelled text never looks like text
+    without entities.
 
     Raises:
         NotFoundError: if there is no gold yet.

@@ -1,4 +1,4 @@
-"""Making a project from an archive again: checked first, put in place last, the old kept aside."""
+"""Restoring a project from an archive: checked first, put in place last, the old one kept aside."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _PLACES = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreReport:
-    """What was put back, what was kept aside, and what is left to be done by hand."""
+    """What was restored, what was kept aside, and what remains to be done by hand."""
 
     home: str
     rows: dict[str, int]
@@ -50,10 +50,10 @@ class RestoreReport:
 
 
 def read_manifest(file: Path) -> dict[str, Any]:
-    """Return what an archive says it holds.
+    """Return the manifest of an archive.
 
     Raises:
-        InputError: if it is no backup, or one of a later format.
+        InputError: if the file is no backup, or one of a later format.
     """
     try:
         with tarfile.open(file, "r:") as tar:
@@ -73,13 +73,13 @@ def read_manifest(file: Path) -> dict[str, Any]:
 
 
 def restore(file: Path, home: Path, *, force: bool = False) -> RestoreReport:
-    """Put a backup into the project's folder ``home``, which is made if it is not there.
+    """Restore a backup into the project folder ``home``, which is created if needed.
 
     Raises:
-        InputError: if the archive is damaged or not one.
-        ConflictError: if a program works on the project, or there is one and ``force`` is not set.
-        NewerDatabaseError: if the backup is of a newer program.
-        StoreError: if the database cannot be put in place; the old one is in its place then.
+        InputError: if the file is damaged or no backup.
+        ConflictError: if a program is using the project, or one exists and ``force`` is not set.
+        NewerDatabaseError: if the backup is from a newer program.
+        StoreError: if the database cannot be put in place; the old one is then back in its place.
     """
     manifest = read_manifest(file)
     check_known(manifest["database"]["migration"])
@@ -119,7 +119,7 @@ def _content(tar: tarfile.TarFile, name: str) -> IO[bytes]:
 
 
 def _unpack(file: Path, manifest: dict[str, Any], staged: Path) -> None:
-    """Write what the manifest names, and nothing else, comparing each SHA-256."""
+    """Extract only what the manifest names, and compare each SHA-256."""
     with tarfile.open(file, "r:") as tar:
         for name, expected in manifest["files"].items():
             if _PLACES.fullmatch(name) is None:
@@ -153,7 +153,7 @@ def _write(content: IO[bytes], target: Path) -> str:
 
 
 def _settings(manifest: dict[str, Any], staged: Path, home: Path) -> list[str]:
-    """Put the settings into a new folder; those of a project that is there stay."""
+    """Put the settings into a new folder; an existing project keeps its own."""
     if (home / CONFIG_FILE).is_file():
         return [f"the settings in {home} were left as they are"]
     for name in (SECRETS_FILE, CONFIG_FILE, LEXICON_FILE):
@@ -185,7 +185,7 @@ def _check_overwriting(settings: Settings, *, force: bool) -> None:
     try:
         with database.read() as session:
             workers = holders(session, WORKER_LEASE, now=datetime.now(UTC))
-    except (StoreError, DatabaseError):  # whatever ails it, it is to be replaced
+    except (StoreError, DatabaseError):  # whatever is wrong with it, it is to be replaced
         workers = []
     finally:
         database.close()
@@ -202,7 +202,7 @@ def _check_overwriting(settings: Settings, *, force: bool) -> None:
 
 
 def _models(manifest: dict[str, Any], staged: Path, folder: Path, mark: str) -> list[str]:
-    """Move the models in; one that is there with other files is kept aside."""
+    """Move the models in; an existing one with other files is kept aside."""
     kept = []
     folder.mkdir(parents=True, exist_ok=True)
     for name in manifest["models"]:
@@ -233,7 +233,7 @@ def _database(manifest: dict[str, Any], staged: Path, settings: Settings, mark: 
     engine = manifest["database"]["engine"]
     copy = staged / DATABASE_FILES[engine]
     url = settings.database
-    if engine == "sqlite":  # made ready before it is put in place
+    if engine == "sqlite":  # prepared before it is put in place
         _make_ready(sqlite_url(copy), manifest, settings)
         return put_copy(url, copy, mark=mark)
     aside = put_copy(url, copy, mark=mark)

@@ -1,1 +1,1 @@
-"""A version looks at text: predictions, the scores of the pool, and where they are computed."""
+"""Predictions of a version, the scores of the pool, and the engines that compute them."""

@@ -25,7 +25,7 @@ _READ: Load = partial(load_version, device="auto")
 
 
 class Engine(Protocol):
-    """What computes: this machine or a cluster. Whoever calls it reads and writes the database."""
+    """What computes: this machine or a cluster. The caller reads and writes the database."""
 
     def train(
         self,
@@ -37,11 +37,8 @@ class Engine(Protocol):
     ) -> TrainingResult:
         """Train a model; the arguments are those of ``annotator.training.train``.
 
-        Args:
-            sentences: What to train on.
-            device: The device of this machine.
-            on_progress: Called in this process; what it raises stops the run.
-            **arguments: The others of ``train``.
+        ``device`` is that of this machine. ``on_progress`` is called in this process; what it
+        raises stops the run.
 
         Raises:
             TrainingError: as ``train`` does, or if processes are lost.
@@ -66,7 +63,7 @@ class LocalEngine:
 
     Attributes:
         processes: How many train one model together, each on its share of every batch.
-        load: Gives the model of a version; by default it is read from its folder.
+        load: Returns the model of a version; by default it is read from its folder.
     """
 
     processes: int = 1
@@ -80,7 +77,7 @@ class LocalEngine:
         on_progress: Callable[[TrainingProgress], None] | None = None,
         **arguments: Any,
     ) -> TrainingResult:
-        """Train in this process, or in several if that is wanted."""
+        """Train in this process, or in several if so configured."""
         if self.processes == 1:
             return training.train(sentences, device=device, on_progress=on_progress, **arguments)
         from annotator.training.launch import train_together
@@ -96,7 +93,7 @@ class LocalEngine:
     def score(
         self, version: ModelVersion, shards: Iterable[Sequence[PoolText]]
     ) -> Iterator[list[ScoredText]]:
-        """Predict shard by shard, in their order, with the model that is loaded here."""
+        """Predict shard by shard, in order, with the model loaded here."""
         predictor = None
         for shard in shards:
             predictor = predictor or self.load(version)
@@ -110,9 +107,7 @@ class LocalEngine:
 def make_engine(settings: Settings, *, load: Load | None = None) -> Engine:
     """Return the engine that the settings name.
 
-    Args:
-        settings: The project's settings.
-        load: Gives the model of a version on this machine, where it is kept in memory.
+    ``load`` returns a version's model on this machine, for callers that keep it in memory.
     """
     if settings.engine == "local":
         read = partial(load_version, device=settings.device, precision=settings.precision)

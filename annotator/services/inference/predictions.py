@@ -1,4 +1,4 @@
-"""Predictions of sentences, cached in the database, and put together for whole tasks."""
+"""Predictions of sentences, cached in the database, and combined for whole tasks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _CHUNK = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextSentence:
-    """A sentence of some task's text: ``start`` counts from the beginning of that text."""
+    """A sentence of a task's text; ``start`` counts from the beginning of that text."""
 
     start: int
     text: str
@@ -48,7 +48,7 @@ class TextSentence:
 
 
 def split_text(text: str, *, is_sentence: bool) -> list[TextSentence]:
-    """Split the text of a task; one that is a sentence by itself stays whole."""
+    """Split the text of a task; with ``is_sentence`` it stays whole."""
     if is_sentence:
         if not text.strip():
             return []
@@ -57,7 +57,7 @@ def split_text(text: str, *, is_sentence: bool) -> list[TextSentence]:
 
 
 def segment_text(document: Document) -> list[TextSentence]:
-    """Split a document into sentences, with its own tokens where it brings them."""
+    """Split a document into sentences, using its own tokens where it has them."""
     segmentation, _ = segment_document(document)
     own = "tokens" in document.meta
     sentences = []
@@ -80,7 +80,7 @@ def segment_text(document: Document) -> list[TextSentence]:
 def to_text_sentences(
     sentences: Iterable[StoredSentence], *, region_start: int
 ) -> list[TextSentence]:
-    """Turn stored sentences into sentences of a task whose text begins at ``region_start``."""
+    """Convert stored sentences to sentences of a task whose text begins at ``region_start``."""
     return [
         TextSentence(
             start=s.start - region_start, text=s.text, text_hash=s.text_hash, tokens=s.tokens
@@ -97,13 +97,10 @@ def predict_sentences(
     *,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, StoredPrediction]:
-    """Return a prediction for each sentence text, from the database where it is there.
+    """Return a prediction for each sentence, by text hash; stored ones are reused.
 
-    What is new is computed and stored in chunks, each in its own transaction, so a killed run
-    goes on where it was. ``predictor`` loads the model; it is called only if something is new.
-
-    Returns:
-        Predictions by text hash.
+    New predictions are stored in chunks, each in its own transaction, so a killed run continues
+    where it stopped. ``predictor`` loads the model; it is called only if something is new.
     """
     unique = {s.text_hash: s for s in sentences}
     with database.read() as session:
@@ -123,7 +120,7 @@ def predict_sentences(
 def compute_predictions(
     predictor: Predictor, sentences: Sequence[TextSentence]
 ) -> list[StoredPrediction]:
-    """Predict sentences anew, whatever the database has; nothing is stored."""
+    """Predict sentences anew, ignoring the database; nothing is stored."""
     tokens = [
         tuple(Token(start=a, end=b) for a, b in s.tokens) if s.tokens else tokenize(s.text)
         for s in sentences
@@ -169,7 +166,7 @@ def _round(score: float | None) -> float:
 def labels_of_task(
     sentences: Sequence[TextSentence], predictions: Mapping[str, StoredPrediction]
 ) -> tuple[tuple[Entity, ...], tuple[Relation, ...]]:
-    """Put the predictions of a task's sentences together. Offsets count in the task's text."""
+    """Combine the predictions of a task's sentences. Offsets count in the task's text."""
     entities: list[Entity] = []
     relations: list[Relation] = []
     for sentence in sentences:
@@ -219,7 +216,7 @@ def studio_prediction(
     score: float,
     labels: tuple[Sequence[Entity], Sequence[Relation]],
 ) -> dict[str, Any]:
-    """Return a prediction as Label Studio takes it; labels its project lacks are left out."""
+    """Return a prediction in Label Studio's format, without labels that its project lacks."""
     known = [e for e in labels[0] if e.type in config.schema.entity_types]
     ids = {e.id for e in known}
     relations = [
@@ -236,7 +233,7 @@ def studio_prediction(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolText:
-    """A text of the pool, with the ids of all sentences of its shard that read so."""
+    """A text of the pool, with the ids of all sentences of its shard that have this text."""
 
     sentence_ids: tuple[int, ...]
     sentence: TextSentence
@@ -244,7 +241,7 @@ class PoolText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredText:
-    """What a version sees in a ``PoolText`` with these sentence ids."""
+    """A version's prediction for the ``PoolText`` with these sentence ids."""
 
     sentence_ids: tuple[int, ...]
     prediction: StoredPrediction

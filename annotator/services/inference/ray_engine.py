@@ -1,7 +1,7 @@
 """The Ray cluster as an engine: training and scoring on several machines.
 
-Predictions come back to this process, which alone touches the database; so it may be SQLite. Ray
-Data yields each row once, also where a node is lost and its work is done again elsewhere.
+Predictions come back to this process, which alone accesses the database; so it may be SQLite. Ray
+Data yields each row once, even where a node is lost and its work is repeated elsewhere.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from annotator.training.ray_trainer import train_on_ray
 
 __all__ = ["RayEngine"]
 
-_ROUND = 256  # shards that are handed to the cluster at a time: some 50 MB of text
-_MAX_DEATHS = 2  # of processes that have not loaded their model yet, one after the other
-_BATCH = 1024  # sentences a call of a model; a shard that is no longer than this is one call
+_ROUND = 256  # shards sent to the cluster at a time: some 50 MB of text
+_MAX_DEATHS = 2  # consecutive, of processes that have not loaded their model yet
+_BATCH = 1024  # sentences per call of a model; a shard of at most this many is one call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +42,9 @@ class RayEngine:
 
     Attributes:
         address: See ``annotator.cluster.joined``.
-        processes: How many compute at most, on whichever nodes; with GPUs one each.
+        processes: Most processes that compute, on any nodes; with GPUs one each.
         device: ``auto``, ``cpu`` or ``cuda``, for the nodes.
-        precision: What the encoder predicts in.
+        precision: Precision of the encoder in predictions.
     """
 
     address: str
@@ -60,10 +60,10 @@ class RayEngine:
         on_progress: Callable[[TrainingProgress], None] | None = None,
         **arguments: Any,
     ) -> TrainingResult:
-        """Train a model; ``device`` is that of this machine and not looked at.
+        """Train a model; ``device`` is that of this machine and is ignored.
 
         Raises:
-            ConfigError: if there is no such cluster, or it lends nothing to compute on.
+            ConfigError: if there is no such cluster, or it has no resources to compute on.
             TrainingError: as ``train`` does, or if processes are lost again and again.
         """
         return train_on_ray(
@@ -78,10 +78,10 @@ class RayEngine:
     def score(
         self, version: ModelVersion, shards: Iterable[Sequence[PoolText]]
     ) -> Iterator[list[ScoredText]]:
-        """Predict texts, in the order in which the cluster is done with them.
+        """Predict texts, in the order in which the cluster finishes them.
 
         Raises:
-            ConfigError: if there is no such cluster, or it lends nothing to compute on.
+            ConfigError: if there is no such cluster, or it has no resources to compute on.
             JobError: if the cluster gives up.
         """
         waiting = iter(shards)
@@ -102,7 +102,7 @@ class RayEngine:
         from ray.data import ActorPoolStrategy, DataContext, from_arrow
         from ray.exceptions import RayError
 
-        logging.getLogger("ray.data").setLevel(logging.ERROR)  # set anew by its import
+        logging.getLogger("ray.data").setLevel(logging.ERROR)  # its import resets the level
         context = DataContext.get_current()
         context.enable_progress_bars = False
         context.max_consecutive_actor_init_deaths = _MAX_DEATHS
@@ -113,7 +113,7 @@ class RayEngine:
             fn_constructor_kwargs={**model, "share": share},
             batch_size=_BATCH,
             batch_format="pyarrow",
-            # All at once; but where a lost node leaves fewer, one is enough to go on.
+            # Start all at once; after losing a node, one is enough to continue.
             compute=ActorPoolStrategy(min_size=1, max_size=share.n, initial_size=share.n),
             num_cpus=share.cpus,
             num_gpus=share.gpus or None,
@@ -130,7 +130,7 @@ class RayEngine:
 
 
 class _Scorer:
-    """A model that stays in the memory of one process of the cluster."""
+    """A model kept in the memory of one process of the cluster."""
 
     def __init__(self, *, folder: str, sha256: str, precision: Precision, share: Share) -> None:
         import torch

@@ -1,11 +1,11 @@
 """Scoring the pool: predictions and utilities of every sentence that an open task shows.
 
-The pool is walked in shards of a fixed size, in order of sentence ids. A shard is computed and then
-stored in one transaction, so memory does not grow with the pool, and a run that was killed goes on
-where it was: what is scored already is not found again.
+The pool is processed in shards of a fixed size, in order of sentence ids. A shard is computed and
+then stored in one transaction, so memory does not grow with the pool, and a killed run continues
+where it stopped: sentences that are scored already are not selected again.
 
-A strategy that ranks sentences among all others is given a sample of the pool, predicted before the
-shards are: a sentence's utility is then a number of its own, and a shard can be stored.
+A strategy that ranks a sentence among all others uses a sample of the pool, predicted before the
+shards are. A sentence's utility then depends on no other shard, and each shard can be stored.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from annotator.store.versions import (
 __all__ = ["SHARD", "score_pool", "shards_to_score"]
 
 SHARD = 1024  # sentences: enough to fill batches of one length, a few MB of memory
-_SAMPLE = 2500  # sentences that ranks are taken in: a standard error of a hundredth at most
+_SAMPLE = 2500  # sentences that ranks are computed in: a standard error of at most 0.01
 
 
 def shards_to_score(
@@ -45,8 +45,8 @@ def shards_to_score(
 ) -> Iterator[list[int]]:
     """Yield the ids of all sentences that are not scored yet, each once, ``size`` at a time.
 
-    No transaction is open while the caller works on a shard, and it need not be done with one
-    before it asks for the next.
+    No transaction is open while the caller works on a shard, and the caller may ask for the next
+    shard before it has finished one.
     """
     after = 0
     while True:
@@ -77,28 +77,19 @@ def score_pool(
     size: int = SHARD,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Score all sentences of open tasks that lack it, wherever ``engine`` computes.
+    """Score all sentences of open tasks that are not scored yet; return how many there were.
 
-    The engine may read ahead and answer in any order. What it answers is stored at once, each
-    answer in a transaction of its own; this process alone touches the database.
+    The engine may read ahead and answer in any order. Each answer is stored at once, in a
+    transaction of its own; only this process accesses the database.
 
-    Args:
-        engine: Where it is computed.
-        database: The project's database.
-        project_id: The project.
-        version: The version that scores.
-        strategy: The query strategy whose utilities are stored.
-        labelled: Embeddings of labelled sentences, for strategies that keep away from them.
-        cost: Seconds that weigh the utilities; None leaves them as they are.
-        size: Sentences of a shard.
-        on_progress: Receives how many are scored, and of how many.
-
-    Returns:
-        How many sentences were scored.
+    ``strategy`` names whose utilities are stored, ``labelled`` are embeddings of labelled sentences
+    for strategies that keep away from them. ``cost`` weighs the utilities by seconds; None leaves
+    them unweighted. A shard has ``size`` sentences. ``on_progress`` receives the number scored and
+    the total.
 
     Raises:
-        ConfigError: if the strategy is one for simulations alone.
-        JobError: if the engine gives up; what it has answered is stored.
+        ConfigError: if the strategy is for simulations only.
+        JobError: if the engine gives up; its answers so far are stored.
     """
     pool = _Pool(
         database, project_id, version, strategy=strategy, size=size, labelled=labelled, cost=cost
@@ -114,7 +105,7 @@ def score_pool(
 
 
 class _Pool:
-    """The sentences that are to be scored, and what came of them."""
+    """The sentences to be scored, and the results so far."""
 
     def __init__(
         self,
@@ -137,7 +128,7 @@ class _Pool:
         self.n_sentences = self.n_scored = 0
 
     def sample_shards(self) -> Iterator[list[PoolText]]:
-        """Yield the texts of the sample that are not predicted yet, if there is a use for one."""
+        """Yield the sample's texts that are not predicted yet, if the strategy needs a sample."""
         if not self._chosen.term.ranked or next(self._shards(size=1), None) is None:
             return
         with self._database.read() as session:
@@ -151,12 +142,12 @@ class _Pool:
                 yield unknown
 
     def keep(self, answer: Sequence[ScoredText]) -> None:
-        """Store what was predicted of the sample; it is found again when its shard comes."""
+        """Store predictions of the sample; they are found again when their shard comes."""
         with self._database.write() as session:
             save_predictions(session, self._version_id, [one.prediction for one in answer])
 
     def take_sample(self) -> None:
-        """Keep the values that the sample's sentences have."""
+        """Keep the values of the sample's sentences."""
         if self._sampled:
             _, known = self._read(self._sampled)
             pool = ScoredPool.of([p.signals for p in known.values()])
@@ -165,7 +156,7 @@ class _Pool:
     def shards(self) -> Iterator[list[PoolText]]:
         """Yield the texts that are not predicted yet; score those that are."""
         if self._chosen.term.ranked and not self._sampled:
-            return  # what came since the sample was to be drawn is for the next pass
+            return  # sentences added since the sample was drawn wait for the next pass
         for ids in self._shards(size=self._size):
             if not self.n_sentences:
                 with self._database.read() as session:
@@ -186,7 +177,7 @@ class _Pool:
         )
 
     def _read(self, ids: Sequence[int]) -> tuple[list[PoolText], dict[int, StoredPrediction]]:
-        """Return what is not predicted yet, each text once, and what is, by sentence id."""
+        """Return texts without a prediction, each once, and known predictions by sentence id."""
         with self._database.read() as session:
             stored = sentences_by_id(session, ids)
             known = predictions_for(session, self._version_id, [s.text_hash for s in stored])

@@ -16,10 +16,10 @@ __all__ = ["check_weights", "load_version"]
 
 
 def check_weights(version: ModelVersion) -> None:
-    """Compare the weights on disk with what was registered.
+    """Compare the weights on disk with those registered.
 
     Raises:
-        CheckpointError: if they are not there or are others.
+        CheckpointError: if they are missing or different.
     """
     if not Path(version.folder).is_dir():
         raise CheckpointError(
@@ -40,11 +40,11 @@ def check_weights(version: ModelVersion) -> None:
 def load_version(version: ModelVersion, *, device: str, precision: Precision = "fp32") -> Predictor:
     """Load a version's model; ``device`` and ``precision`` are the settings of these names.
 
-    What measures a model leaves ``precision`` alone, so that its scores are the same everywhere.
+    Callers that measure a model keep the default ``precision``, so that scores are comparable.
 
     Raises:
         CheckpointError: if its files are damaged, incomplete, or not those that were registered.
-        ConfigError: if the device is not there.
+        ConfigError: if the device is not available.
     """
     from annotator.model import Predictor
     from annotator.model.device import pick_device

@@ -1,1 +1,1 @@
-"""Documents come in: split, tokenized, grouped with their near-duplicates."""
+"""Import of documents: split, tokenized, grouped with their near-duplicates."""

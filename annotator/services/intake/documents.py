@@ -1,4 +1,4 @@
-"""Documents into the project: as gold, as pool, or into the hold-out."""
+"""Import of documents into the project: as gold, as pool, or into the hold-out."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ class IngestReport:
     """What an import did.
 
     Attributes:
-        n_documents: Documents that are new.
-        n_known: Documents that were there before, with the same text.
-        n_sentences: Sentences of the new ones.
+        n_documents: New documents.
+        n_known: Documents that were stored before, with the same text.
+        n_sentences: Sentences of the new documents.
         n_entities: Entities that came as labels.
-        n_relations: Relations that did.
+        n_relations: Relations that came as labels.
         n_holdout: New documents in the hold-out.
-        n_labelled: Documents whose labels are news.
+        n_labelled: Documents with new labels.
         n_duplicates: New documents that are near-duplicates of others, and on their side.
-        n_kept_out: New documents that were meant for the hold-out and are not in it, because
-            labels of near-duplicates are learnt from.
-        n_moved: Documents stored before that changed sides, to be where near-duplicates are.
-        n_groups: Groups that all the project's documents fall into.
+        n_kept_out: New documents intended for the hold-out but not in it, because near-duplicates
+            of them are trained on.
+        n_moved: Stored documents that changed sides to join their near-duplicates.
+        n_groups: Groups over all the project's documents.
     """
 
     n_documents: int
@@ -77,7 +77,7 @@ class IngestReport:
 
 
 def draw_split(group: str, *, share: float, seed: int) -> str:
-    """Draw a group into ``holdout`` with probability ``share``, whatever the order of import."""
+    """Draw ``holdout`` for a group with probability ``share``, independent of import order."""
     digest = hashlib.sha256(f"{seed}:{group}".encode("utf-8", "surrogatepass")).digest()
     return "holdout" if int.from_bytes(digest[:8], "big") / 2**64 < share else "train"
 
@@ -85,9 +85,9 @@ def draw_split(group: str, *, share: float, seed: int) -> str:
 def store_document(
     session: Session, project_id: int, document: Document, *, split: str, group: str | None = None
 ) -> tuple[int, bool, int]:
-    """Store a text with its sentences; return its id, whether it is new, and its sentences.
+    """Store a text with its sentences; return its id, whether it is new, and its sentence count.
 
-    One stored without ``group`` is grouped later, see ``group_stored_documents``.
+    Without ``group`` it is grouped later, see ``group_stored_documents``.
     """
     new = _segmented(document, split=split, group=group)
     ((document_id, is_new),) = add_documents(session, project_id, [new])
@@ -118,9 +118,9 @@ def ingest_documents(
 ) -> IngestReport:
     """Store documents; with role gold or holdout their labels become gold.
 
-    A share of the documents (drawn by group, so that sentences of one source and near-duplicates
-    stay together) goes into the hold-out before anything else happens to them. An import may be
-    repeated: what is there already is left as it is, so a killed import is simply run again.
+    First, a share of the documents is drawn into the hold-out, by group, so that near-duplicates
+    and sentences of one source stay together. An import may be repeated: what is stored already
+    is left unchanged, so a killed import is simply run again.
 
     Raises:
         ConflictError: if a document's id is taken by another text. The chunk is not stored.
@@ -186,7 +186,7 @@ def _store(
     places: Mapping[str, Placement],
     totals: dict[str, int],
 ) -> dict[str, int]:
-    """Store texts and count what is new; return the documents' ids by name."""
+    """Store texts and count the new ones; return the documents' ids by name."""
     new = [
         _segmented(
             document,

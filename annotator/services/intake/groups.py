@@ -1,7 +1,7 @@
-"""Keeps near-duplicate documents together, so that nothing is measured on what was learnt from.
+"""Groups of near-duplicate documents, so that nothing is measured on text that was trained on.
 
-A group is what must stay on one side of the split: the documents of one source (``meta.group``)
-and all that are near-duplicates of one of them.
+All documents of a group stay on one side of the split: those of one source (``meta.group``) and all
+near-duplicates of any of them.
 """
 
 from __future__ import annotations
@@ -44,11 +44,10 @@ class Arrival:
     """A document about to be stored.
 
     Attributes:
-        group: Its own group: that of its source, or its name.
-        text: Its text.
-        split: The side it was drawn to, for the case that its group is new.
-        chosen: Whether somebody chose that side, so that no draw may put it elsewhere.
-        labelled: Whether it brings labels.
+        group: The group of its source, or its own name.
+        split: The side it was drawn to, in case its group is new.
+        chosen: Whether somebody chose that side, so that no draw may change it.
+        labelled: Whether it comes with labels.
     """
 
     group: str
@@ -63,9 +62,8 @@ class Placement:
     """Where a document belongs.
 
     Attributes:
-        group: The group it is in.
-        split: The side of that group.
-        bands: What is to be remembered of its text.
+        split: The side of its group.
+        bands: Hashes of its text to be stored, for finding near-duplicates.
         joined: Whether it is a near-duplicate of a document of another source.
     """
 
@@ -80,13 +78,13 @@ def place_documents(
 ) -> tuple[list[Placement], int]:
     """Find the group and the side of documents, given those that are stored.
 
-    A document that is like others joins them on their side. One that is like documents of both
-    sides, or is meant for the hold-out and like others outside, brings them together: in the
-    hold-out where nothing outside is labelled, otherwise outside, for what was learnt from is no
-    measure.
+    A document that is similar to others joins them on their side. One that is similar to
+    documents of both sides, or is meant for the hold-out and similar to others outside, merges
+    them: into the hold-out if nothing outside is labelled, otherwise outside, because text that
+    was trained on cannot measure a model.
 
     Returns:
-        A place for each document, and how many stored documents were moved to another side.
+        A place for each document, and how many stored documents changed sides.
     """
     if not arrivals:
         return [], 0
@@ -95,12 +93,12 @@ def place_documents(
 
 
 def remember_places(session: Session, project_id: int, places: Mapping[int, Placement]) -> None:
-    """Store what finds near-duplicates of these documents later, by document id."""
+    """Store what later finds near-duplicates of these documents; ``places`` is by document id."""
     add_bands(session, project_id, {i: place.bands for i, place in places.items()})
 
 
 def group_stored_documents(database: Database, project_id: int) -> int:
-    """Group documents that were stored before there were groups; return how many there were."""
+    """Group documents that were stored before groups existed; return how many there were."""
     n_grouped = 0
     while True:
         with database.read() as session:
@@ -126,7 +124,7 @@ class _Placing:
     session: Session
     project_id: int
     sketches: Sequence[Sketch]
-    became: dict[str, str]  # group -> the group it is part of now
+    became: dict[str, str]  # group -> the group it now belongs to
     sides: dict[str, str]
     index: DuplicateIndex = field(default_factory=DuplicateIndex)
     known_bands: set[tuple[int, str]] = field(default_factory=set)
@@ -192,7 +190,7 @@ class _Placing:
 
     def _near(self, sketch: Sketch) -> set[str]:
         near = {self._now(name) for name in self.index.find(sketch)}
-        # Of a large group the index has few documents; the like of this one may be another.
+        # The index holds few documents of a large group; a near-duplicate may be another one.
         doubtful = {self._now(name) for name in self.index.candidates(sketch)} - near
         unknown = doubtful - self.widened
         self.widened |= unknown

@@ -1,1 +1,1 @@
-"""The life of a version: snapshot, training, measures, gate, card, registry."""
+"""The life of a version: snapshot, training, measurements, gate, card, registry."""

@@ -23,7 +23,7 @@ __all__ = ["adapt_to_files", "read_sources"]
 
 
 def read_sources(fmt: str, paths: Sequence[Path]) -> tuple[list[TaggedSentence], list[TextSource]]:
-    """Read the sentences of files or folders of one format, and say what was read.
+    """Read the sentences of files or folders of one format, with a description of each source.
 
     Raises:
         InputError: if there is no such format, or a file is not in it.
@@ -74,7 +74,7 @@ def adapt_to_files(
         InputError: if there is no such format, or a file is not in it.
         ConfigError: if ``folder`` holds something else.
         TrainingError: if there is no text to learn from, or the loss is not finite.
-        ModelError: if the encoder cannot be loaded, or knows no masked words.
+        ModelError: if the encoder cannot be loaded, or its family guesses no masked words.
     """
     sentences, sources = read_sources(fmt, paths)
     return adapt(

@@ -1,4 +1,4 @@
-"""The card of a model version: what it learnt from, how good it is, what it is not for."""
+"""The card of a model version: training data, scores, and what it is not for."""
 
 from __future__ import annotations
 
@@ -189,9 +189,9 @@ def _origin(run: Run) -> str:
 
 
 def describe_version(database: Database, project_id: int, name: str) -> dict[str, Any]:
-    """Return a version as plain JSON values; never holds document text.
+    """Return a version as plain JSON values; never contains document text.
 
-    Beside what a list of versions has: ``snapshot`` (what it learnt from, by source and side),
+    In addition to the fields of a version list: ``snapshot`` (training data by source and side),
     ``run``, ``made`` (the run's own file), ``files`` (None once they are deleted), ``card``, and
     ``audit``.
 
@@ -238,7 +238,7 @@ def _files(folder: Path) -> dict[str, Any] | None:
 def _read_text(path: Path) -> str | None:
     try:
         return path.read_text(encoding="utf-8")
-    except OSError:  # deleted, or of a version that was made elsewhere
+    except OSError:  # deleted, or the version was made elsewhere
         return None
 
 

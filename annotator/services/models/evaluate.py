@@ -1,4 +1,4 @@
-"""Two versions on the same hold-out: what changed by type, and which sentences flipped."""
+"""Comparison of two versions on the same hold-out: changes by type, and sentences that flipped."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ __all__ = ["Comparison", "compare_versions", "evaluate_version", "measure_versio
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Version ``b`` against version ``a``.
+    """Version ``b`` compared with version ``a``.
 
-    ``fixed`` sentences are wholly right in ``b`` alone, ``broken`` ones in ``a`` alone: each
-    entity and relation found and nothing else.
+    ``fixed`` sentences are fully right only in ``b``, ``broken`` ones only in ``a``: every entity
+    and relation is found and nothing else.
     """
 
     a: str
@@ -71,13 +71,13 @@ class Comparison:
 def compare_versions(
     database: Database, project_id: int, *, a: str, b: str, device: str, seed: int
 ) -> Comparison:
-    """Score both versions on the hold-out as it is now and say what differs.
+    """Score both versions on the current hold-out and report the differences.
 
-    Scores are kept beside a version's weights, so that a version is run once for a hold-out.
+    Scores are stored beside a version's weights, so that a version runs once per hold-out.
 
     Raises:
         NotFoundError: if there is no such version.
-        CheckpointError: if the files of one are damaged, or deleted.
+        CheckpointError: if the files of one are damaged or deleted.
         InputError: if there is no hold-out to compare them on.
     """
     with database.read() as session:
@@ -112,10 +112,10 @@ def _wholly_right(scores: Evaluation) -> NDArray[np.bool_]:
 def _scores(version: ModelVersion, gold: list[TaggedSentence], *, device: str) -> Evaluation:
     digest = fingerprint(gold, (), arguments=[version.sha256])
     cache = Path(version.folder) / f"scores-{digest[:16]}.json"
-    with suppress(OSError, ValueError, KeyError, TypeError):  # absent, or cut short: made anew
+    with suppress(OSError, ValueError, KeyError, TypeError):  # absent or truncated: computed again
         return _from_json(json.loads(cache.read_text(encoding="utf-8")), n=len(gold))
     scores = evaluate_version(load_version(version, device=device), gold)
-    with suppress(OSError):  # a folder that may only be read is scored each time
+    with suppress(OSError):  # scores for a read-only folder are computed each time
         aside = cache.with_suffix(".new")
         aside.write_text(json.dumps(_to_json(scores)) + "\n", encoding="utf-8")
         aside.replace(cache)
@@ -184,17 +184,15 @@ def evaluate_version(predictor: Predictor, sentences: Sequence[TaggedSentence]) 
 def measure_version(
     predictor: Predictor, sentences: Sequence[TaggedSentence], *, n_dev: int
 ) -> tuple[Evaluation, dict[str, Any]]:
-    """Score a model, and measure its confidence with its temperatures and without.
+    """Score a model, and measure its confidence with and without its temperatures.
 
-    Args:
-        predictor: The model.
-        sentences: Labelled sentences that nothing was fitted on.
-        n_dev: Number of sentences that the temperatures were fitted on.
+    Nothing may have been fitted on ``sentences``; ``n_dev`` counts those that the temperatures
+    were fitted on.
 
     Returns:
-        The scores, and all that is kept of the measurement: the scores with ``n_dev`` and
-        ``calibration``, which has for each head its temperature and the expected calibration
-        error as the scores come (``ece_before``) and as they are shown (``ece_after``).
+        The scores, and the values to store: the scores with ``n_dev`` and ``calibration``, which
+        has for each head its temperature and the expected calibration error without it
+        (``ece_before``) and with it (``ece_after``).
     """
     words = [s.words for s in sentences]
     predicted = predictor.predict(words)

@@ -1,7 +1,7 @@
-"""What is measured of a version beside its scores: how it compares with the one before, and more.
+"""Measurements of a version beside its scores, such as its agreement with the one before.
 
-Everything is measured once, by the worker, when a version goes into use and the pool is scored,
-and stored with the version; ``annotator status`` reads it.
+The worker measures everything once, when a version has come into use and the pool is scored, and
+stores it with the version; ``annotator status`` reads it.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ __all__ = ["QUEUE", "STOP_SET", "UNLABELLED", "describe_point", "note_learning"]
 UNLABELLED, QUEUE = "unlabelled", "queue"
 
 STOP_SET = 2_000  # sentences
-_VERSIONS = 100  # points of the curve that the advice looks at, the newest
+_VERSIONS = 100  # newest points of the curve, used by the advice
 
 
 def describe_point(
     scores: Evaluation, train: Sequence[TaggedSentence], *, seed: int
 ) -> dict[str, Any]:
-    """Return a point of the learning curve: joint F1 with its error, and what was learnt from.
+    """Return a point of the learning curve: joint F1 with its error, and the training set's sizes.
 
-    ``joint`` is None without a hold-out. ``low`` and ``high`` are its 95 % interval over hold-out
-    sentences drawn again and again (bootstrap), ``error`` the standard error.
+    ``joint`` is None without a hold-out. ``low`` and ``high`` are its 95 % interval over bootstrap
+    resamples of the hold-out sentences, ``error`` is the standard error.
     """
     learnt_from = {
         "sentences": len(train),
@@ -60,11 +60,10 @@ def describe_point(
 
 
 def note_learning(database: Database, project_id: int, version: ModelVersion, *, seed: int) -> None:
-    """Measure a version that went into use, unless that was done; the pool must be scored.
+    """Measure a version that came into use, unless that was done; the pool must be scored.
 
-    Stored are, as evaluations of the version, how far it agrees with the one before it about
-    sentences that nobody has labelled, with the advice that follows; and what the queue's choices
-    were worth so far.
+    Stored as evaluations of the version: its agreement with the one before on unlabelled
+    sentences, with the resulting advice; and the gain of the queue's choices so far.
     """
     if QUEUE in version.metrics:
         return
@@ -117,10 +116,10 @@ def _relation_types(session: Session, project_id: int) -> tuple[str, ...]:
 def _compare(
     database: Database, project_id: int, pair: Sequence[PromotedVersion]
 ) -> tuple[str, Agreement] | None:
-    """Compare two versions on texts that nobody has labelled, and say on which.
+    """Compare two versions on unlabelled texts; return the name of that set and the agreement.
 
-    On those of the hold-out, which are a random draw as long as they last. What is left of the
-    rest is what the strategy did not want; it serves where the hold-out has too few words.
+    Hold-out texts are a random draw and are used while they have enough words. Of the other
+    texts, only those the strategy did not choose are left; they are the fallback.
     """
     if len(pair) < 2:
         return None
@@ -161,9 +160,9 @@ def _see_both(
 def _see(
     sentence: StoredSentence, entities: list[Any], relations: list[Any]
 ) -> SeenSentence | None:
-    """Turn a stored prediction, whose offsets count characters, into one over words.
+    """Convert a stored prediction from character offsets to words.
 
-    None if it was made over other words: of a document that has the same text cut otherwise.
+    None if it was made over other words: of a document with the same text but other tokens.
     """
     tokens = sentence.tokens or [(t.start, t.end) for t in tokenize(sentence.text)]
     first = {start: i for i, (start, _) in enumerate(tokens)}
@@ -183,7 +182,7 @@ def _see(
 
 
 def _advise(versions: Sequence[PromotedVersion], *, has_relations: bool) -> dict[str, Any]:
-    """Return the advice and the forecast that it looked at."""
+    """Return the advice and the forecast it is based on."""
     points = [
         CurvePoint(
             words=scores["learnt_from"]["words"],

@@ -1,4 +1,4 @@
-"""The folder of models: versions put into use by hand, kept, and what is of no use deleted."""
+"""The folder of models: promoting versions by hand, keeping them, and deleting old files."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ def promote_version(
     actor: str,
     action: Literal["promote", "rollback"] = "promote",
 ) -> ModelVersion:
-    """Make a version the active one, if its weights are what was registered.
+    """Make a version the active one, if its weights are those that were registered.
 
-    ``action`` is what the audit trail calls it.
+    ``action`` is its name in the audit trail.
 
     Raises:
         NotFoundError: if there is no such version.
@@ -72,7 +72,7 @@ def promote_version(
         before = active_version(session, project_id)
         activate_version(session, project_id, version.id, provisional=version.provisional)
         session.flush()
-        if not Path(version.folder).is_dir():  # pruned since they were read
+        if not Path(version.folder).is_dir():  # pruned since the version was read
             check_weights(version)
         audit(
             session,
@@ -87,7 +87,7 @@ def promote_version(
 
 
 def previous_version(session: Session, project_id: int) -> ModelVersion:
-    """Return the version that was in use before the active one.
+    """Return the version that was active before the present one.
 
     Raises:
         NotFoundError: if there is none to go back to.
@@ -109,8 +109,8 @@ def previous_version(session: Session, project_id: int) -> ModelVersion:
 def kept_versions(session: Session, project_id: int, *, keep: int) -> set[str]:
     """Return the names of the versions whose files must stay.
 
-    They are the one in use, the one that a rollback would choose, those that a run waits to
-    decide on or starts from, and the newest ``keep``.
+    They are the active one, the one that a rollback would choose, candidates not yet decided on,
+    those that a waiting run starts from, and the newest ``keep``.
     """
     versions = list_versions(session, project_id)
     kept = {v.name for v in versions[:keep]}
@@ -124,14 +124,11 @@ def kept_versions(session: Session, project_id: int, *, keep: int) -> set[str]:
 def prune_versions(
     database: Database, project_id: int, *, keep: int, models_folder: Path, actor: str
 ) -> list[str]:
-    """Delete the files of versions that ``kept_versions`` does not name, each with an audit line.
+    """Delete the files of versions not in ``kept_versions``, each with an audit line; return names.
 
-    A folder that does not lie in ``models_folder`` is left alone. May be killed at any time: a
-    folder is first renamed, within the transaction that notes it, and what is left of a renamed
-    one is deleted by the next call.
-
-    Returns:
-        The names of the versions whose files were deleted.
+    A folder outside ``models_folder`` is left alone. May be killed at any time: a folder is first
+    renamed, within the transaction that records it, and the next call deletes what is left of a
+    renamed one.
     """
     pruned: list[str] = []
     _delete_asides(models_folder)
@@ -153,7 +150,7 @@ def prune_versions(
 
 def _delete_asides(models_folder: Path) -> None:
     for aside in models_folder.glob(f"{_ASIDE}*"):
-        shutil.rmtree(aside, ignore_errors=True)  # tried again next time
+        shutil.rmtree(aside, ignore_errors=True)  # retried next time
 
 
 def _put_aside(
@@ -177,24 +174,24 @@ def _put_aside(
 
 
 def folder_of_run(run: Run) -> str:
-    """Return the name of the folder that a run trains in; its state lies beside it.
+    """Return the name of the folder that a run trains in; its state is kept beside it.
 
-    The time tells a run from one of the same number in a database that was there before.
+    The time distinguishes a run from one with the same number in an earlier database.
     """
     return f".run-{run.id}-{run.created_at:%Y%m%dT%H%M%S%f}"
 
 
 def drop_asides(folder: Path) -> None:
-    """Remove what a process that was killed was writing aside for ``folder``.
+    """Remove temporary files that a killed process left for ``folder``.
 
-    Only who holds the run may do this.
+    Only the process that holds the run may call this.
     """
     for path in folder.parent.glob(f".{folder.name}.*"):
         _remove(path)
 
 
 def was_made_by(run: Run, folder: Path) -> bool:
-    """Tell whether a model is the result of this run, and of no other of the same number."""
+    """Return whether a model is the result of this very run, not of one with the same number."""
     return _origin(folder).get("submitted_at") == run.created_at.isoformat()
 
 
@@ -207,12 +204,9 @@ def _origin(folder: Path) -> dict[str, Any]:
 
 
 def sweep_stale_files(session: Session, models: Path) -> list[str]:
-    """Remove models and states of runs that have ended and will not go on.
+    """Remove models and states of runs that have ended for good; return what was removed.
 
-    Also a model under its last name, where the run ended before the database named it.
-
-    Returns:
-        The names of what was removed.
+    This includes a model that has its final name, if the run ended before the database had it.
     """
     gone = []
     for path in sorted(models.glob(".*run-*")):

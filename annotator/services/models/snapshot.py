@@ -1,4 +1,4 @@
-"""What a run learns from: the sentences of its snapshot, cut to what the model can express."""
+"""Training data of a run: the sentences of its snapshot, reduced to what the model can express."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["HoldoutSentence", "RunPlan", "plan_run", "read_test_sentences"]
 class RunPlan:
     """The sentences of a snapshot, ready for training. ``n_left_out`` labels did not fit.
 
-    Of the hold-out, ``dev`` is fitted and chosen on, ``test`` only judges.
+    Of the hold-out, ``dev`` is for fitting and choosing, ``test`` only for measuring.
     """
 
     snapshot: Snapshot
@@ -33,7 +33,7 @@ class RunPlan:
     n_left_out: int
 
     def describe(self) -> dict[str, Any]:
-        """Return what the run's log holds of this."""
+        """Return the fields for the run's log."""
         return {
             "digest": self.snapshot.digest[:12],
             "n_train": len(self.train),
@@ -43,18 +43,18 @@ class RunPlan:
 
     @property
     def dev(self) -> tuple[TaggedSentence, ...]:
-        """The part of the hold-out that temperatures are fitted on."""
+        """The part of the hold-out for fitting temperatures."""
         return split_holdout(self.holdout)[0]
 
     @property
     def test(self) -> tuple[TaggedSentence, ...]:
-        """The part of the hold-out that models are measured on."""
+        """The part of the hold-out for measuring models."""
         return split_holdout(self.holdout)[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldoutSentence:
-    """A labelled sentence of the hold-out: in which document and where, with its text."""
+    """A labelled sentence of the hold-out, with its document, place and text."""
 
     document: str
     start: int
@@ -62,12 +62,12 @@ class HoldoutSentence:
     tagged: TaggedSentence
 
     def to_json(self) -> dict[str, Any]:
-        """Return where it is, without its text."""
+        """Return its place, without its text."""
         return {"document": self.document, "start": self.start}
 
 
 def read_test_sentences(database: Database, project_id: int) -> list[HoldoutSentence]:
-    """Return the sentences that models are measured on as the gold is now."""
+    """Return the sentences for measuring models, according to the current gold."""
     with database.read() as session:
         units = [u for u in gold_units(session, project_id) if u.split == "holdout"]
         schema = current_schema(session, project_id)
@@ -87,7 +87,7 @@ def read_test_sentences(database: Database, project_id: int) -> list[HoldoutSent
 
 
 def plan_run(database: Database, project_id: int, run: Run) -> RunPlan:
-    """Bind a run to the gold of this moment, or read again what it was bound to.
+    """Bind a run to the current gold, or read again what it was bound to.
 
     Raises:
         TrainingError: if there is no gold to learn from.

@@ -1,4 +1,4 @@
-"""Asking for a training run, unless there is nothing that it could learn anew."""
+"""Requests for a training run, refused if it could not learn anything new."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """What became of the wish.
+    """Result of a request for a run.
 
     Attributes:
-        run: The new run, the one that waits already, or the one that did the same before.
-        is_new: Whether it is new.
-        same_as: The name of the version that another run would make again; None if there is a
-            run to wait for.
+        run: The new run, the one that is already waiting, or the earlier one with the same result.
+        is_new: Whether the run is new.
+        same_as: The name of the version that another run would reproduce; None if there is a run
+            to wait for.
     """
 
     run: Run
@@ -45,7 +45,7 @@ class Submission:
 
     @property
     def reason(self) -> str | None:
-        """Why there is no run to wait for, and what helps."""
+        """Why there is no run to wait for, and what to do."""
         if self.same_as is None:
             return None
         return (
@@ -55,7 +55,7 @@ class Submission:
 
 
 def recipe(settings: Settings) -> dict[str, Any]:
-    """Return the settings that a model's weights follow from, beside its snapshot."""
+    """Return the settings that, beside the snapshot, determine a model's weights."""
     names = ("encoder", "epochs", "min_steps", "batch_size", "seed", "warm_keep", "warm_share")
     return {name: getattr(settings, name) for name in names}
 
@@ -70,19 +70,14 @@ def submit_training(
     again: bool = False,
     warm: bool = False,
 ) -> Submission:
-    """Queue a run, or return the one that waits, or say that there is nothing new.
+    """Queue a run, return the one that waits, or report that there is nothing new.
 
-    Args:
-        session: A transaction.
-        project_id: The project.
-        settings: The project's settings.
-        trigger: Who asks.
-        force: Promote the result whatever the gate says; there is a run then in any case.
-        again: Train even if the same model must come out.
-        warm: Start from the version in use instead of the pre-trained encoder alone.
+    ``trigger`` is what asked for the run. ``force`` promotes the result whatever the gate says;
+    then, or with ``again``, there is a run even if the same model must result. ``warm`` starts
+    from the active version instead of only the pre-trained encoder.
 
     Raises:
-        NotFoundError: if there is no version in use to start from.
+        NotFoundError: if there is no active version to start from.
     """
     start_from = None
     if warm:
@@ -110,7 +105,7 @@ def submit_training(
 def _same_before(session: Session, project_id: int, wanted: Mapping[str, Any]) -> Submission | None:
     runs = list_runs(session, project_id, limit=1)
     if not runs or runs[0].state not in ("succeeded", "held"):
-        return None  # one is under way, or what was asked for was not done
+        return None  # one is in progress, or the last one was not completed
     last = runs[0]
     made = {**last.settings, "warm": last.settings.get("start_from") is not None}
     if any(made.get(name) != value for name, value in wanted.items()):
@@ -130,7 +125,7 @@ Reason = Literal["count", "share", "age", "cron"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TriggerDecision:
-    """``due`` now for a ``reason``, or look again in ``wait_s`` seconds: labels still come in."""
+    """``due`` now for a ``reason``, or check again in ``wait_s`` seconds: labels still come in."""
 
     due: bool
     wait_s: float = 0.0
@@ -138,8 +133,8 @@ class TriggerDecision:
 
 
 def last_cron_time(cron: str, now: datetime) -> datetime:
-    """Return the last moment up to ``now`` that a line of cron names."""
-    # The library looks for minutes strictly before the one it is given.
+    """Return the last moment up to ``now`` that matches a cron expression."""
+    # The library searches strictly before the minute it is given.
     next_minute = now.replace(second=0, microsecond=0) + timedelta(minutes=1)
     found: datetime = next(CronSim(cron, next_minute, reverse=True))
     return found
@@ -159,21 +154,21 @@ def is_retrain_due(
     n_at_cron: int = 0,
     retrain_least: int = 1,
 ) -> TriggerDecision:
-    """Decide whether new labels are enough, or have waited long enough; then a quiet moment.
+    """Decide whether new labels are enough, or old enough; then wait for a quiet moment.
 
-    Where people label without a pause, twice as many sentences as needed are reason enough.
+    If people label without a pause, twice as many sentences as needed are enough.
 
     Args:
         n_new: Newly labelled sentences.
         n_gold: All labelled sentences.
-        newest: When the newest label came; None if there is none.
+        newest: Time of the newest label; None if there is none.
         now: The time.
         retrain_after: Sentences that are enough ...
         retrain_share: ... or this share of the gold, whichever is more.
-        debounce_s: Seconds without a label that make a quiet moment.
-        oldest: When the oldest new label came.
-        retrain_after_hours: Hours that a label waits at most; None is for ever.
-        n_at_cron: New sentences that lay there at the last moment of cron, if no run came since.
+        debounce_s: Seconds without a label that count as a quiet moment.
+        oldest: Time of the oldest new label.
+        retrain_after_hours: Most hours that a label waits; None for no limit.
+        n_at_cron: New sentences at the last cron time, if there was no run since.
         retrain_least: Fewest new sentences for a run by age or cron.
     """
     if newest is None:

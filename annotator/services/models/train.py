@@ -1,4 +1,4 @@
-"""A training run as a use case: from a snapshot of the labels to a version that the gate judged."""
+"""A training run as a use case: from a snapshot of the labels to a version judged by the gate."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ Report = Callable[[Mapping[str, Any]], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
-    """What a run needs to know beside its snapshot.
+    """What a run needs beside its snapshot.
 
-    A run that starts from the version before keeps ``warm_keep`` of its weights and takes
-    ``warm_share`` of the epochs and of the least steps.
+    A warm run keeps ``warm_keep`` of the earlier version's weights and takes ``warm_share`` of the
+    epochs and of the least steps.
     """
 
     project: str
@@ -83,23 +83,18 @@ def run_training(
     settings: RunSettings,
     report: Report,
 ) -> tuple[ModelVersion, Decision]:
-    """Train, evaluate, decide and end the run, all that a claimed run needs.
+    """Train, evaluate, decide and end a claimed run.
 
-    Everything before the last transaction may be repeated: a run that was killed resumes from
-    its checkpoint, and one killed after training finds the trained model.
+    Everything before the last transaction may be repeated: a killed run resumes from its
+    checkpoint, and one killed after training finds the trained model.
 
-    Args:
-        database: The project's database.
-        project_id: The project.
-        run_id: A run that ``owner`` has claimed.
-        owner: Who holds the lease.
-        settings: What it needs to know beside its snapshot.
-        report: Receives progress; may raise CancelledError or LeaseLostError to stop.
+    ``owner`` holds the run's lease. ``report`` receives progress; it may raise CancelledError or
+    LeaseLostError to stop.
 
     Raises:
         TrainingError: if there is nothing to learn from, the loss is not finite, or the model
             cannot be written.
-        CheckpointError: if the version in use, or the one to start from, cannot be read.
+        CheckpointError: if the active version, or the one to start from, cannot be read.
         LeaseLostError: if another worker holds the run by now; nothing was changed.
     """
     report({"phase": "prepare"})
@@ -149,7 +144,7 @@ def _told_if_not_written(settings: RunSettings) -> Iterator[None]:
 def _measure(
     folder: Path, plan: RunPlan, settings: RunSettings, report: Report
 ) -> tuple[Evaluation, dict[str, Any]]:
-    """Score the trained model; also return all that is kept of the measurement."""
+    """Score the trained model; also return the measurements to store."""
     report({"phase": "evaluate", "n_sentences": len(plan.test)})
     predictor = Predictor.load(folder, device=settings.device)
     candidate, metrics = measure_version(predictor, plan.test, n_dev=len(plan.dev))
@@ -165,7 +160,7 @@ def _keep(
     metrics: Mapping[str, Any],
     decision: Decision,
 ) -> tuple[str, Path]:
-    """Write the card and give the model its last name, before the database names it.
+    """Write the card and give the model its final name, before the database names it.
 
     Returns:
         The SHA-256 of the weights, and the model's folder.
@@ -253,7 +248,7 @@ def _end_run(
 def _evaluate_incumbent(
     database: Database, project_id: int, run: Run, plan: RunPlan, settings: RunSettings
 ) -> Evaluation | None:
-    # The version in use now: while this run trained, somebody may have chosen another one.
+    # Read again: somebody may have promoted another version while this run trained.
     with database.read() as session:
         incumbent = active_version(session, project_id)
     if incumbent is None or not plan.test:
@@ -261,14 +256,14 @@ def _evaluate_incumbent(
     try:
         old = load_version(incumbent, device=settings.device)
     except CheckpointError:
-        if run.force:  # the way out where the version in use cannot be read any more
+        if run.force:  # the way out when the active version can no longer be read
             return None
         raise
     return evaluate_version(old, plan.test)
 
 
 def _slug(project: str) -> str:
-    # Part of a folder's name and of a pattern: no slash, no star.
+    # Used in a folder name and in a glob pattern: no slash, no star.
     return re.sub(r"[^\w.-]+", "-", project)
 
 

@@ -1,1 +1,1 @@
-"""What is shown next: order, publication, cold start, costs, lexicon."""
+"""The queue: order, publication, cold start, costs, lexicon."""

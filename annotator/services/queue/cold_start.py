@@ -1,12 +1,12 @@
-"""Before the first model: which tasks come first, and with a lexicon's terms drawn in them.
+"""Cold start: the order of the first tasks, with a lexicon's terms drawn in them.
 
-A model that has learnt from nothing has no opinion of what is worth a label. So the first tasks
-are drawn at random, spread over what the text is about; of types that a lexicon knows and hardly
-anybody has labelled, some are put between them.
+A model that has learnt nothing cannot say which labels are useful. So the first tasks are drawn at
+random, spread over topics; between them come some tasks with types that a lexicon knows and that
+have few labels yet.
 
 Label Studio keeps an order only as scores of predictions. Each task of the warm-up therefore gets
-one under a name of its own: with the lexicon's terms as regions, or without any. The label stream
-shows no difference between an empty prediction and none.
+one under a version name of its own: with the lexicon's terms as regions, or without any. The label
+stream shows no difference between an empty prediction and none.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ __all__ = ["FirstTask", "Warmup", "WarmupReport", "choose_first", "is_warmup_due
 
 Progress = Callable[[str, int, int], None]
 
-_HEADS = 5  # times the warm-up is put in order at once: people skip, and several label at a time
+_HEADS = 5  # warm-ups put in order at once: people skip tasks, and several label at a time
 _SAMPLE = 2000  # tasks that are embedded, so that time does not grow with the pool
-_PER_TASK = 4  # sentences of a document that are looked at
-_SCAN = 20_000  # tasks in which seeds are looked for
+_PER_TASK = 4  # sentences embedded per document
+_SCAN = 20_000  # tasks searched for seeds
 _CHUNK = 500
-_RARE = 10  # entities; a type that has as many needs no seeds
+_RARE = 10  # entities; a type with this many needs no seeds
 _MARK = "lexicon"
 _SLOPE = 1000.0
 
@@ -62,9 +62,9 @@ class Warmup:
 
     Attributes:
         n: The setting ``warmup``; 0 makes none.
-        name: Under which name its predictions go to Label Studio.
+        name: Version name of its predictions in Label Studio.
         seed: The setting ``seed``.
-        encoder: Loads an encoder as it was pre-trained.
+        encoder: Loads a pre-trained encoder.
         lexicon: Reads the terms to pre-annotate and to seed with, if there are any.
     """
 
@@ -77,7 +77,7 @@ class Warmup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WarmupReport:
-    """What was done: tasks put in order, those of them that seed a type, and regions drawn."""
+    """Numbers of tasks put in order, of those that seed a type, and of regions drawn."""
 
     name: str
     n_placed: int = 0
@@ -86,7 +86,7 @@ class WarmupReport:
 
 
 def is_warmup_due(database: Database, project_id: int, *, name: str, n: int) -> bool:
-    """Tell whether fewer than ``n`` tasks are left in the order and others could join them."""
+    """Return whether fewer than ``n`` tasks are left in the order while others could join."""
     if n == 0:
         return False
     with database.read() as session:
@@ -104,18 +104,13 @@ def publish_warmup(
 ) -> WarmupReport:
     """Put the next tasks of the warm-up in order and push that order, if it is due.
 
-    Done again it finds its work done; killed in between, it does the rest.
-
-    Args:
-        database: The project's database.
-        project: A connected project without a model in use.
-        client: Label Studio.
-        warmup: How it is made; encoder and lexicon are loaded only if it is due.
-        on_progress: Receives what is done, how many and of how many.
+    May be repeated: work already done is found, and after a kill the rest is done. The project
+    must be connected and have no active model; encoder and lexicon are loaded only if it is due.
+    ``on_progress`` receives the current step, the number done and the total.
 
     Raises:
         ModelError: if the encoder cannot be loaded.
-        StudioError: if Label Studio took fewer predictions than were sent.
+        StudioError: if Label Studio accepted fewer predictions than were sent.
     """
     project.link()
     if not is_warmup_due(database, project.id, name=warmup.name, n=warmup.n):
@@ -152,7 +147,7 @@ def _push_first(
     n_pool: int,
     on_progress: Progress,
 ) -> tuple[int, int]:
-    """Push the places with the lexicon's terms; return how many tasks, and regions in them."""
+    """Push the places with the lexicon's terms; return the numbers of tasks and of regions."""
     target = open_target(database, project, client)
     is_selected = target.selected == warmup.name
     n_placed = n_regions = 0
@@ -186,7 +181,7 @@ def _push_first(
         if part and not is_selected:
             client.select_version(target.number, warmup.name)
             is_selected = True
-        with database.write() as session:  # what is noted is there and is selected
+        with database.write() as session:  # recorded only once pushed and selected
             add_choices(session, query_id, [place.choice for place in part])
         n_placed += len(part)
         on_progress("push", n_placed, len(places))
@@ -201,14 +196,14 @@ def _terms(lexicon: Lexicon | None, task: OpenTask) -> tuple[Entity, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstTask:
-    """A task that comes next; ``reason`` is warmup, seed or holdout, ``types`` what it seeds."""
+    """A task that comes next; ``reason`` is warmup, seed or holdout, ``types`` is what it seeds."""
 
     task_id: int
     reason: str
     types: tuple[str, ...] = ()
 
     def place(self, rank: int) -> Place:
-        """Return its place in the order; the score keeps it, however many follow: in (0, 1)."""
+        """Return its place in the order; its score is in (0, 1), however many tasks follow."""
         parts = {"types": list(self.types)} if self.types else {}
         choice = Choice(task_id=self.task_id, rank=rank, reason=self.reason, parts=parts)
         return Place(choice=choice, score=(rank + 0.5) / (rank + 0.5 + _SLOPE))
@@ -225,22 +220,13 @@ def choose_first(
     rng: np.random.Generator,
     on_progress: Progress = lambda _what, _done, _total: None,
 ) -> list[FirstTask]:
-    """Choose the next tasks: spread ones, seeds between the first of them, the hold-out at random.
+    """Choose the next tasks: spread ones, seeds among the first of them, the hold-out at random.
 
-    Time and memory are bounded: some thousand tasks are looked at, however many there are.
+    One task from each of ``n`` clusters comes first; five times ``n`` are returned, or as many as
+    there are. ``encoder`` loads what ``load_untrained`` returns. ``on_progress`` receives the
+    current step, the number done and the total.
 
-    Args:
-        database: The project's database.
-        project_id: The project.
-        waiting: The tasks to choose from.
-        n: The length of the warm-up: one of each of so many clusters comes first.
-        encoder: Loads what ``load_untrained`` returns.
-        lexicon: Terms to seed with, if there are any.
-        rng: The only source of randomness.
-        on_progress: Receives what is done, how many and of how many.
-
-    Returns:
-        Five times ``n`` places, or as many as there are tasks.
+    Time and memory are bounded: some thousand tasks are examined, however many there are.
     """
     seeds = list(_seeds(database, project_id, waiting.train, lexicon, rng)) if lexicon else []
     taken = {one.task_id for one in seeds}
@@ -270,7 +256,7 @@ def _embed(
     encoder: Predictor,
     on_progress: Progress,
 ) -> tuple[list[int], NDArray[np.float32]]:
-    """Return ids of tasks and a row for each: what the encoder makes of some of its sentences."""
+    """Return ids of tasks with a row for each: the joint embedding of some of its sentences."""
     task_ids: list[int] = []
     rows: list[NDArray[np.float32]] = []
     from annotator.model.untrained import embed_sentences
@@ -288,7 +274,7 @@ def _embed(
 
 
 def _some(sentences: Sequence[StoredSentence]) -> list[StoredSentence]:
-    """Return a few sentences, evenly from the whole of a document."""
+    """Return a few sentences, evenly spaced over a document."""
     n = min(len(sentences), _PER_TASK)
     return [sentences[i * len(sentences) // n] for i in range(n)]
 
@@ -306,9 +292,9 @@ def _seeds(
     lexicon: Lexicon,
     rng: np.random.Generator,
 ) -> Iterator[FirstTask]:
-    """Yield tasks in which the lexicon finds a type of which there are few labels.
+    """Yield tasks in which the lexicon finds a type with few labels.
 
-    The types take turns, the rarest first; a text is taken once however often it is there.
+    The types take turns, the rarest first; a text is used once, however often it occurs.
     """
     with database.read() as session:
         counts = count_gold_types(session, project_id, lexicon.types)

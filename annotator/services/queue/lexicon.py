@@ -1,4 +1,4 @@
-"""The project's lexicon: checked at the door, kept in the project's folder, looked up in text."""
+"""The project's lexicon: checked on import, kept in the project's folder, matched in text."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ __all__ = [
 
 
 def keep_lexicon(home: Path, path: Path, schema: LabelSchema | None) -> None:
-    """Check a file of terms and keep it in the project's folder, in place of the one before.
+    """Check a file of terms and keep it in the project's folder, replacing an earlier one.
 
     Raises:
         ConfigError: if the project has no label types yet.
-        InputError: if anything is wrong with the file.
+        InputError: if the file is invalid.
     """
     if schema is None or not schema.entity_types:
         raise ConfigError(
@@ -46,14 +46,14 @@ def keep_lexicon(home: Path, path: Path, schema: LabelSchema | None) -> None:
 
 
 def drop_lexicon(home: Path) -> bool:
-    """Forget the lexicon; tell whether there was one."""
+    """Remove the lexicon; return whether there was one."""
     is_there = (home / LEXICON_FILE).exists()
     (home / LEXICON_FILE).unlink(missing_ok=True)
     return is_there
 
 
 def warmup_name(home: Path) -> str:
-    """Return under which name the warm-up goes to Label Studio: by the lexicon, if there is one."""
+    """Return the warm-up's version name in Label Studio, which depends on the lexicon, if any."""
     try:
         content = (home / LEXICON_FILE).read_bytes()
     except FileNotFoundError:
@@ -62,7 +62,7 @@ def warmup_name(home: Path) -> str:
 
 
 def load_lexicon(home: Path) -> Lexicon | None:
-    """Read the lexicon that was kept, or None."""
+    """Read the project's lexicon; None if there is none."""
     try:
         content = (home / LEXICON_FILE).read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The order in which tasks are shown: stored utilities, a strategy, honest randomness."""
+"""The order of tasks: stored utilities, a strategy, and a random share."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ __all__ = [
     "warmup_left",
 ]
 
-_LOOKED_AT = 2000  # places in which no text is read twice; more than are labelled under one model
-_SPREAD = 2000  # tasks that are put into clusters while few are labelled
+_LOOKED_AT = 2000  # places without repeated texts; more than are labelled under one model
+_SPREAD = 2000  # tasks that are clustered while few are labelled
 _LABELLED = 1000  # texts, the newest
 
 
@@ -50,11 +50,11 @@ class QueueSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskOrder:
-    """Tasks in the order in which they are to be shown, and what it takes to log it.
+    """Tasks in the order in which they are to be shown, with the values to log.
 
     A place is a row; ``reasons`` are warmup, strategy, random, holdout, rest or repeat. ``n_pool``
-    counts the strategy's candidates, ``n_open`` all tasks that wait, ``n_unscored`` those of them
-    that were looked at and have no utility yet.
+    counts the strategy's candidates, ``n_open`` all waiting tasks, ``n_unscored`` those of the
+    examined ones that have no utility yet.
     """
 
     task_ids: NDArray[np.int64]
@@ -67,7 +67,7 @@ class TaskOrder:
     n_unscored: int
 
     def score(self, rank: int) -> float:
-        """Return what makes Label Studio keep the place: in (0, 1), the first has the lowest."""
+        """Return the score for the place in Label Studio: in (0, 1), lowest for the first."""
         return (rank + 0.5) / len(self.task_ids)
 
     def first(self, n: int) -> TaskOrder:
@@ -97,10 +97,10 @@ def order_tasks(
     labelled: NDArray[np.float32],
     settings: QueueSettings,
 ) -> TaskOrder:
-    """Order all open tasks by what the version's stored utilities say. Changes nothing.
+    """Order all open tasks by the version's stored utilities. Changes nothing.
 
-    Hold-out tasks are no candidates of the strategy: they are spread evenly over the queue, in
-    random order. Memory is some 100 bytes a task; no text is read.
+    Hold-out tasks are not candidates of the strategy: they are spread evenly over the queue, in
+    random order. Memory is some 100 bytes per task; no text is read.
     """
     strategy = get_strategy(settings.strategy)
     rng = np.random.default_rng(settings.seed)
@@ -129,7 +129,7 @@ def order_tasks(
 
 
 def warmup_left(database: Database, project_id: int, n: int) -> int:
-    """Return how many of the first ``n`` sentences have yet to be labelled."""
+    """Return how many of the first ``n`` sentences are still to be labelled."""
     if n == 0:
         return 0
     with database.read() as session:  # twice as many: several people may label one
@@ -144,7 +144,7 @@ def _warmup_rows(
     settings: QueueSettings,
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """Return rows of ``ids`` that come first whatever the strategy, while few are labelled.
+    """Return rows of ``ids`` that come first under any strategy while few are labelled.
 
     They are spread over clusters of a sample, as before the first model.
     """
@@ -170,7 +170,7 @@ def _train_order(
     settings: QueueSettings,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.int64], list[str]]:
-    """Order the strategy's candidates: rows of ``train``, and the reason of each."""
+    """Order the strategy's candidates: rows of ``train``, and the reason for each."""
     if settings.strategy == "random":
         return rng.permutation(len(train)), ["random"] * len(train)
     scores = percentile_ranks(np.nan_to_num(tasks.utilities[train]))
@@ -203,7 +203,7 @@ def _repeats_last(
     rows: NDArray[np.int64],
     reasons: list[str],
 ) -> tuple[NDArray[np.int64], list[str]]:
-    """Move what repeats a label, or what comes before it, from the first places to the last."""
+    """Move what repeats a label or an earlier task from the first places to the last."""
     again = np.zeros(len(rows), dtype=np.bool_)
     again[:_LOOKED_AT] = repeats_among(database, project_id, ids[rows[:_LOOKED_AT]])
     told = [reason for reason, repeats in zip(reasons, again, strict=True) if not repeats]
@@ -211,7 +211,7 @@ def _repeats_last(
 
 
 def repeats_among(database: Database, project_id: int, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Tell which tasks show again what is labelled, or what a task before them shows."""
+    """Return which tasks repeat what is labelled, or what an earlier task shows."""
     with database.read() as session:
         known = newest_gold_texts(session, project_id, limit=_LABELLED)
         texts = task_texts(session, ids.tolist())
@@ -225,7 +225,7 @@ def candidates_of(
     documents: NDArray[np.int64],
     percentiles: NDArray[np.float64],
 ) -> list[Candidate]:
-    """Give tasks that passed the pre-filter the embeddings of their text."""
+    """Attach to tasks that passed the pre-filter the embeddings of their text."""
     with database.read() as session:
         embeddings = task_embeddings(session, version_id, ids.tolist())
     return [
@@ -242,7 +242,7 @@ def candidates_of(
 def _spread(
     first: NDArray[np.int64], second: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Spread ``second`` evenly over ``first`` as ``interleave`` does; tell which is which."""
+    """Spread ``second`` evenly over ``first`` as ``interleave`` does; also mark which is which."""
     places = np.concatenate(
         [(np.arange(len(part)) + 0.5) / max(len(part), 1) for part in (first, second)]
     )

@@ -1,4 +1,4 @@
-"""What Label Studio is given of a model version: its predictions of open tasks, and their order."""
+"""Publishing a model version to Label Studio: its predictions of open tasks, and their order."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishReport:
-    """What was done: predictions pushed, and whether the version is the selected one."""
+    """Number of predictions pushed, and whether the version is the selected one."""
 
     version: str
     n_open: int
@@ -73,7 +73,7 @@ class PublishReport:
 
 
 def is_publish_due(database: Database, project: Project, version: ModelVersion | None) -> bool:
-    """Tell whether there is text to upload, or an open task without this version's prediction."""
+    """Return whether there is text to upload, or an open task without this version's prediction."""
     if has_uploads(database, project):
         return True
     if version is None:
@@ -95,18 +95,18 @@ def publish_version(
 ) -> PublishReport:
     """Score the open tasks, put them in order, push both, then select the version.
 
-    Each step finds what is left of it to do, so this may be called again at any time. Texts are
-    read, scored and pushed in shards; of the pool as a whole there are numbers in memory.
+    Each step does only what is left, so this may be called again at any time. Texts are read,
+    scored and pushed in shards; of the whole pool only numbers are in memory.
 
-    ``predictor`` loads the model and is called only if there is something to predict. The pool is
-    scored by ``engine``, by default here. ``on_progress`` receives what is done, how many and of
-    how many.
+    ``predictor`` loads the model and is called only if there is something to predict. ``engine``
+    scores the pool; None scores it in this process. ``on_progress`` receives the current step,
+    the number done and the total.
 
     Raises:
         ConfigError: as ``open_target`` does.
         JobError: if the engine gives up.
-        StudioError: if Label Studio took fewer predictions than were sent; nothing of that
-            request is noted as pushed.
+        StudioError: if Label Studio accepted fewer predictions than were sent; nothing of that
+            request is recorded as pushed.
     """
     target = open_target(database, project, client)
     with database.read() as session:
@@ -135,7 +135,7 @@ def publish_version(
 
 
 def _measure(database: Database, project_id: int, version: ModelVersion, *, seed: int) -> None:
-    """Measure what the scored pool and people's times say of a version, and what labels cost."""
+    """Measure a version on the scored pool, and fit label costs to people's times."""
     refresh_costs(database, project_id)
     note_learning(database, project_id, version, seed=seed)
 
@@ -150,9 +150,9 @@ def push_order(
     *,
     on_progress: Progress = lambda _what, _done, _total: None,
 ) -> int:
-    """Push what of an order Label Studio does not have; return how many tasks.
+    """Push the part of an order that Label Studio lacks; return the number of tasks.
 
-    A task's place is logged with the note that it was pushed, once Label Studio has it.
+    A task's place is logged, and the task marked as pushed, once Label Studio has it.
 
     Raises:
         StudioError: as ``push_predictions`` does.
@@ -213,7 +213,7 @@ def _log_order(session: Session, project_id: int, version_id: int, order: TaskOr
 def _select(
     database: Database, client: StudioClient, target: PushTarget, version: ModelVersion
 ) -> bool:
-    """Have Label Studio show a version that it has predictions of; tell whether it does."""
+    """Select a version in Label Studio if it has predictions of it; True if it is selected."""
     if target.selected == version.name:
         return True
     with database.read() as session:
@@ -234,19 +234,12 @@ def serve_first(
 ) -> list[int]:
     """Make Label Studio serve the tasks of an order before all others, in that order.
 
-    Their predictions stay what they are and get lower scores than any other open task's. Tasks
-    whose prediction Label Studio does not have are left out.
-
-    Args:
-        database: The project's database.
-        project: A connected project.
-        client: Label Studio.
-        version: The version that is in use.
-        order: What is to come first; all of it.
-        on_progress: Receives how many tasks are done, and of how many.
+    Their predictions stay the same but get lower scores than those of all other open tasks. Tasks
+    whose prediction Label Studio does not have are left out. ``on_progress`` receives the number
+    of tasks done and the total.
 
     Returns:
-        The numbers in Label Studio of the tasks that were moved, in the new order.
+        Label Studio's ids of the tasks that were moved, in the new order.
 
     Raises:
         ConfigError: if the project is not connected.
@@ -271,7 +264,7 @@ def serve_first(
 
 
 def _rescore(client: StudioClient, studio_id: int, version: str, score: float) -> bool:
-    """Move a task's predictions by a version; tell whether it has any."""
+    """Rescore a task's predictions by a version; return whether it has any."""
     stored = client.predictions(studio_id)
     ours = [int(p["id"]) for p in stored if p.get("model_version") == version]
     for prediction_id in ours:
@@ -282,11 +275,11 @@ def _rescore(client: StudioClient, studio_id: int, version: str, score: float) -
 def verify_next(
     database: Database, project: Project, client: StudioClient, version: ModelVersion
 ) -> str | None:
-    """Ask Label Studio for its next task and compare it with ours; return what differs, or None.
+    """Compare Label Studio's next task with ours; return how they differ, or None.
 
-    The answer stands in the audit trail, and ``annotator status`` shows the newest. Label Studio
-    locks the task that it serves for the user of our token, as it does for people, and serves it to
-    nobody else for a day: ask when somebody wants to know, not by routine.
+    The answer is kept in the audit trail, and ``annotator status`` shows the newest. Label Studio
+    locks the task it serves for the user of our token, as it does for people, and serves it to
+    nobody else for a day: call this on request, not routinely.
 
     Raises:
         StudioError: if Label Studio cannot be reached.

@@ -1,4 +1,4 @@
-"""What the rooms take of the settings, named as they name it; a room is loaded when it is asked."""
+"""What each room takes from the settings; a room is imported only when needed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["queue_settings", "split_rule", "warmup_of"]
 
 
 def queue_settings(settings: Settings) -> QueueSettings:
-    """Return how the queue is made."""
+    """Return the settings of the queue."""
     from annotator.services.queue.order import QueueSettings
 
     return QueueSettings(

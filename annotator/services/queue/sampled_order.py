@@ -1,10 +1,10 @@
-"""The next batch out of a pool of any size, by keys: what is read does not grow with the pool.
+"""The next batch from a pool of any size, by keys: the amount read does not grow with the pool.
 
-A small pool is ordered as a whole. Of a large one some thousand open tasks are drawn uniformly, by
-random ids. That is enough for all parts of a batch: the better one of two uniform draws is a draw
-of the pre-filter (``annotator.active.win_tournaments``), the random share is a uniform draw by
-itself, and so is what the hold-out contributes. Percentile ranks are those within the sample, with
-a standard error below 1 %; among the candidates they are in the same order as in the whole pool.
+A small pool is ordered as a whole. From a large one some thousand open tasks are drawn uniformly,
+by random ids. That suffices for all parts of a batch: the better of two uniform draws is a draw of
+the pre-filter (``annotator.active.win_tournaments``), and the random share and the hold-out tasks
+are uniform draws themselves. Percentile ranks are those within the sample, with a standard error
+below 1 %; candidates are in the same order as by their ranks in the whole pool.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 
 __all__ = ["choose_next", "next_tasks"]
 
-_WHOLE = 20_000  # open tasks; so many are read as a whole in a tenth of a second
+_WHOLE = 20_000  # open tasks; this many can all be read in a tenth of a second
 _MIN_DRAWS = 4096
-_SPARSE = 8  # ids a task; where more are empty, drawing costs more than reading all
+_SPARSE = 8  # ids per task; with more empty ones, drawing costs more than reading all
 
 
 def next_tasks(
@@ -56,7 +56,7 @@ def next_tasks(
     n: int,
     settings: QueueSettings,
 ) -> TaskOrder:
-    """Choose the next ``n`` tasks; where that meets one that is not scored, score the pool first.
+    """Choose the next ``n`` tasks; if one of the tasks met is not scored, score the pool first.
 
     ``predictor`` loads the model; it is called only if there is something to predict.
     """
@@ -87,7 +87,7 @@ def choose_next(
 ) -> TaskOrder:
     """Choose the next ``n`` tasks by the version's stored utilities. Changes nothing.
 
-    The same seed and the same pool give the same batch. Of a large pool ``n_pool`` is an estimate.
+    The same seed and the same pool give the same batch. For a large pool ``n_pool`` is an estimate.
     """
     with database.read() as session:
         n_open, least, greatest = open_range(session, project_id)
@@ -125,7 +125,7 @@ def choose_next(
 class _Draws:
     """Uniform draws with replacement: rows of ``tasks``, in the order of drawing.
 
-    An id that belongs to no open task is no draw: what is left is uniform over the open ones.
+    Ids that belong to no open task are dropped: the rest is uniform over the open tasks.
     """
 
     def __init__(self, tasks: PoolTasks, drawn_ids: NDArray[np.int64]) -> None:
@@ -146,7 +146,7 @@ def _compose(
     settings: QueueSettings,
     rng: np.random.Generator,
 ) -> list[tuple[int, str]]:
-    """Return the first ``n`` places: task ids and reasons."""
+    """Return the first ``n`` places as task ids and reasons."""
     ids, train = draws.tasks.ids, draws.train
     share = len(draws.holdout) / max(len(draws.holdout) + len(train), 1)
     held = [(int(ids[row]), "holdout") for row in _distinct(draws.holdout)[: round(share * n)]]
@@ -155,7 +155,7 @@ def _compose(
         return interleave([(int(ids[row]), "random") for row in _distinct(train)[:n_train]], held)
     utilities = np.nan_to_num(draws.tasks.utilities[train])
     percentiles = percentile_ranks(utilities)
-    half = len(train) // 4 * 2  # one half fights in pairs, the other is the random share
+    half = len(train) // 4 * 2  # one half enters tournaments, the other is the random share
     won = win_tournaments(utilities[:half])
     _, first = np.unique(train[won], return_index=True)
     kept = won[np.sort(first)[: PREFILTER * n_train]]

@@ -1,4 +1,4 @@
-"""What a label on an open task is worth: the pool's utilities, and the seconds that weigh them."""
+"""The utility of labelling open tasks, and the seconds that weigh it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # nothing heavy is loaded before there is something to predic
 
 __all__ = ["labelled_embeddings", "ranking_cost", "refresh_costs", "score_open_tasks"]
 
-_LABELLED = 500  # the newest; the time that a ranked batch takes grows with them
+_LABELLED = 500  # the newest; the time for a ranked batch grows with them
 _NEWEST = 2000  # people get faster, and models need fewer corrections
 _LEAST_EXPLAINED = 0.1
 _EDITS = ("relabelled", "rebounded", "removed", "added")
@@ -39,7 +39,7 @@ _EDITS = ("relabelled", "rebounded", "removed", "added")
 def labelled_embeddings(
     database: Database, project_id: int, version_id: int, predictor: Callable[[], Predictor]
 ) -> NDArray[np.float32]:
-    """Return embeddings of the sentences that were labelled last, outside the hold-out.
+    """Return embeddings of the most recently labelled sentences outside the hold-out.
 
     Returns:
         Shape ``(sentences, hidden)``, ``(0, 0)`` without any.
@@ -64,9 +64,9 @@ def score_open_tasks(
     engine: Engine | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Predict and score the sentences of open tasks that lack it; return how many there were.
+    """Predict and score the sentences of open tasks not scored yet; return how many there were.
 
-    ``engine`` is where that is done, by default here with ``predictor``. The other arguments and
+    ``engine`` computes; None computes in this process with ``predictor``. The other arguments and
     errors are those of ``score_pool``.
     """
     from annotator.services.inference.compute import LocalEngine
@@ -85,12 +85,9 @@ def score_open_tasks(
 
 
 def refresh_costs(database: Database, project_id: int) -> bool:
-    """Fit the figures anew if there are other timed annotations than last time, and keep them.
+    """Refit and store the costs if the timed annotations have changed; return whether they did.
 
-    ``annotator.store.lead_times.fitted_costs`` gives them back; nothing is kept of single people.
-
-    Returns:
-        True if there are new figures.
+    ``annotator.store.lead_times.fitted_costs`` reads them; nothing is stored about single people.
     """
     with database.read() as session:
         n_found = count_lead_times(session, project_id)
@@ -113,11 +110,11 @@ def _option(cost: AnnotationCost) -> str:
 def ranking_cost(
     database: Database, project_id: int, version: ModelVersion
 ) -> AnnotationCost | None:
-    """Return the seconds that weigh a version's utilities; None to leave them as they are.
+    """Return the seconds that weigh a version's utilities; None to leave them unweighted.
 
-    They are those that were known when the version was made, and stay so: utilities of one
-    version are compared with each other, whenever they were stored. None where they explain
-    next to nothing, and where a task is a document, which is opened once for many sentences.
+    These are the figures known when the version was made, and stay fixed: utilities of one version
+    are compared with each other, whenever they were stored. None where the figures explain next to
+    nothing, and where a task is a document, which is opened once for many sentences.
     """
     with database.read() as session:
         known = fitted_costs(session, project_id, before=version.created_at)

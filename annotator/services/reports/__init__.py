@@ -1,1 +1,1 @@
-"""What people are told of a project, a task and its health. Nothing is changed."""
+"""Reports on a project, a task and their health. Nothing is changed."""

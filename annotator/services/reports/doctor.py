@@ -1,4 +1,4 @@
-"""The doctor: looks at every part of a project, and says what ails it and what helps."""
+"""The doctor: examines every part of a project, and reports problems and remedies."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LAG_S = 300.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What was found about one part: ``part`` names it, ``remedy`` says what to do, if anything."""
+    """A finding about one ``part``; ``remedy`` says what to do, if anything."""
 
     part: str
     state: State
@@ -41,9 +41,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendAnswer:
-    """How the backend answered: its ``/health``, and the status of a call with credentials.
+    """The backend's answer: its ``/health``, and the status of a call with credentials.
 
-    ``failure`` says why there was no answer at all, ``ails`` what the backend says of itself.
+    ``failure`` is the reason if there was no answer at all; ``ails`` is what the backend reports.
     """
 
     health: dict[str, Any] | None = None
@@ -53,7 +53,7 @@ class BackendAnswer:
 
 
 def ask_backend(settings: Settings, *, timeout_s: float = 5.0) -> BackendAnswer:
-    """Call ``/health`` and, with the project's credentials, ``/versions`` and what else is said."""
+    """Call ``/health`` and, with credentials, ``/versions`` and, on an error, the status."""
     pair = f"{settings.backend_user}:{settings.backend_password.get_secret_value()}"
     headers = {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
     try:
@@ -99,7 +99,7 @@ def examine_project(
     *,
     ask: Callable[[Settings], BackendAnswer] = ask_backend,
 ) -> Iterator[Finding]:
-    """Look at our own side: data, model, worker, runs, inbox, backend.
+    """Examine our own side: data, model, worker, runs, inbox, backend.
 
     Raises:
         StoreError: if the database cannot be reached.

@@ -1,4 +1,4 @@
-"""The doctor's look at Label Studio: what is set up there, and whether events come through."""
+"""The doctor's check of Label Studio: its set-up, and whether events arrive."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def examine_studio(
     *,
     wait_s: float = 10.0,
 ) -> Iterator[Finding]:
-    """Look at Label Studio's side, and let it send us an event as a proof.
+    """Examine Label Studio's side, and have it send us an event as proof.
 
-    Where Label Studio cannot be reached, that is the only finding.
+    If Label Studio cannot be reached, that is the only finding.
     """
     if project.studio is None:
         yield Finding(

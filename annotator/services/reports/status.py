@@ -1,4 +1,4 @@
-"""One look at a project: what is there, what runs, what comes next."""
+"""The state of a project: contents, current work, and what comes next."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vitals:
-    """The few numbers that tell whether a project is well: cheap enough for every second.
+    """The few numbers that show a project's health: cheap enough to read every second.
 
     Attributes:
         events: Webhook events by state.
-        inbox_lag_s: Age of the oldest event that waits, in seconds; 0 if none does.
+        inbox_lag_s: Age of the oldest waiting event, in seconds; 0 if none waits.
         tasks: Tasks by state.
         gold: Labelled units by split.
-        n_workers: Workers that gave a sign of life within their lease.
+        n_workers: Workers with a heartbeat within their lease.
         n_queued: Training runs that wait.
         run: The newest training run, None before the first.
     """
@@ -84,7 +84,7 @@ def take_vitals(database: Database, project: str) -> Vitals:
 
 
 def studio_page(settings: Settings, project: Project, task: int | None = None) -> str | None:
-    """Return where people open the connected project in Label Studio, or one task of it."""
+    """Return the address of the connected project in Label Studio, or of one of its tasks."""
     if project.studio is None:
         return None
     base = settings.studio_public_url or project.studio.host
@@ -93,9 +93,9 @@ def studio_page(settings: Settings, project: Project, task: int | None = None) -
 
 
 def accepted_shares(session: Session, project_id: int) -> dict[str, float | None]:
-    """Return which share of the predicted entities and relations people left as they stood.
+    """Return which share of the predicted entities and relations people kept unchanged.
 
-    None where nobody has looked at one yet. What was accepted in bulk does not count.
+    None where nobody has reviewed any yet. What was accepted in bulk does not count.
     """
     totals = correction_totals(session, project_id)
     shares: dict[str, float | None] = {}
@@ -116,7 +116,7 @@ def _next_to_json(found: tuple[datetime, Any] | None) -> dict[str, Any] | None:
 
 
 def _cost_to_json(value: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Add what was fitted to people's times as a sentence with its error."""
+    """Add a sentence with the fitted costs and their error."""
     if value is None:
         return None
     names = {"word_s": "a word", "entity_s": "an entity", "relation_s": "a relation"}
@@ -137,7 +137,7 @@ def _cost_to_json(value: dict[str, Any] | None) -> dict[str, Any] | None:
 def project_status(
     database: Database, project: Project, settings: Settings, *, queue_limit: int = 10
 ) -> dict[str, Any]:
-    """Return the project's state as plain JSON values; never holds document text."""
+    """Return the project's state as plain JSON values; never contains document text."""
     with database.read() as session:
         active = active_version(session, project.id)
         runs = list_runs(session, project.id, limit=1)
@@ -202,9 +202,9 @@ _WORTH: Final = {
 
 
 def learning_status(session: Session, project_id: int) -> dict[str, Any]:
-    """Return the learning curve, oldest first, and what was last said of it, as JSON values.
+    """Return the learning curve, oldest first, and the latest advice, as JSON values.
 
-    Everything was measured when the versions went into use; nothing is computed here.
+    Everything was measured when the versions came into use; nothing is computed here.
     """
     versions = promoted_versions(session, project_id, limit=_VERSIONS)
     said: dict[str, Any] = next(
@@ -241,7 +241,7 @@ def _point(version: PromotedVersion) -> dict[str, Any] | None:
 def _words_at_random(version: PromotedVersion, words: int) -> dict[str, int] | None:
     """Return after how many words random order would have met as many corrections.
 
-    An estimate, with the ends of its interval; None where it cannot be told.
+    An estimate with the ends of its interval; None where the data are insufficient.
     """
     worth = version.metrics.get("queue", {}).get("worth") or {}
     if worth.get("ratio") is None:
@@ -254,7 +254,7 @@ def _words_at_random(version: PromotedVersion, words: int) -> dict[str, int] | N
 
 
 def learning_lines(found: Mapping[str, Any]) -> list[str]:
-    """Return what ``learning_status`` says, in the lines of ``annotator status``."""
+    """Format ``learning_status`` as lines of ``annotator status``."""
     lines = []
     if found["curve"]:
         points = ", ".join(
@@ -274,7 +274,7 @@ def learning_lines(found: Mapping[str, Any]) -> list[str]:
 
 
 def agreement_lines(metrics: Mapping[str, Any]) -> list[str]:
-    """Return how a version agrees with the one before it, for ``annotator models show``."""
+    """Format a version's agreement with the one before it, for ``annotator models show``."""
     found = metrics.get("unlabelled")
     if found is None:
         return []

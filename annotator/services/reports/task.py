@@ -1,6 +1,6 @@
-"""Why one task shows what it shows: what Label Studio has, what we have, and a fresh prediction.
+"""Why a task shows what it shows: Label Studio's data, ours, and a fresh prediction.
 
-Findings name labels, places and scores, never text: they are made to be sent to somebody.
+Findings contain labels, places and scores, never text: they are made to be sent to somebody.
 """
 
 from __future__ import annotations
@@ -50,14 +50,9 @@ def explain_task(
     *,
     load: Callable[[ModelVersion], Predictor],
 ) -> Iterator[Finding]:
-    """Look at task ``number`` of a connected project, and predict it anew.
+    """Examine a task of a connected project, and predict it anew.
 
-    Args:
-        database: The project's database.
-        project: A connected project.
-        client: Label Studio.
-        number: The task's id in Label Studio.
-        load: Loads a version's model.
+    ``number`` is the task's id in Label Studio; ``load`` loads a version's model.
 
     Raises:
         StudioError: if Label Studio cannot be reached.
@@ -117,7 +112,7 @@ def _of_another_project(number: int, there: Mapping[str, Any], remote: StudioPro
 def _text(
     there: Mapping[str, Any], config: LabelConfig, ours: Task | None
 ) -> tuple[Page | None, Finding]:
-    """Open what the task shows; None if there is no text in it."""
+    """Open what the task shows; None if it has no text."""
     try:
         page = page_of(there, config)
     except TaskFormatError as error:
@@ -273,7 +268,7 @@ def _replay(
 def _sentences(
     database: Database, there: Mapping[str, Any], ours: Task | None, text: str
 ) -> list[TextSentence]:
-    """Cut the text as it was cut when it was stored, or as the backend would."""
+    """Split the text as it was split when it was stored, or as the backend would."""
     if ours is None or ours.text != text:
         return split_text(text, is_sentence="sent_start" in there["data"])
     first, end = ours.region
@@ -284,7 +279,7 @@ def _sentences(
 
 
 def _list(entities: Sequence[Entity], relations: Sequence[Relation]) -> list[str]:
-    """Say where each label is and how sure the model is of it."""
+    """Describe each label's place and score."""
 
     def sure(score: float | None) -> str:
         return "" if score is None else f", {score:.3f}"
@@ -319,7 +314,7 @@ def _compare(
 
 
 def _facts(result: Any) -> set[str]:
-    """Return regions and relations without ids and scores, packed."""
+    """Return regions and relations without ids and scores, as strings."""
     items = [i for i in result if isinstance(i, Mapping)] if isinstance(result, list) else []
     values = {i.get("id"): i["value"] for i in items if isinstance(i.get("value"), Mapping)}
     facts: list[Any] = list(values.values())

@@ -1,1 +1,1 @@
-"""Two ways between Label Studio and the database: events, pulls, uploads, pushes."""
+"""Sync in both directions between Label Studio and the database: events, pulls, uploads, pushes."""

@@ -1,4 +1,4 @@
-"""Label Studio's tasks and annotations into the database, from an event or from a pull alike."""
+"""Storing Label Studio's tasks and annotations, from an event and from a pull alike."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def resolve_task(
     """Return our task for one of Label Studio's, storing its document if it is new.
 
     A task of ours names its document and place (``doc_id``, ``sent_start``); any other becomes a
-    document of its own. A task whose text was edited is moved to a new document: labels given
-    before stay with the text they were given for.
+    document of its own. A task whose text was edited is moved to a new document: earlier labels
+    stay with the text they were given for.
 
     Raises:
         TaskFormatError: if the task has no id or no text in the configured field.
@@ -86,7 +86,7 @@ def resolve_task(
             keep_shown(session, known.document_id, shown)
         return known
     if known is not None and known.state == "deleted":
-        known = None  # not an edit: Label Studio gives ids of deleted tasks to new ones
+        known = None  # not an edit: Label Studio reuses ids of deleted tasks
     place = _place(session, project_id, studio_id, data, text, split, known, is_plain=shown is None)
     document_id, sentence_id = place
     if shown is not None and sentence_id is None:
@@ -125,14 +125,14 @@ def _place(
             return sentence.document_id, sentence.id
     document = f"studio-{studio_id}-{hash_text(text)[:8]}"
     if isinstance(name, str) and 0 < len(name) <= _MAX_NAME and start is None and known is None:
-        # A name that another text has already is no name for this one.
+        # A name that another text already has cannot be used for this one.
         held = find_document(session, project_id, name)
-        # Two pages of one text may differ in their markup; a document keeps the markup of one.
+        # Two pages of one text may differ in markup; a document keeps only one page's.
         document = name if held is None or (is_plain and held.text == text) else document
     held = find_document(session, project_id, document)
     if held is not None and held.text == text:
         return held.id, None
-    # An edited text stays with what it was before, on the same side of the split.
+    # An edited text stays in its earlier group, on the same side of the split.
     group = group_of(session, known.document_id) if known is not None else None
     arrival = Arrival(
         group=group or document,
@@ -164,10 +164,10 @@ def record_studio_annotation(
     prediction: Mapping[str, Any] | None = None,
     revive: bool = False,
 ) -> bool:
-    """Append an annotation as Label Studio has it now; True if that was news.
+    """Append an annotation in its current state in Label Studio; return whether it was new.
 
-    ``page`` is what the task shows. What it changed of ``prediction`` (the one it started from)
-    is computed here, once, and stored.
+    ``page`` is what the task shows. Its changes to ``prediction`` (the one it started from) are
+    computed here, once, and stored.
 
     Raises:
         TaskFormatError: if the annotation has no id or no list of results.
@@ -203,7 +203,7 @@ def _circumstances(
 ) -> dict[str, Any]:
     """Return who decided, when, how and starting from what, by fields of ``NewAnnotation``."""
     in_bulk = _is_accepted_in_bulk(annotation)
-    # What no model proposed and nobody looked at is no label.
+    # Labels that no model proposed and nobody reviewed do not count.
     is_unseen = in_bulk and is_warmup_name(_version_of(prediction))
     return {
         "state": "skipped" if annotation.get("was_cancelled") or is_unseen else "submitted",
@@ -218,10 +218,10 @@ def _circumstances(
 
 
 def _is_accepted_in_bulk(annotation: Mapping[str, Any]) -> bool:
-    """Tell a copy of a prediction that nobody looked at: the Data Manager makes them by the score.
+    """Return whether this is a copy of a prediction that nobody reviewed.
 
-    It does not set ``bulk_created``; but a person takes time, and the editor says of each region
-    where it came from.
+    The Data Manager makes such copies in bulk without setting ``bulk_created``; but a person takes
+    time, and the editor records the origin of each region.
     """
     if annotation.get("bulk_created"):
         return True
@@ -275,7 +275,7 @@ def _number(value: Any) -> float | None:
 
 
 def parent_of(annotation: Mapping[str, Any]) -> int | None:
-    """Return the id of the prediction that an annotation began with: a number, or in an object."""
+    """Return the id of the prediction an annotation started from: a number, or in an object."""
     value = annotation.get("parent_prediction")
     if isinstance(value, Mapping):
         value = value.get("id")
@@ -284,7 +284,7 @@ def parent_of(annotation: Mapping[str, Any]) -> int | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corrections:
-    """Counts of what was kept and changed. What was relabelled or re-bounded was not kept.
+    """Counts of labels that were kept and changed. Relabelled or re-bounded ones were not kept.
 
     A relation is re-bounded if it still joins the same two entities and one of these was.
     """
@@ -311,8 +311,8 @@ def compare_labels(
 ) -> Corrections:
     """Compare entities by id first, then by span and type; relations by the entities they join.
 
-    Label Studio says nothing about deletions and relations, and its ``origin`` cannot be relied
-    upon, so everything is computed from the two sides.
+    Label Studio reports neither deletions nor relations, and its ``origin`` is unreliable, so
+    everything is computed from the two sides.
     """
     before = {entity.id: entity for entity in predicted[0]}
     after = {entity.id: entity for entity in labelled[0]}
@@ -336,7 +336,7 @@ def compare_labels(
 
 
 def _match(before: Mapping[str, Entity], after: Mapping[str, Entity]) -> dict[str, str]:
-    """Return which entity became which: by id, what is left by span and type, one to one."""
+    """Return which entity became which: by id, the rest by span and type, one to one."""
     same = {id_: id_ for id_ in before if id_ in after}
     by_span: dict[tuple[int, int, str], list[str]] = {}
     for entity in after.values():
@@ -355,9 +355,9 @@ def _span(entity: Entity) -> tuple[int, int]:
 def _facts(
     relations: Sequence[Relation], names: Mapping[str, str]
 ) -> set[tuple[str, str, str | None]]:
-    """Return head, tail and type of relations, the ends by what they became.
+    """Return head, tail and type of relations, with ends renamed to what they became.
 
-    An end that is gone has a name that nothing else has.
+    An end that was removed gets a name that nothing else has.
     """
     return {
         (names.get(r.head, f"gone {r.head}"), names.get(r.tail, f"gone {r.tail}"), r.type)

@@ -1,4 +1,4 @@
-"""Connecting a project to Label Studio: both directions, checked by an event that arrives."""
+"""Connecting a project to Label Studio: both directions, proven by an event that arrives."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Connection:
 def ensure_studio_project(
     database: Database, project: Project, client: StudioClient, *, title: str
 ) -> StudioProject:
-    """Make a Label Studio project with the labels of our schema.
+    """Create a Label Studio project with the labels of our schema.
 
     Raises:
         ConfigError: if there is no schema yet to make labels from.
@@ -83,11 +83,11 @@ def connect_project(
     wait_s: float = 15.0,
     on_step: Callable[[str], None] = lambda _step: None,
 ) -> Connection:
-    """Join a Label Studio project and this one; doing it twice changes nothing.
+    """Connect a Label Studio project with this one; repeating it changes nothing.
 
-    Reads the labels, makes the backend with basic auth, repairs the webhook that Label Studio
-    makes without credentials, removes those of an earlier address, sets uncertainty sampling, and
-    proves by a round trip that events arrive in our database.
+    Reads the labels, adds the backend with basic auth, repairs the webhook that Label Studio
+    creates without credentials, removes those of an earlier address, sets uncertainty sampling,
+    and proves by a round trip that events arrive in our database.
 
     Raises:
         ConfigError: if the labeling configuration is of a kind we cannot serve.
@@ -117,7 +117,7 @@ def connect_project(
 def _link(
     database: Database, project: Project, client: StudioClient, remote: StudioProject
 ) -> tuple[LabelConfig, list[str]]:
-    """Take over the labels; return them, and our entity types that are not among them."""
+    """Adopt Label Studio's labels; return them, and our entity types that are not among them."""
     config = parse_config(remote.config_xml)
     link = StudioLink(host=client.url, key=remote.key, project_id=remote.id)
     with database.write() as session:
@@ -131,7 +131,7 @@ def _link(
 def _earlier_addresses(
     client: StudioClient, studio_project: int, *, title: str, backend_url: str
 ) -> list[str]:
-    """Return where this project's backend was before: each would be asked and sent events too."""
+    """Return this project's earlier backend addresses, which would get requests and events too."""
     found = client.backends(studio_project)
     here = backends_at(found, backend_url)
     ours = [one for one in found if one.get("title") == title and one not in here]
@@ -141,9 +141,9 @@ def _earlier_addresses(
 def prove_events(
     database: Database, client: StudioClient, studio_project: int, *, wait_s: float, **fields: str
 ) -> bool:
-    """Set ``fields`` of the project, which Label Studio tells us by an event; False if none comes.
+    """Set ``fields`` of the project, of which Label Studio sends an event; False if none arrives.
 
-    It sends the event whether or not that changes anything.
+    It sends the event whether or not the fields change.
     """
     with database.read() as session:
         before = latest_event_id(session)
@@ -163,8 +163,7 @@ def disconnect_project(
 ) -> bool:
     """Remove backend and webhook from Label Studio and forget the link; labels stay.
 
-    Returns:
-        True if there was a backend or webhook to remove.
+    Return whether there was a backend or webhook to remove.
     """
     removed = False
     if project.studio is not None:

@@ -1,4 +1,4 @@
-"""Our predictions in Label Studio: each put there once, even after a kill, and taken away again."""
+"""Our predictions in Label Studio: each pushed once, even after a kill, and pruned later."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ __all__ = [
 ]
 
 _FEW = 500
-_ROWS = 20_000  # a round, of our tables
-_ROWS_AT_ONCE = 1_000  # for so long others wait that write
-_TASKS = 100  # a round, of Label Studio: two requests each, which others wait for there
+_ROWS = 20_000  # per round, in our tables
+_ROWS_AT_ONCE = 1_000  # bounds how long other writers wait
+_TASKS = 100  # per round, in Label Studio: two requests each, which block others there
 
 Labels = tuple[Sequence[Entity], Sequence[Relation]]
 
@@ -49,7 +49,7 @@ Labels = tuple[Sequence[Entity], Sequence[Relation]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushTarget:
-    """The project in Label Studio: its number, the version that it shows, and its labels."""
+    """The project in Label Studio: its id, the version it shows, and its labels."""
 
     number: int
     selected: str
@@ -65,7 +65,7 @@ class Place:
 
 
 def open_target(database: Database, project: Project, client: StudioClient) -> PushTarget:
-    """Look at the project in Label Studio before something is pushed there.
+    """Read the project in Label Studio before anything is pushed there.
 
     Raises:
         ConfigError: if the project is not connected, or its labels are of a kind we cannot serve.
@@ -90,25 +90,18 @@ def push_predictions(
     size: int,
     mark: str | None = None,
 ) -> Iterator[list[Place]]:
-    """Store predictions of open tasks under the name ``version``, ``size`` at a time.
+    """Push predictions of open tasks under the name ``version``, ``size`` per request.
+
+    ``places`` are pushed in their order. ``labels_of`` returns the labels of tasks, with offsets
+    in each task's text. ``mark`` names the origin in the details of each region.
 
     Yields:
-        The places that Label Studio has now, for the caller to note: what is not noted is looked
-        for, and not sent again, by the next push. Tasks that were labelled meanwhile are left out.
-
-    Args:
-        database: The project's database.
-        project_id: The project.
-        client: Label Studio.
-        target: What ``open_target`` returned.
-        places: What to push; the first is pushed first.
-        version: The name.
-        labels_of: Returns what is drawn in tasks; offsets count in each task's text.
-        size: Tasks a request.
-        mark: Words that stand in the details of each region, of where it comes from.
+        The places that Label Studio now has, for the caller to record: the next push checks for
+        any that were not recorded, and does not send them again. Tasks labelled meanwhile are
+        left out.
 
     Raises:
-        StudioError: if Label Studio took fewer predictions than were sent.
+        StudioError: if Label Studio accepted fewer predictions than were sent.
     """
     waiting = iter(places)
     while part := {place.choice.task_id: place for place in islice(waiting, size)}:
@@ -161,10 +154,10 @@ def _item(
 def _pushed_before(
     client: StudioClient, studio_project: int, version: str, tasks: Sequence[OpenTask]
 ) -> set[int]:
-    """Return which tasks have a prediction: of a push that was killed before it was noted.
+    """Return which tasks have a prediction already, from a push killed before it was recorded.
 
-    Label Studio stores doubles. To look at all tasks of a large part costs as much as to push it,
-    so three are looked at first.
+    Label Studio stores duplicates. Checking all tasks of a large chunk costs as much as pushing
+    it, so three are checked first.
     """
 
     def has_one(task: Mapping[str, Any]) -> bool:
@@ -181,7 +174,7 @@ def _pushed_before(
 
 
 def _page_of(database: Database, task: OpenTask, config: LabelConfig) -> Page:
-    """Open what the task shows; one that we made shows its text in the plainest way."""
+    """Open what the task shows; for a task we made, its text in the plainest form."""
     text = _text_of(database, task)
     if config.layout == "text":
         return PlainPage(text)
@@ -206,7 +199,7 @@ def _text_of(database: Database, task: OpenTask) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneReport:
-    """What a round took away. ``n_kept`` predictions in Label Studio stand behind an annotation."""
+    """What a round removed. ``n_kept`` predictions in Label Studio stand behind an annotation."""
 
     n_rows: int = 0
     n_tasks: int = 0
@@ -221,20 +214,15 @@ class PruneReport:
 def prune_predictions(
     database: Database, project: Project, client: StudioClient | None, *, keep: int
 ) -> PruneReport:
-    """Take away some of what old versions predicted, here and in Label Studio.
+    """Remove a bounded number of old versions' predictions, here and in Label Studio.
 
-    Kept are the predictions of the version in use and of the versions that were in use before it,
-    ``keep`` in all; those of candidates and of versions that run now are not touched. One that an
-    annotation in Label Studio began with stays there, because deleting it would cut the link.
+    Predictions of the active version and of those active before it, ``keep`` in all, are kept;
+    those of candidates and of running versions are not touched. A prediction that an annotation
+    in Label Studio started from stays there, because deleting it would cut the link.
 
-    A round does a bounded amount of work, so that it can stand between others; a round that is
-    killed is repeated. What is gone is made again if the version is promoted once more.
-
-    Args:
-        database: The project's database.
-        project: The project.
-        client: Its Label Studio; None prunes our tables alone.
-        keep: How many versions keep their predictions, at least 1.
+    A round is short, so that other work can run in between; a killed round is repeated. Promoting
+    a version again recreates its predictions. ``keep`` is at least 1; without a ``client`` only our
+    tables are pruned.
 
     Raises:
         StudioError: if Label Studio cannot be reached.

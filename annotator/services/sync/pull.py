@@ -1,4 +1,4 @@
-"""The pull: makes our database equal to Label Studio's, whatever became of the webhooks."""
+"""The pull: makes our database match Label Studio's, even if webhooks were lost."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _OVERLAP = timedelta(seconds=30)  # clocks and transactions: look back a little 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PullReport:
-    """What a pull found. ``problems`` name tasks by id; they are looked at again once changed."""
+    """What a pull found. ``problems`` name tasks by id; those are retried once they change."""
 
     n_tasks: int
     n_news: int
@@ -63,42 +63,42 @@ def reconcile(
     full: bool = False,
     on_progress: Callable[[int], None] | None = None,
 ) -> PullReport:
-    """Pull every task that changed since it was last looked at, and find what was deleted.
+    """Pull every task that changed since it was last read, and find deleted ones.
 
-    When a task changed last, by Label Studio's word, is stored with it in the transaction that
-    makes it equal. So the many that changed shortly before a pull are not read again by each pull
-    that looks back that far.
+    Label Studio's time of a task's last change is stored in the same transaction as the task. So
+    tasks that changed shortly before a pull are not read again by each pull that looks back that
+    far.
 
-    Tasks that events have changed here are looked at too: an event that came late may have said
-    of a task what is no longer so.
+    Tasks that events have changed here are read too: a late event may have reported a state that
+    is no longer current.
 
-    With ``full`` all tasks are looked at. Those that are new to us are drawn into the hold-out by
-    ``split``. ``on_progress`` is called with the number of tasks seen so far.
+    With ``full`` all tasks are read. Those new to us are drawn into the hold-out by ``split``.
+    ``on_progress`` is called with the number of tasks read so far.
 
     Raises:
         StudioError: if Label Studio cannot be reached; what was pulled until then is kept.
-        StoreError: if the database fails; the same.
+        StoreError: if the database fails; likewise.
         ConfigError: if the project is not connected.
     """
     link = project.link()
     started = datetime.now(UTC)
     xml = client.project(link.project_id).config_xml
     config = _refresh_config(database, project.id, xml)
-    with database.read() as session:  # a new configuration has put it back
+    with database.read() as session:  # a new configuration resets the time
         before = get_project(session, project.name)
     pull = _Pull(database, project.id, config, split, started, on_progress)
     if full or before.pulled_until is None:
         pull.look_at(client.tasks(link.project_id))
     else:
         pull.look_at_changes(client, link.project_id, since=before.pulled_until - _OVERLAP)
-    with database.read() as session:  # first ours: what is made meanwhile is not missing there
+    with database.read() as session:  # ours first, or a task made meanwhile would seem deleted
         known = known_studio_ids(session, project.id)
         touched = touched_tasks(session, project.id, since=(before.pulled_at or started) - _OVERLAP)
     there = client.task_ids(link.project_id)
     pull.look_at(client.tasks_of(link.project_id, list((touched & there) - pull.seen)))
     with database.write() as session:
         n_deleted = mark_tasks_deleted(session, project.id, known - there)
-        # A configuration that came meanwhile has asked for another look at all tasks.
+        # A configuration that arrived meanwhile has requested another full pull.
         is_same = current_config_xml(session, project.id) == xml
         until = pull.until(before.pulled_until) if is_same else None
         set_pulled(session, project.id, started=started, until=until)
@@ -107,7 +107,7 @@ def reconcile(
 
 @dataclass
 class _Pull:
-    """A pull under way, and what it has found so far."""
+    """A pull in progress, with its findings so far."""
 
     database: Database
     project_id: int
@@ -125,7 +125,7 @@ class _Pull:
     def look_at_changes(
         self, client: StudioClient, studio_project: int, *, since: datetime
     ) -> None:
-        """Look at the tasks that have changed since then, but for those seen as they are now."""
+        """Process the tasks that changed since then, except those already seen in this state."""
         for page in client.changes(studio_project, updated_after=since):
             self.newest = max(filter(None, (self.newest, max(at for _, at in page))))
             with self.database.read() as session:
@@ -134,7 +134,7 @@ class _Pull:
             self.look_at(client.tasks_of(studio_project, unseen))
 
     def look_at(self, tasks: Iterable[Mapping[str, Any]]) -> None:
-        """Make what we have of tasks equal to them."""
+        """Make our copies of tasks equal to them."""
         for task in tasks:
             self._look_at(task)
 
@@ -149,7 +149,7 @@ class _Pull:
                 )
             self.n_news += news
             self.n_gone += gone
-        except InputError as error:  # the same again until somebody changes it
+        except InputError as error:  # it recurs until somebody changes the task
             self.problems.append(str(error))
         except ConflictError as error:
             self.problems.append(str(error))
@@ -158,10 +158,10 @@ class _Pull:
             self.on_progress(len(self.seen))
 
     def until(self, before: datetime | None) -> datetime | None:
-        """Return a time by Label Studio's clock: no change before it is unseen.
+        """Return a time by Label Studio's clock before which no change is unseen.
 
-        A task may have changed after its page was read, and a later page may hold a younger
-        change. All that happened while this pull lasted, so it takes back that much.
+        A task may have changed after its page was read, and a later page may hold a younger change.
+        Both happened during this pull, so its duration is subtracted.
         """
         newest = self.newest
         if newest is not None:
@@ -170,7 +170,7 @@ class _Pull:
         return min(filter(None, (newest, self.floor)), default=None)
 
     def report(self, n_deleted_tasks: int) -> PullReport:
-        """Return what was found."""
+        """Return the findings."""
         return PullReport(
             n_tasks=len(self.seen),
             n_news=self.n_news,
@@ -215,7 +215,7 @@ def _apply(
             prediction=predictions.get(parent_of(annotation)),
             revive=True,
         )
-    # What came in by webhook after this pull began may be younger than the page we look at.
+    # What arrived by webhook after this pull began may be newer than the page at hand.
     vanished = studio_ids(session, project_id, task_id=ours.id, received_before=started) - present
     now = datetime.now(UTC)
     gone = sum(

@@ -1,4 +1,4 @@
-"""Our documents and sentences as Label Studio's tasks: each becomes one, once."""
+"""Uploading our documents and sentences as Label Studio tasks, each once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CONTEXT = 300  # characters shown before and after a sentence
 
 
 def has_uploads(database: Database, project: Project) -> bool:
-    """Tell whether there is text without a label and without a Label Studio task."""
+    """Return whether there is text without a label and without a Label Studio task."""
     with database.read() as session:
         if project.unit == "document":
             return bool(documents_without_task(session, project.id, limit=1))
@@ -39,16 +39,16 @@ def upload_tasks(
     *,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> int:
-    """Make a Label Studio task of each document (or sentence) that has none and no label.
+    """Create a Label Studio task for each document (or sentence) that has none and no label.
 
-    Pull first: tasks that an interrupted upload left behind are then known and not made twice.
+    Pull first: tasks left by an interrupted upload are then known and not created twice.
 
     Returns:
-        How many tasks were made.
+        The number of tasks created.
 
     Raises:
         ConfigError: if the project is not connected.
-        StudioError: if Label Studio made fewer tasks than were sent.
+        StudioError: if Label Studio created fewer tasks than were sent.
     """
     link = project.link()
     made = after = 0

@@ -1,4 +1,4 @@
-"""Webhook events: stored at once and without secrets, worked on later, each once."""
+"""Webhook events: stored at once and without secrets, processed later, each once."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ __all__ = ["InboxReport", "process_inbox", "receive_event", "touched_tasks"]
 _log = get_logger("inbox")
 _CHUNK = 50
 _TRIES = 3
-_GAP_S = 0.002  # between events; twice what a writer waits before it asks again
-# What of the project row is of use; the row also holds tokens and passwords.
+_GAP_S = 0.002  # between events; twice a writer's retry interval
+# The useful fields of the project row, which also holds tokens and passwords.
 _PROJECT_KEYS = ("id", "title", "label_config", "created_at", "model_version", "sampling")
 
 
@@ -86,7 +86,7 @@ def receive_event(session: Session, payload: Mapping[str, Any]) -> bool:
 
 def _dedupe_key(action: str, payload: Mapping[str, Any]) -> str:
     # Label Studio sends no event id: the same action on the same objects at the same time is one.
-    # (Two servers count their projects and objects alike.)
+    # (Two servers may use the same ids for projects and objects.)
     # Objects without a time may be others of the same id, so those events are never repeats.
     keys = ("annotation", "annotations", "task", "tasks")
     objects = [one for key in keys for one in _identities(payload.get(key))]
@@ -109,10 +109,10 @@ def _identities(value: Any) -> list[tuple[Any, Any]]:
 
 
 def process_inbox(database: Database, project: Project, *, split: SplitRule) -> InboxReport:
-    """Work off waiting events, each in its own transaction.
+    """Process waiting events, each in its own transaction.
 
-    An event that cannot be understood is kept as ``failed`` with the reason; nothing is lost by
-    that, because the pull brings the same state.
+    An event that cannot be understood is kept as ``failed`` with the reason; nothing is lost,
+    because the pull brings the same state.
 
     Raises:
         StoreError: if the database fails; the events wait for the next pass.
@@ -126,7 +126,7 @@ def process_inbox(database: Database, project: Project, *, split: SplitRule) -> 
             return InboxReport(**{f"n_{key}": n for key, n in counts.items()})
         config = parse_config(config_xml) if config_xml else None
         for event in events:
-            time.sleep(_GAP_S)  # who waits for the write lock of SQLite gets it now
+            time.sleep(_GAP_S)  # lets others take SQLite's write lock
             state = _process(database, project, event, config, split)
             counts[state] += 1
             if event.action == "PROJECT_UPDATED" and state == "done":
@@ -147,14 +147,14 @@ def _process(
                 state = _apply(session, project, event, config, split)
                 finish_event(session, event.id, state=state)
                 return state
-        except ConflictError as error:  # another program wrote it first; now it is there
+        except ConflictError as error:  # another program wrote it first; it exists now
             reason = str(error)
             continue
         except AnnotatorError as error:
             if type(error) is StoreError:  # the database is at fault, not the event
                 raise
             reason = str(error)
-        except Exception as error:  # an event is a job: one that breaks must not hold up the others
+        except Exception as error:  # an event is a job: a failing one must not block the others
             _log.exception("event.crashed", event_id=event.id, action=event.action)
             reason = f"unexpected {type(error).__name__}"
         break
@@ -197,7 +197,7 @@ def _apply(
 
 
 def _is_about(event: StoredEvent, link: StudioLink) -> bool:
-    """Tell whether an event is of our project; another Label Studio may have one of its number."""
+    """Return whether an event is for our project; another Label Studio may have the same number."""
     project = event.payload.get("project")
     key = project_key(project) if isinstance(project, Mapping) else None
     return event.studio_project_id == link.project_id and key in (None, link.key)
@@ -206,7 +206,7 @@ def _is_about(event: StoredEvent, link: StudioLink) -> bool:
 def touched_tasks(session: Session, project_id: int, *, since: datetime) -> set[int]:
     """Return Label Studio's ids of the tasks that events have changed here since then.
 
-    An event may have been late: what it says of them is to be compared with Label Studio.
+    An event may have been late: its content must be compared with Label Studio.
     """
     touched: set[Any] = set()
     for event in done_since(session, since):
