@@ -1,9 +1,9 @@
-"""What utilities are built of: small objects that compute one number a sentence and print how.
+"""Terms that utilities are built from: each gives one number per sentence and prints its formula.
 
-A simulation has the whole pool before it and compares its sentences with each other. A queue scores
-them shard by shard, each by itself: there a rank is one among the values of a sample of the pool.
+A simulation has the whole pool at hand and ranks its sentences against each other. A queue scores
+them shard by shard: there a rank is the one a value would have within a sample of the pool.
 
-``str`` of a term is its construction, as it is shown to people:
+``str`` of a term is its formula, as it is shown to people:
 
 >>> str(Weighted(((0.5, Rank(Signal("mnlp"))), (0.5, Rank(Rate("pair_entropy_sum"))))))
 '0.5 * rank(mnlp) + 0.5 * rank(pair_entropy_sum / n_words)'
@@ -37,20 +37,19 @@ __all__ = [
     "sample_of",
 ]
 
-#: Sorted values of a sample of the pool, by the name of the term that has them.
+#: Sorted values of a sample of the pool, by ``str`` of their term.
 Sample = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredPool:
-    """What is known of the sentences that could be shown, in one order.
+    """Signals and embeddings of the sentences that could be shown, all in one order.
 
     Attributes:
         signals: Arrays by the names in ``annotator.model.signals``, each of shape ``(n,)``.
-        n: Number of sentences.
         embeddings: L2-normalised sentence embeddings. Shape ``(n, H)``.
         labelled: Embeddings of labelled sentences by the same model. Shape ``(labelled, H)``.
-        sample: If given, each sentence is scored by itself: ranks are those within this sample.
+        sample: If given, each sentence is scored by itself, with its ranks within this sample.
     """
 
     signals: Mapping[str, NDArray[Any]]
@@ -66,7 +65,7 @@ class ScoredPool:
 
     @classmethod
     def of(cls, signals: Sequence[Mapping[str, float]], **more: Any) -> ScoredPool:
-        """Put the signals of single sentences into arrays; what is missing is NaN."""
+        """Collect the signals of single sentences into arrays; missing ones are NaN."""
         names = sorted({name for one in signals for name in one})
         arrays = {name: np.array([one.get(name, np.nan) for one in signals]) for name in names}
         return cls(signals=arrays, n=len(signals), **more)
@@ -80,11 +79,11 @@ class ScoredPool:
 
 
 class Term(Protocol):
-    """One number a sentence, larger for more useful ones."""
+    """One number per sentence, larger for more useful ones."""
 
     @property
     def ranked(self) -> tuple[Term, ...]:
-        """The terms whose values in the pool at large a sentence's number depends on."""
+        """The terms whose values over the whole pool the result depends on."""
 
     def values(self, pool: ScoredPool) -> NDArray[Any]:
         """Return shape ``(n,)``, float64."""
@@ -121,13 +120,13 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A sum over a sentence, brought to one word of it."""
+    """A sum over a sentence, divided by its number of words."""
 
     name: str
     ranked = ()
 
     def values(self, pool: ScoredPool) -> NDArray[Any]:
-        """Return the signal over the number of words; 0 for a sentence without words."""
+        """Return the rates; 0 for a sentence without words."""
         n_words = pool.column("n_words")
         return np.where(n_words > 0, pool.column(self.name) / np.maximum(n_words, 1.0), 0.0)
 
@@ -167,7 +166,7 @@ class Weighted:
 
     @property
     def ranked(self) -> tuple[Term, ...]:
-        """Those of the parts."""
+        """The ranked terms of all parts."""
         return tuple(inner for _, term in self.parts for inner in term.ranked)
 
     def values(self, pool: ScoredPool) -> NDArray[Any]:
@@ -183,7 +182,7 @@ class Weighted:
 
 @dataclass(frozen=True, slots=True)
 class TopRank:
-    """The better of several ranks: what one task is unsure of is enough."""
+    """The best of several ranks: a sentence that is uncertain for one task is useful."""
 
     terms: tuple[Term, ...]
 
@@ -215,7 +214,7 @@ class Alternate:
         return self.terms
 
     def values(self, pool: ScoredPool) -> NDArray[Any]:
-        """Return numbers that fall with the turn in which a sentence is taken, in (0, 1].
+        """Return numbers in (0, 1] that fall with the turn in which a sentence is taken.
 
         Scored one by one, sentences take no turns: each gets its better rank.
         """
@@ -237,15 +236,15 @@ class Alternate:
 
 @dataclass(frozen=True, slots=True)
 class Distance:
-    """Far from all that is labelled or taken before: the greedy core-set (arXiv 1708.00489)."""
+    """Far from everything labelled or taken before: the greedy core-set (arXiv 1708.00489)."""
 
     ranked = ()
 
     def values(self, pool: ScoredPool) -> NDArray[Any]:
-        """Return numbers that fall with the turn in which a sentence is taken, in (0, 1].
+        """Return numbers in (0, 1] that fall with the turn in which a sentence is taken.
 
-        Scored one by one, a sentence gets one less its greatest cosine with a labelled one, in
-        [0, 2], and 1 before there are any.
+        Scored one by one, a sentence gets 1 minus its greatest cosine with a labelled one, in
+        [0, 2], and 1 while nothing is labelled.
 
         Raises:
             ConfigError: if there are no embeddings.
@@ -266,7 +265,7 @@ class Distance:
 
 
 def sample_of(terms: Sequence[Term], pool: ScoredPool) -> Sample:
-    """Return what ``ScoredPool.sample`` needs: the sorted values that terms have in a sample.
+    """Return the sorted values of ``terms`` in a sample, for ``ScoredPool.sample``.
 
     The standard error of a rank within ``n`` sentences is at most ``0.5 / sqrt(n)``.
     """
@@ -274,7 +273,7 @@ def sample_of(terms: Sequence[Term], pool: ScoredPool) -> Sample:
 
 
 def _ranks_within(values: NDArray[Any], sample: NDArray[Any]) -> NDArray[Any]:
-    """Return the mid-rank percentiles that values would have in a sorted sample."""
+    """Return the mid-rank percentiles of values within a sorted sample."""
     below = np.searchsorted(sample, values, side="left")
     upto = np.searchsorted(sample, values, side="right")
     ranks: NDArray[Any] = (below + upto) / 2.0 / max(1, len(sample))
@@ -290,11 +289,11 @@ def _distances(embeddings: NDArray[Any], labelled: NDArray[Any] | None) -> NDArr
 
 
 def farthest_first(embeddings: NDArray[Any], labelled: NDArray[Any] | None) -> NDArray[Any]:
-    """Order all rows so that each is the farthest from those before and from ``labelled``.
+    """Order all rows so that each is the farthest from those before it and from ``labelled``.
 
     Args:
         embeddings: L2-normalised. Shape ``(n, H)``.
-        labelled: L2-normalised; None or no rows starts with the row farthest from the mean.
+        labelled: L2-normalised; with None or no rows, the row farthest from the mean comes first.
 
     Returns:
         Row numbers, int64. Shape ``(n,)``. Time is O(n * (n + labelled) * H), memory O(n * H).

@@ -15,7 +15,7 @@ __all__ = ["Agreement", "SeenSentence", "compare_models", "kappa", "predicted_de
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenSentence:
-    """What a model sees in a sentence of ``n_words`` words."""
+    """What a model predicts in a sentence."""
 
     n_words: int
     entities: Sequence[WordEntity]
@@ -24,13 +24,11 @@ class SeenSentence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """Two successive models on the same sentences without labels.
+    """Two successive models compared on the same unlabelled sentences.
 
     Attributes:
-        n_sentences: How many sentences both have predicted.
-        n_words: Words in them.
         tags: Cohen's kappa over the words' BIOES tags; None where it is not defined.
-        pairs: Cohen's kappa over the decisions pair times relation type, of all ordered pairs of
+        pairs: Cohen's kappa over the decision on each relation type, for all ordered pairs of
             spans that either model takes for an entity; None where it is not defined.
         n_entities: Entities that at least one of the two predicts.
         n_relations: Relations that at least one of the two predicts.
@@ -51,19 +49,16 @@ class Agreement:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Agreement:
-        """Read what ``to_json`` returned; other keys are left alone."""
+        """Read what ``to_json`` returned; other keys are ignored."""
         return cls(**{name: value[name] for name in cls.__slots__})
 
 
 def kappa(table: Mapping[tuple[Hashable, Hashable], int]) -> float | None:
     """Return Cohen's kappa of two judges (Cohen 1960, equation 1).
 
-    Args:
-        table: How often the first said the one and the second the other.
-
-    Returns:
-        None where it is not defined: nothing was judged, or both said the same of everything, so
-        that agreement says nothing.
+    ``table`` counts how often the first judge said one thing and the second another. None where
+    kappa is not defined: nothing was judged, or both always said the same thing, so that their
+    agreement carries no information.
     """
     n = sum(table.values())
     first, second = Counter[Hashable](), Counter[Hashable]()
@@ -81,12 +76,12 @@ def predicted_delta_f(*, both: int, before: int, after: int) -> float | None:
     """Return the predicted change of F1 in points (Altschuler and Bloodgood 2019).
 
     It is the F1 that the older model lacks if the newer one is right wherever they differ. So it
-    is rather too large than too small, and never negative.
+    tends to be too large, and is never negative.
 
     Args:
         both: Labels that both models predict.
-        before: Labels that the older one alone predicts.
-        after: Labels that the newer one alone predicts.
+        before: Labels that only the older one predicts.
+        after: Labels that only the newer one predicts.
 
     Returns:
         None where neither predicts anything.
@@ -98,14 +93,10 @@ def predicted_delta_f(*, both: int, before: int, after: int) -> float | None:
 def compare_models(
     before: Sequence[SeenSentence], after: Sequence[SeenSentence], *, n_relation_types: int
 ) -> Agreement:
-    """Compare an older model's predictions with those of a newer one, sentence by sentence.
+    """Compare the predictions of an older model with those of a newer one, sentence by sentence.
 
-    The sentences must be unlabelled for both: a model agrees with what it has learnt.
-
-    Args:
-        before: What the older model sees.
-        after: What the newer one sees, in the same order.
-        n_relation_types: Relation types of the schema; each is decided for each pair.
+    The sentences must come in the same order and be unlabelled for both models: a model agrees
+    with what it has learnt. Each relation type of the schema is decided for each pair.
     """
     tags = Counter[tuple[Hashable, Hashable]]()
     entities, relations, n_decisions = [0, 0, 0], [0, 0, 0], 0
@@ -143,7 +134,7 @@ def _relations(seen: SeenSentence, ends: Sequence[Hashable]) -> list[Hashable]:
 
 
 def _count(totals: list[int], old: Iterable[Hashable], new: Iterable[Hashable]) -> None:
-    """Add to the counts of what both, the older alone and the newer alone predict."""
+    """Add to the counts of what both, only the older and only the newer predict."""
     first, second = set(old), set(new)
     for i, part in enumerate((first & second, first - second, second - first)):
         totals[i] += len(part)
@@ -152,7 +143,7 @@ def _count(totals: list[int], old: Iterable[Hashable], new: Iterable[Hashable]) 
 def _decisions(
     before: Sequence[SeenSentence], after: Sequence[SeenSentence]
 ) -> dict[tuple[Hashable, Hashable], int]:
-    """Count decisions for a relation: by spans, whatever types their ends are given."""
+    """Count decisions on relations by spans alone, whatever entity types the ends are given."""
     totals = [0, 0, 0]
     for old, new in zip(before, after, strict=True):
         _count(

@@ -1,9 +1,9 @@
-"""The order of the queue: what the strategy wants, spread out, with honest randomness in it.
+"""The order of the queue: what the strategy prefers, diversified, with a random share.
 
 The first ``n`` places are a batch: stochastic pre-filter (Gumbel noise on the log score, Kirsch
 et al., arXiv 2106.12059), then modAL's ranked batch on embeddings, a cap per document, and a
-share of random picks. Everything behind the batch follows by utility, so that the stream never
-runs dry. Hold-out tasks are no candidates: they are spread evenly at random over the whole.
+share of random picks. The rest follows by utility, so that the label stream never runs dry.
+Hold-out tasks are not candidates: they are spread evenly at random over the whole queue.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ __all__ = [
 _Item = TypeVar("_Item")
 
 PREFILTER = 10
-_SPARE = 10  # places of a ranking beyond what is needed, where the cap leaves some out
+_SPARE = 10  # extra places of a ranking, since the cap leaves some out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A task that could be shown. ``utility`` of any scale; ``group`` is its document."""
+    """A task that could be shown. ``utility`` is on any scale; ``group`` is its document."""
 
     id: int
     utility: float
@@ -47,7 +47,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """A candidate's place and the reason: strategy, random or rest."""
+    """A candidate's place, with the reason for it: strategy, random or rest."""
 
     id: int
     reason: str
@@ -75,7 +75,7 @@ def select_batch(
     per_group: int,
     use_strategy: bool = True,
 ) -> list[Selection]:
-    """Order all candidates, the first ``n`` of them as a batch.
+    """Order all candidates, best first; the first ``n`` of them are a batch.
 
     Args:
         candidates: Tasks that may be shown.
@@ -83,11 +83,8 @@ def select_batch(
         labelled: Embeddings of labelled sentences, ``(labelled, hidden)``; may be empty.
         rng: The only source of randomness.
         random_share: Share of the batch drawn at random from all candidates.
-        per_group: Most tasks of one document in the batch (random ones included).
+        per_group: Most tasks of one document in the batch, random ones included.
         use_strategy: False gives a plain random order (strategy ``random``).
-
-    Returns:
-        Every candidate once, best first.
     """
     if not candidates:
         return []
@@ -112,7 +109,7 @@ def select_batch(
 def prefilter(scores: NDArray[Any], n: int, *, rng: np.random.Generator) -> NDArray[Any]:
     """Draw the candidates of a batch of ``n``: ten times as many, likelier the higher they rank.
 
-    Gumbel noise on the log of the percentile rank: a weighted draw without replacement, whose
+    Gumbel noise on the log of the percentile rank gives a weighted draw without replacement, whose
     weights are the percentile ranks.
 
     Args:
@@ -128,21 +125,21 @@ def prefilter(scores: NDArray[Any], n: int, *, rng: np.random.Generator) -> NDAr
 
 
 def win_tournaments(utilities: NDArray[Any]) -> NDArray[Any]:
-    """Draw candidates as ``prefilter`` does, from a random sample of the pool alone.
+    """Draw candidates as ``prefilter`` does, but from a random sample of the pool.
 
     The better of two candidates that are drawn uniformly is candidate ``i`` with probability
     ``(i^2 - (i - 1)^2) / N^2 = 2 p_i / N``, where ``i`` counts from the least useful of ``N`` and
-    ``p_i = (i - 1/2) / N`` is its percentile rank: the weights of the Gumbel draw. Passing over
-    earlier winners makes it a draw without replacement. So the distribution is exactly that of
+    ``p_i = (i - 1/2) / N`` is its percentile rank: the weights of the Gumbel draw. Skipping earlier
+    winners makes it a draw without replacement. So the distribution is exactly that of
     ``prefilter``, and the pool need not be read as a whole.
 
     Args:
-        utilities: Of candidates drawn uniformly and with replacement, one a row; a candidate that
-            was drawn twice has two rows. Shape ``(draws,)``.
+        utilities: Of candidates drawn uniformly with replacement, one per row; a candidate drawn
+            twice has two rows. Shape ``(draws,)``.
 
     Returns:
-        Rows of the winners, in the order of their tournaments, int64; a candidate that has more
-        than one row may be named by each. Shape ``(draws // 2,)``.
+        Rows of the winners, in the order of their tournaments, int64; a candidate with several
+        rows may win by each of them. Shape ``(draws // 2,)``.
     """
     pairs = utilities[: len(utilities) // 2 * 2].reshape(-1, 2)  # (draws // 2, 2)
     return np.arange(len(pairs)) * 2 + (pairs[:, 1] > pairs[:, 0])
@@ -158,17 +155,17 @@ def compose_batch(
     random_share: float,
     per_group: int,
 ) -> list[Selection]:
-    """Make a batch of at most ``n``, of candidates that passed the pre-filter and random ones.
+    """Make a batch of at most ``n`` from candidates that passed the pre-filter and random ones.
 
     Args:
-        wanted: What passed; ``utility`` is the percentile rank in the whole pool.
+        wanted: Candidates that passed; ``utility`` is the percentile rank in the whole pool.
         at_random: Candidates of the whole pool in random order, those of ``wanted`` among them;
-            as many are taken as are needed.
+            only as many are consumed as are needed.
         n: Size of the batch.
         labelled: Embeddings of labelled sentences, ``(labelled, hidden)``; may be empty.
         rng: The only source of randomness.
         random_share: Share of the batch that comes from ``at_random``.
-        per_group: Most tasks of one document in the batch (random ones included).
+        per_group: Most tasks of one document in the batch, random ones included.
     """
     n_random = round(n * random_share)
     chosen, counts = _ranked(wanted, n - n_random, labelled=labelled, rng=rng, per_group=per_group)
@@ -191,10 +188,10 @@ def _ranked(
     rng: np.random.Generator,
     per_group: int,
 ) -> tuple[list[Candidate], dict[str, int]]:
-    """Take the first ``n`` of the ranked batch that the cap lets through.
+    """Take the first ``n`` candidates of the ranked batch that the cap admits.
 
     A longer ranking begins with the shorter one. Each place in it costs a pass over all pairs, so
-    we ask for no more places than are needed.
+    no more places are requested than are needed.
     """
     scores = np.array([c.utility for c in wanted])
     embedded = [c.embedding for c in wanted if c.embedding is not None]

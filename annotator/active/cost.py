@@ -29,7 +29,7 @@ class AnnotationCost:
     def seconds(
         self, *, sentences: float, words: float, entities: float, relations: float
     ) -> float:
-        """Return the seconds that so much takes."""
+        """Return the seconds for labelling this much."""
         return (
             self.sentence_s * sentences
             + self.word_s * words
@@ -50,17 +50,18 @@ def per_second(
     relations: NDArray[Any],
     cost: AnnotationCost,
 ) -> NDArray[Any]:
-    """Return what a second of labelling is worth, where a rate is what one word is worth.
+    """Return the value of a second of labelling, where a rate is the value of one word.
 
-    A sentence is worth ``rate * words`` and takes as long as its words, its labels and its being
-    opened do. If only words took time, the order would be that of the rates, whatever the length;
-    the time to open a task counts against short sentences, that of labels against dense ones.
+    A sentence is worth ``rate * words`` and takes the time of opening it, reading its words and
+    labelling it. If only words took time, the order would be that of the rates, whatever the
+    length; the time to open a task counts against short sentences, that of labels against dense
+    ones.
 
     Args:
         rates: Utilities that are means over words. Shape ``(n,)``.
         words: Words of each sentence. Shape ``(n,)``.
-        entities: Entities that are expected on it. Shape ``(n,)``.
-        relations: Relations that are expected on it. Shape ``(n,)``.
+        entities: Expected entities of each sentence. Shape ``(n,)``.
+        relations: Expected relations of each sentence. Shape ``(n,)``.
         cost: Seconds of each.
 
     Returns:

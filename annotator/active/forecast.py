@@ -1,4 +1,4 @@
-"""What more labels would bring: an inverse power law through the learning curve."""
+"""Forecast of what more labels would bring: an inverse power law fitted to the learning curve."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from scipy.special import ndtr
 
 __all__ = ["LEAST_POINTS", "CurvePoint", "Gain", "Interval", "LearningCurve"]
 
-#: Fewer models than this are no curve.
+#: Fewest models for a curve.
 LEAST_POINTS: Final = 4
-#: Exponents that are tried: 0.05 is a curve that hardly bends over the logarithm of the words.
+#: Candidate exponents: 0.05 gives a curve that hardly bends over the logarithm of the words.
 _EXPONENTS: Final = np.linspace(0.05, 2.0, 40)
 #: Two trainings from the same labels differ by more than this, whatever the hold-out says.
 _LEAST_ERROR: Final = 0.5
-_REACH: Final = 10.0  # standard deviations in which quantiles are sought
+_REACH: Final = 10.0  # standard deviations within which quantiles are searched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurvePoint:
-    """A model on the hold-out: words it learnt from, joint F1, and its standard error."""
+    """A model's result on the hold-out: words it learnt from, joint F1, and its standard error."""
 
     words: float
     joint_f1: float
@@ -41,9 +41,9 @@ class Interval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gain:
-    """What words grown by the factor ``growth`` would bring, in points of joint F1.
+    """Expected gain if the words grow by the factor ``growth``, in points of joint F1.
 
-    ``low`` and ``high`` are the 95 % interval, ``n`` the number of models it is read from.
+    ``low`` and ``high`` are the 95 % interval, ``n`` is the number of models behind it.
     """
 
     growth: float
@@ -67,13 +67,13 @@ class Gain:
 class LearningCurve:
     """F1 = a - b w^-c over the words w (Figueroa et al. 2012), for many c at once.
 
-    A few points do not tell c. So a and b are fitted for each of 40 exponents, and what is read
-    from the curve is read from all of them, each as likely as the points are under it.
+    A few points do not determine c. So a and b are fitted for each of 40 exponents, and every
+    reading of the curve averages over them, weighted by the likelihood of the points.
 
     Attributes:
         words: Words of the newest point, the unit of ``w`` in the fits.
-        n: Points.
-        weights: How likely each exponent is. Shape ``(40,)``, sum 1.
+        n: Number of points.
+        weights: Probability of each exponent. Shape ``(40,)``, sum 1.
         fits: a and b for each exponent. Shape ``(40, 2)``.
         covariances: Of a and b. Shape ``(40, 2, 2)``.
     """
@@ -88,12 +88,11 @@ class LearningCurve:
     def fit(cls, points: Sequence[CurvePoint]) -> LearningCurve | None:
         """Fit the curve of all models by weighted least squares.
 
-        The errors of the points are taken as independent; where they scatter more than those say,
-        all are raised. A hold-out that stays the same has part of its error in all points alike,
-        so that intervals are rather too wide.
+        The errors of the points are taken as independent; where the points scatter more than that,
+        all errors are raised. With one and the same hold-out the points share part of their error,
+        so that intervals tend to be too wide.
 
-        Returns:
-            None with fewer than four points, or where the words do not differ.
+        Returns None with fewer than four points, or where the words do not differ.
         """
         w = np.array([max(one.words, 1.0) for one in points])
         if len(points) < LEAST_POINTS or np.ptp(w) == 0:
@@ -119,13 +118,13 @@ class LearningCurve:
     def level(self, words: float, *, error: float = 0.0) -> Interval:
         """Return the F1 of a model that learns from ``words`` words.
 
-        ``error`` is the standard error of the hold-out that measures it; without one the interval
-        is that of the curve.
+        ``error`` is the standard error of the hold-out that measures it; with 0 the interval is
+        that of the curve.
         """
         return self._read(np.stack([np.ones(len(_EXPONENTS)), -self._reach(words)], axis=1), error)
 
     def gain(self, growth: float) -> Gain:
-        """Return what words grown by the factor ``growth`` would bring."""
+        """Return the expected gain if the words grow by the factor ``growth``."""
         found = self._read(
             np.stack([np.zeros(len(_EXPONENTS)), 1.0 - self._reach(self.words * growth)], axis=1)
         )

@@ -1,10 +1,10 @@
-"""What a label costs, fitted to how long people took.
+"""Seconds that labels cost, fitted to the times people took.
 
-The time of a task is linear in what is on it and in what was changed on it, times a factor of the
-person: ``seconds = person * (task_s + word_s * words + entity_s * entities + relation_s * relations
-+ edit_s * edits)``. Times of people are skewed and have coffee breaks among them, so the fit is one
-of their logarithms by a Cauchy loss, for which an hour away counts little more than a minute too
-much; what comes out is the typical time, below the mean.
+The time of a task is linear in its content and in what was changed, times a factor of the person:
+``seconds = person * (task_s + word_s * words + entity_s * entities + relation_s * relations
++ edit_s * edits)``. People's times are skewed and contain coffee breaks, so logarithms are fitted
+with a Cauchy loss, for which an hour away counts little more than a minute too much; the result is
+the typical time, below the mean.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from annotator.active.cost import AnnotationCost
 
 __all__ = ["LEAST_TIMED", "CostFit", "TimedLabels", "fit_cost"]
 
-#: Fewest timed annotations from which seconds are told.
+#: Fewest timed annotations for a fit.
 LEAST_TIMED = 200
 
-_ASSUMED = np.array([2.0, 0.3, 1.0, 1.0, 3.0])  # seconds a task, word, entity, relation, edit
-_PRIOR = 0.5  # weight of what is assumed, in annotations; decides only where the data are silent
-_SHRINK = 10  # annotations of a person that weigh as much as what is common to all
+_ASSUMED = np.array([2.0, 0.3, 1.0, 1.0, 3.0])  # seconds per task, word, entity, relation, edit
+_PRIOR = 0.5  # weight of the assumption, in annotations; decides only where the data do not
+_SHRINK = 10  # annotations of a person that weigh as much as the common figures
 _CAUCHY = 2.385  # 95 % efficient where the noise is normal
 _MIN_SCALE = 0.02
 _ROUNDS = 5
@@ -38,7 +38,7 @@ _TINY_S = 1e-6
 class TimedLabels:
     """What somebody labelled, and how long it took.
 
-    ``entities`` and ``relations`` are those that were submitted, edits what was drawn, changed or
+    ``entities`` and ``relations`` count what was submitted, ``edits`` what was drawn, changed or
     removed to get there.
     """
 
@@ -53,22 +53,22 @@ class TimedLabels:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostFit:
-    """Fitted seconds, and how far off they are.
+    """Fitted seconds, and their error.
 
     Attributes:
-        task_s: Seconds of a task with nothing on it.
-        word_s: Seconds more a word.
-        entity_s: Seconds more an entity, apart from edits of it.
-        relation_s: Seconds more a relation, apart from edits of it.
-        edit_s: Seconds more an entity or relation that was drawn, changed or removed.
-        cost: The same with the mean number of edits within the entities and relations.
+        task_s: Seconds for an empty task.
+        word_s: Additional seconds per word.
+        entity_s: Additional seconds per entity, apart from edits of it.
+        relation_s: Additional seconds per relation, apart from edits of it.
+        edit_s: Additional seconds per entity or relation that was drawn, changed or removed.
+        cost: The same with the mean number of edits included in entities and relations.
         median_s: Median of the observed times.
-        error_s: Median of |observed - expected| over annotations that the fit had not seen, by
-            the figures common to all people.
-        constant_error_s: The same for expecting the median of the others every time.
+        error_s: Median of |observed - expected| over annotations that the fit had not seen,
+            without factors of people.
+        constant_error_s: The same for always expecting the median of the others.
         n: Annotations that the fit saw.
-        factors: How many times as long as the figures each person takes; shrunk towards 1 for
-            one with few annotations.
+        factors: Time of each person relative to the fit; shrunk towards 1 for a person with few
+            annotations.
     """
 
     task_s: float
@@ -85,16 +85,16 @@ class CostFit:
 
     @property
     def explained(self) -> float:
-        """Which share of the error of a constant the figures take away; negative if they add."""
+        """The share of a constant's error that the fit removes; negative if it adds to it."""
         return 1.0 - self.error_s / self.constant_error_s if self.constant_error_s > 0 else 0.0
 
 
 def fit_cost(timed: Sequence[TimedLabels]) -> CostFit | None:
     """Fit seconds to timed annotations; None where fewer than ``LEAST_TIMED`` have a usable time.
 
-    No figure is negative. What never occurred costs 0. Where the data cannot tell two figures
-    apart (all texts of one length, everything drawn by hand), the time that they share is split
-    in the proportions of what is assumed without data. The same data give the same fit.
+    No figure is negative. What never occurred costs 0. Where the data cannot separate two figures
+    (all texts of one length, everything drawn by hand), their shared time is split in the
+    proportions of the assumed costs. The same data give the same fit.
     """
     usable = [one for one in timed if math.isfinite(one.seconds) and one.seconds > 0]
     if len(usable) < LEAST_TIMED:
@@ -147,7 +147,7 @@ class _Data:
 
 
 def _fit(data: _Data) -> tuple[list[float], NDArray[np.float64]]:
-    """Fit figures and factors of people in turn; return seconds and logarithms of factors."""
+    """Fit figures and people's factors in turn; return seconds and logarithms of factors."""
     seen = data.x.any(axis=0)
     x, log_s = data.x[:, seen], np.log(data.seconds)
     start = _ASSUMED[seen]
@@ -156,7 +156,7 @@ def _fit(data: _Data) -> tuple[list[float], NDArray[np.float64]]:
     log_factors: NDArray[np.float64] = np.zeros(len(data.people))
     for i in range(_ROUNDS):
         wanted = log_s - log_factors[data.person]
-        loss = "cauchy" if i else "soft_l1"  # the latter has one minimum, to begin with
+        loss = "cauchy" if i else "soft_l1"  # soft_l1 has a single minimum, so it comes first
         found = _solve(x, wanted, found, assumed=start, loss=loss)
         log_factors = _log_factors(data, log_s - _log_sum(x, found))
     seconds = np.zeros(len(_ASSUMED))
@@ -177,7 +177,7 @@ def _solve(
     assumed: NDArray[np.float64],
     loss: str,
 ) -> NDArray[np.float64]:
-    """Improve ``found``, in shares of a typical task's time so that all weigh alike."""
+    """Refine ``found``, scaled to shares of a typical task's time so that all weigh alike."""
     from scipy.optimize import least_squares
 
     unit = np.median(x @ assumed) / x.mean(axis=0)

@@ -1,9 +1,9 @@
 """modAL's ranked batches over stored scores: it queries, it never trains.
 
-``teach`` and ``fit`` do not work with current scikit-learn and have no place here, for labels live
-in SQL. modAL draws from NumPy's global generator, so a call runs under a seed and the state is put
-back. It brings scikit-learn and pandas, which take seconds to load, so it is imported where it is
-asked.
+``teach`` and ``fit`` do not work with current scikit-learn and are not needed, because labels live
+in SQL. modAL draws from NumPy's global generator, so a call runs under a seed and restores the
+state. modAL imports scikit-learn and pandas, which take seconds to load, so it is imported on first
+use.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def query_ranked(
     Args:
         scores: Utility in [0, 1]; NaN counts as 0. Shape ``(pool,)``.
         embeddings: L2-normalised sentence embeddings. Shape ``(pool, hidden)``.
-        n: How many.
+        n: Number of rows to pick.
         labelled: Embeddings of sentences labelled before. Shape ``(labelled, hidden)``.
         rng: Source of the seed under which modAL runs.
 
@@ -55,7 +55,7 @@ def query_ranked(
         Row indices in the order they were picked, int64. Shape ``(min(n, pool),)``.
 
     Raises:
-        ShapeError: if the shapes do not belong together.
+        ShapeError: if the shapes do not match.
     """
     if scores.ndim != 1:
         raise ShapeError(f"scores must be one-dimensional, found shape {scores.shape}")

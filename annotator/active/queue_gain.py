@@ -1,4 +1,4 @@
-"""Whether what the strategy chose holds more to correct than what was drawn at random."""
+"""Whether the strategy's tasks hold more to correct than those drawn at random."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LEAST_GAIN = 1.1  # a queue that finds at most this much more does not pay
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledTask:
-    """A task that was shown with a prediction, and how much of that people had to correct."""
+    """A task that was shown with a prediction, and how much of it people had to correct."""
 
     document: int
     share: Literal["strategy", "random"]
@@ -29,12 +29,12 @@ class LabelledTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueGain:
-    """Corrections a word in the strategy's tasks over those in the random share.
+    """Corrections per word in the strategy's tasks relative to those in the random share.
 
     Attributes:
         state: ``pays``, ``no_gain`` (at most a tenth more), or ``unknown``.
         reason: The state in words.
-        ratio: The quotient; None where there is too little to tell.
+        ratio: The quotient; None where there is too little data.
         low: Lower end of its 95 % interval.
         high: Upper end.
         tasks: Tasks, words and corrections of both shares.
@@ -53,12 +53,12 @@ class QueueGain:
 
 
 def measure_queue_gain(tasks: Sequence[LabelledTask], *, rng: np.random.Generator) -> QueueGain:
-    """Compare the shares of the same batches: same models, same people, same weeks.
+    """Compare the two shares of the same batches: same models, same people, same weeks.
 
-    The interval is a bootstrap over documents, since what stands in one document is alike. Half
-    a correction is added on both sides, so that a share without any still has a rate.
+    The interval is a bootstrap over documents, since sentences of one document are alike. Half a
+    correction is added on both sides, so that a share without any still has a rate.
 
-    What it takes for granted: a correction teaches the same wherever it was made.
+    Assumes that a correction teaches the same wherever it was made.
     """
     totals = {
         share: {
@@ -111,7 +111,7 @@ def _what_lacks(totals: dict[str, dict[str, int]]) -> str | None:
 
 
 def _by_document(tasks: Sequence[LabelledTask]) -> NDArray[np.float64]:
-    """Add up words and corrections of both shares by document. Shape ``(documents, 4)``."""
+    """Sum words and corrections of both shares by document. Shape ``(documents, 4)``."""
     places: dict[int, int] = {}
     for one in tasks:
         places.setdefault(one.document, len(places))

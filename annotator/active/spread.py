@@ -1,4 +1,4 @@
-"""The first sentences, before any model: at random, but spread over what the text is about."""
+"""The order of the first sentences, before any model: random, but spread over topics."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ def spread_order(
 ) -> NDArray[np.int64]:
     """Order all rows: first one of each of ``n`` clusters, then the rest; both at random.
 
-    The row of a cluster is the one nearest to its centre, so that outliers stay behind. k-means
-    on encoder means, as in TypiClust (Hacohen et al. 2022, arXiv 2202.02794) and its like.
+    A cluster's row is the one nearest to its centre, so that outliers come late. k-means on
+    encoder means, as in TypiClust (Hacohen et al. 2022, arXiv 2202.02794) and similar methods.
+    There are never more clusters than rows.
 
     Args:
         embeddings: Shape ``(rows, H)``.
-        n: Number of clusters; at most the rows are taken.
+        n: Number of clusters.
         rng: The only source of randomness.
 
     Returns:

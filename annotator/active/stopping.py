@@ -1,4 +1,4 @@
-"""Whether more labels are likely to pay: advice with its reasons. It never stops anything."""
+"""Advice on whether more labels are likely to pay, with its reasons. It never stops anything."""
 
 from __future__ import annotations
 
@@ -14,18 +14,21 @@ __all__ = ["Advice", "StopRule", "advise"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopRule:
-    """When labelling is thought unlikely to pay.
+    """When labelling is considered unlikely to pay.
+
+    Only ``growth`` and ``gain`` decide. The other thresholds are about agreement, which is reported
+    beside the advice.
 
     Attributes:
-        growth: The next step of labels, as a factor of the words; the upper end of what it is
-            expected to bring must be below ``gain`` points.
+        growth: The next step of labels, as a factor of the words; the upper end of its expected
+            gain must be below ``gain`` points.
         gain: See ``growth``.
-        tags: Least kappa over word tags; this and what follows is told and decides nothing.
-        pairs: Least kappa over decisions for a relation.
+        tags: Least kappa over word tags.
+        pairs: Least kappa over relation decisions.
         delta_f: Largest predicted change of the joint F1, in points.
-        window: So many last comparisons must all agree; two span three models.
-        least_words: Fewer unlabelled words than these tell nothing.
-        least_relations: Fewer predicted relations than these tell nothing about relations.
+        window: Number of latest comparisons that must all agree; two span three models.
+        least_words: With fewer unlabelled words, agreement is not judged.
+        least_relations: With fewer predicted relations, agreement on relations is not judged.
     """
 
     growth: float = 1.1
@@ -40,7 +43,7 @@ class StopRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """``stop``: more labels are unlikely to pay. ``unknown``: it cannot be told yet."""
+    """``stop``: more labels are unlikely to pay. ``unknown``: it cannot be decided yet."""
 
     state: Literal["continue", "stop", "unknown"]
     reasons: tuple[str, ...]
@@ -59,15 +62,15 @@ def advise(
 ) -> Advice:
     """Say whether more labels are likely to pay.
 
-    What the curve is expected to gain decides. Whether successive models agree (Bloodgood and
-    Vijay-Shanker 2009) is told beside it: two models that were trained from the same labels differ
-    too. What cannot be measured is never a reason to stop.
+    The expected gain of the learning curve decides. Whether successive models agree (Bloodgood and
+    Vijay-Shanker 2009) is only reported: two models trained from the same labels differ too. What
+    cannot be measured is never a reason to stop.
 
     Args:
-        gain: What words grown by ``rule.growth`` would bring; None if it is not known.
+        gain: Expected gain if the words grow by ``rule.growth``; None if it is not known.
         agreements: Of successive models, the oldest first.
         has_relations: Whether the schema has relation types.
-        rule: The thresholds.
+        rule: The thresholds; None takes the defaults.
     """
     rule = rule or StopRule()
     if gain is None:
@@ -76,7 +79,7 @@ def advise(
     if gain.high < 0:
         falls = f"the hold-out curve falls; look at the newest labels: {gain}"
         return Advice(state="unknown", reasons=(falls,))
-    if not gain.high < rule.gain:  # what is not a number is no reason to stop
+    if not gain.high < rule.gain:  # NaN is no reason to stop
         if gain.low > 0:
             return Advice(state="continue", reasons=(str(gain),))
         vague = f"the hold-out is too small, or the curve too short, to tell: {gain}"
@@ -90,7 +93,7 @@ def advise(
 def _judge_agreement(
     last: Sequence[Agreement], rule: StopRule, *, has_relations: bool
 ) -> list[str]:
-    """Return in what successive models differ, and what of it is not known."""
+    """Return where successive models differ, then what is not known."""
     against, unknown = list[str](), list[str]()
     if len(last) < rule.window:
         unknown.append(f"{len(last)} of {rule.window} comparisons of successive models are there")

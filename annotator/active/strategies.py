@@ -1,6 +1,6 @@
-"""Query strategies: from a sentence's stored signals to how useful its label would be.
+"""Query strategies: from a sentence's stored signals to the utility of labelling it.
 
-Utilities are larger for more useful sentences, never sums over a sentence: a sum finds long
+Utilities are larger for more useful sentences, and never sums over a sentence: a sum finds long
 sentences, not informative ones.
 """
 
@@ -33,7 +33,7 @@ __all__ = ["STRATEGIES", "Strategy", "get_strategy"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strategy:
-    """A named way to turn signals into a utility; ``str`` prints how it is made."""
+    """A named way to turn signals into a utility; ``str`` prints its formula."""
 
     name: str
     summary: str
@@ -46,14 +46,14 @@ class Strategy:
 
     @property
     def is_rate(self) -> bool:
-        """Whether a utility is what one word of a sentence is worth, so that seconds weigh it."""
+        """Whether a utility is the value of one word, so that seconds weigh it."""
         return self.name not in _OF_SENTENCES
 
     def check_queue(self) -> None:
-        """Make sure that what the scoring pass stores is enough.
+        """Check that the signals stored by a scoring pass suffice for this strategy.
 
         Raises:
-            ConfigError: if it is not.
+            ConfigError: if they do not.
         """
         if self.name in _SIMULATED:
             others = sorted(STRATEGIES.keys() - _SIMULATED)

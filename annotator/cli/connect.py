@@ -90,7 +90,7 @@ def connect(
                 _check_backend(opened.settings)
             if project is None:
                 project = _make_project(opened, client, create or "")
-            # What cannot be connected must not replace what is: look before anything is kept.
+            # A failed connection must not replace a working one: check before storing anything.
             parse_config(client.project(project).config_xml)
             settings = _keep(
                 opened, client.url, token, project, backend_url=backend_url, public_url=public_url
@@ -113,7 +113,7 @@ def connect(
 
 
 def _check_backend(settings: Settings) -> None:
-    """Refuse to begin where Label Studio would find nobody."""
+    """Stop early if Label Studio could not reach the backend."""
     from annotator.services.reports.doctor import ask_backend
 
     if failure := ask_backend(settings).failure:
@@ -140,7 +140,7 @@ def _keep(
     backend_url: str | None,
     public_url: str | None,
 ) -> Settings:
-    """Write down where Label Studio is, and return the settings with it."""
+    """Store where Label Studio is, and return the settings with it."""
     secrets: dict[str, str | int | None] = {
         "studio_url": url,
         "studio_token": token,

@@ -76,7 +76,7 @@ def demo(
 
 
 def _perform(play: Demo, stage: Stage, *, once: bool, as_json: bool) -> None:
-    """Bring everything up; then have tasks labelled and end, or stay until Ctrl-C."""
+    """Start everything; then have tasks labelled and end, or stay until Ctrl-C."""
     note("1/5 project and sample notes")
     play.make_project()
     note("2/5 Label Studio")

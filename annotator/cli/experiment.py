@@ -214,7 +214,7 @@ def _lines(value: dict[str, Any], out: Path) -> list[str]:
 
 
 def _parse_folds(text: str | None, name: str) -> tuple[tuple[int, ...] | None, int | None]:
-    """Return which folds, and how many there are where the protocol does not say."""
+    """Return the chosen folds, and their total number where the protocol does not fix it."""
     if text is None:
         return None, None
     which, slash, total = text.partition("/")

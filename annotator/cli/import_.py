@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["import_"]
 
 
-_SHOWN = 10  # documents left out or repaired that are told by name
+_SHOWN = 10  # most documents left out or repaired that are listed by name
 
 _Format = Annotated[str, typer.Argument(metavar="FORMAT", help=READABLE_FORMATS)]
 _File = Annotated[Path, typer.Argument(help="A file, or a folder where the format has one.")]
@@ -73,7 +73,7 @@ def import_(
                 seed=opened.settings.seed,
                 on_progress=lambda done: advance(done, len(documents), ""),
             )
-        take_lexicon(opened, lexicon)  # gold may have brought the types that it names
+        take_lexicon(opened, lexicon)  # the gold may have brought the types it names
     emit(_value(report, corpus.report), _lines(report, corpus.report, role), as_json=as_json)
 
 

@@ -15,7 +15,7 @@ __all__ = ["lexicon", "take_lexicon"]
 
 
 def take_lexicon(opened: OpenProject, path: Path | None) -> None:
-    """Keep a lexicon that an option names, if it does."""
+    """Store the lexicon that an option names, if any."""
     if path is not None:
         from annotator.services.queue.lexicon import keep_lexicon
         from annotator.store.projects import current_schema

@@ -82,7 +82,7 @@ def _put_first(opened: OpenProject, version: ModelVersion, order: TaskOrder) -> 
 def _described(
     database: Database, project_id: int, version_id: int, order: TaskOrder
 ) -> list[dict[str, Any]]:
-    """Say of each task where it is and how sure the model is of it."""
+    """Describe each task's place and the model's confidence in it."""
     from annotator.services.inference.predictions import task_confidence, to_text_sentences
     from annotator.store.tasks import open_tasks
     from annotator.store.versions import predictions_for

@@ -56,5 +56,5 @@ SetOption = Annotated[
 
 
 def pick(given: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    """Return some of the options that were given, by their names."""
+    """Return a selection of the given options."""
     return {name: given[name] for name in names}

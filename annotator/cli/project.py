@@ -1,4 +1,4 @@
-"""What every command needs: the open project, output for people and machines."""
+"""What every command needs: the open project, and output for people and machines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import typer
 from annotator.errors import ConfigError, NotFoundError
 from annotator.settings import Settings, load_settings
 
-if TYPE_CHECKING:  # a wrong folder is told, and help is shown, before anything heavy is loaded
+if TYPE_CHECKING:  # report a wrong folder, and show help, before loading anything heavy
     from annotator.model import Predictor
     from annotator.store.database import Database
     from annotator.store.projects import Project
@@ -69,7 +69,7 @@ class OpenProject:
         return active
 
     def predictor_of(self, version: ModelVersion) -> Callable[[], Predictor]:
-        """Return what loads the model of a version when it is first asked for, and keeps it."""
+        """Return a function that loads the model of a version on its first call, and caches it."""
 
         @cache
         def load() -> Predictor:
@@ -84,9 +84,9 @@ class OpenProject:
 
 @contextmanager
 def open_project(home: Path | None, **overrides: Any) -> Iterator[OpenProject]:
-    """Open the project in ``home``, its tables brought up to date.
+    """Open the project in ``home`` and bring its tables up to date.
 
-    Open it before anything heavy is imported: a folder that is no project is then told at once.
+    Do so before importing anything heavy: a folder that is no project is then reported at once.
     """
     settings = load_settings(home, **overrides)
 
@@ -125,15 +125,15 @@ def emit(value: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
 
 
 def command_line() -> str:
-    """Return the command that runs, as it may be typed again."""
+    """Return the running command, quoted for a shell."""
     return shlex.join(["annotator", *sys.argv[1:]])
 
 
 def settle_process() -> None:
-    """Make this process, and those that it starts, fit to run for long beside clinical text.
+    """Prepare this process and its children for long runs with clinical text in memory.
 
-    If one crashes, its memory is not written to a file. And what is there now is left out of
-    garbage collection: the imports alone are some 400,000 objects. To look at them all takes a
+    Core dumps are disabled, so that a crash writes no memory to a file. Existing objects are left
+    out of garbage collection: the imports alone are some 400,000 objects. Scanning them takes a
     third of a second, every few thousand events, in which nothing is answered and locks are held.
     """
     _, most = resource.getrlimit(resource.RLIMIT_CORE)
@@ -142,7 +142,7 @@ def settle_process() -> None:
 
 
 def note(text: str) -> None:
-    """Tell a person something that is not the result."""
+    """Print a message for people to stderr, apart from the result."""
     typer.echo(text, err=True)
 
 

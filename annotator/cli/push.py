@@ -87,7 +87,7 @@ def _pull(opened: OpenProject, client: StudioClient) -> Project:
 def _upload(
     opened: OpenProject, project: Project, client: StudioClient, report: _Report
 ) -> tuple[int, ModelVersion | None]:
-    """Return how many tasks are new in Label Studio, and which version they are predicted with."""
+    """Upload tasks; return how many are new in Label Studio, and the version that predicts them."""
     from annotator.services.sync.upload import upload_tasks
     from annotator.store.versions import active_version
 

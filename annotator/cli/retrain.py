@@ -79,7 +79,7 @@ def _submit(opened: OpenProject, *, force: bool, again: bool, warm: bool) -> Sub
     from annotator.store.runs import reap_runs
 
     with opened.database.write() as session:
-        # One whose process was killed waits again: it is taken up, not another one begun.
+        # A run whose process was killed is queued again: resume it instead of starting another.
         reap_runs(session, max_attempts=opened.settings.max_attempts)
         asked = submit_training(
             session,
@@ -141,7 +141,7 @@ def _outcome(opened: OpenProject, run_id: int) -> dict[str, Any]:
 
 
 def _train_here(opened: OpenProject, run_id: int) -> None:
-    """Do a run as a worker would, up to its last attempt."""
+    """Execute a run as a worker would, up to its last attempt."""
     from annotator.jobs.training import record_crash
     from annotator.store.runs import get_run
 
@@ -164,7 +164,7 @@ def _train_here(opened: OpenProject, run_id: int) -> None:
 
 
 def _claim(opened: OpenProject, run_id: int) -> str | None:
-    """Claim a run, waiting for one that is under way; None if somebody else did ours."""
+    """Claim a run, waiting for another in progress; None if somebody else has finished ours."""
     from annotator.jobs.worker import worker_name
     from annotator.store.runs import claim_run, get_run, reap_runs
 
@@ -195,7 +195,7 @@ def _train_once(opened: OpenProject, run_id: int, owner: str) -> None:
             run_id,
             work=lambda: execute_run(opened.settings, opened.database, run_id, owner=owner),
         )
-    except (KeyboardInterrupt, SystemExit):  # the next one goes on where this stopped
+    except (KeyboardInterrupt, SystemExit):  # the next attempt resumes here
         with opened.database.write() as session:
             release_run(session, run_id, owner=owner)
         raise

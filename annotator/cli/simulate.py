@@ -128,7 +128,7 @@ def simulate(
 
 
 def _run(given: dict[str, Any], replay: dict[str, Any], cost: dict[str, float]) -> dict[str, Any]:
-    """Replay what is not done yet, and return the costs to the scores."""
+    """Replay what is not done yet, and return the costs of reaching the scores."""
     from annotator.active.cost import AnnotationCost
     from annotator.experiments import parse_options
     from annotator.model.device import pick_device
@@ -187,7 +187,7 @@ def _out(given: dict[str, Any]) -> Path:
 
 
 def _write(value: dict[str, Any], given: dict[str, Any]) -> None:
-    """Write the files that were asked for, and note what should be known of them."""
+    """Write the requested files, and print notes about them."""
     from annotator.experiments.record import write_atomically
     from annotator.simulation import draw_chart, put_summary
     from annotator.views import write_chart

@@ -19,10 +19,8 @@ __all__ = ["describe_progress", "watch_run"]
 def watch_run(database: Database, run_id: int, *, work: Callable[[], Any] | None = None) -> None:
     """Show a run's progress until it has ended.
 
-    Args:
-        database: The project's database.
-        run_id: The run.
-        work: Does the run in this process; without it a worker does. Its error is raised here.
+    ``work`` executes the run in this process, and its error is raised here; None leaves the run to
+    a worker.
     """
     from annotator.store.runs import FINISHED, get_run
 
@@ -54,7 +52,7 @@ def watch_run(database: Database, run_id: int, *, work: Callable[[], Any] | None
 
 
 def describe_progress(progress: Mapping[str, Any]) -> str:
-    """Return in words where a run is; nothing before it has begun."""
+    """Describe a run's progress in words; empty before it has begun."""
     phase = progress.get("phase")
     if phase != "train" or "epoch" not in progress:
         return str(phase or "")
