@@ -1,4 +1,4 @@
-"""All that inference reads off one pass over a batch: entities, relations, signals, embeddings."""
+"""One pass over a batch at inference: entities, relations, signals, embeddings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAX_PAIR_SCORES = 1 << 24  # scores held at once; more heads are taken in block
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundRelations:
-    """The predicted relations of a batch and what their pairs say about uncertainty.
+    """The predicted relations of a batch, and the uncertainty of their pairs.
 
     Attributes:
         index: Sentence, head candidate, tail candidate, class. Shape ``(relations, 4)``, int64.
@@ -44,7 +44,7 @@ class BatchAnalysis:
         candidates: Predicted entities.
         entity_scores: Their confidences. Shape ``(batch, candidates)``.
         relations: Predicted relations between them.
-        signals: In the order of ``SIGNALS``, and ``BALD`` where asked for.
+        signals: In the order of ``SIGNALS``, then ``BALD`` if requested.
             Shape ``(batch, signals)``.
         embedding: L2-normalised mean word states. Shape ``(batch, H)``.
     """
@@ -66,7 +66,7 @@ def analyse(
 ) -> BatchAnalysis:
     """Predict a batch; the arguments are those of ``JointModel.encode``.
 
-    ``bald_passes`` above 0 adds the signal ``bald``: the heads run that many more times, with
+    ``bald_passes`` above 0 adds the signal ``bald``: the heads run that many additional times, with
     dropout.
     """
     output = model.tag(batch, row_budget=row_budget, network=network)
@@ -109,10 +109,10 @@ def analyse(
 
 
 def score_entities(tag_probs: Tensor, candidates: CandidateSet, *, ends: Tensor) -> Tensor:
-    """Score entities by the least sure of their tags.
+    """Score entities by their least certain tags.
 
-    The tags of one entity stand or fall together, so the least probable one bounds the entity
-    from above and is close to it; their product would count the same doubt several times.
+    The tags of one entity are right or wrong together, so the least probable one is an upper bound
+    for the entity and close to it; their product would count the same uncertainty several times.
 
     Args:
         tag_probs: Calibrated probability of each word's decoded tag. Shape ``(batch, words)``.
@@ -140,17 +140,14 @@ def score_entities(tag_probs: Tensor, candidates: CandidateSet, *, ends: Tensor)
 def relate(
     model: JointModel, states: Tensor, candidates: CandidateSet, *, scores: Tensor
 ) -> FoundRelations:
-    """Predict the relations between candidates.
+    """Predict the relations between candidates of the same batch.
 
-    The score of a relation is its calibrated probability, at most the score of its weaker entity:
-    the relation head learnt ``NEG`` for pairs with a wrong entity, so that its probability
-    already speaks of the whole triple.
+    The score of a relation is its calibrated probability, but at most the score of its weaker
+    entity: the relation head learnt ``NEG`` for pairs with a wrong entity, so that its probability
+    already refers to the whole triple.
 
-    Args:
-        model: The model.
-        states: Word states. Shape ``(batch, words, H)``.
-        candidates: Candidates of the same batch.
-        scores: Scores of the candidates. Shape ``(batch, candidates)``.
+    ``states`` has shape ``(batch, words, H)``, ``scores`` is of the candidates and has shape
+    ``(batch, candidates)``.
     """
     n_sentences = len(candidates.mask)
     entropy, n_pairs = states.new_zeros(n_sentences), states.new_zeros(n_sentences)

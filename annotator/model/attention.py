@@ -1,4 +1,4 @@
-"""What the heads of an encoder look at, over words (Giorgi et al. 2019, Figure 2)."""
+"""What the heads of an encoder attend to, over words (Giorgi et al. 2019, Figure 2)."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class WordAttention:
     """The attention of every head over the words of one text.
 
     Attributes:
-        shares: How much of its attention a word gives to each word, special pieces not yet
-            dropped, so that a row sums to less than 1. Shape ``(layers, heads, words, words)``,
+        shares: Attention from each word to each word, with special pieces still included in the
+            total, so that a row sums to less than 1. Shape ``(layers, heads, words, words)``,
             from the third axis to the fourth.
-        start: How much of it a word gives to the special pieces before the text (BERT's
-            ``[CLS]``). Shape ``(layers, heads, words)``.
-        end: The same for those behind the text (BERT's ``[SEP]``).
+        start: Attention from each word to the special pieces before the text (BERT's ``[CLS]``).
+            Shape ``(layers, heads, words)``.
+        end: The same for those after the text (BERT's ``[SEP]``).
     """
 
     shares: Tensor
@@ -50,13 +50,13 @@ class WordAttention:
 
     @property
     def weights(self) -> Tensor:
-        """The attention among words alone: ``shares``, each row brought to the sum 1."""
+        """The attention among words alone: ``shares`` with each row normalised to the sum 1."""
         return renormalise(self.shares)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadWeight:
-    """A head, layer and head counted from 1, and how strongly it follows a pattern, 0 to 1."""
+    """Layer and head, counted from 1, and how strongly the head follows a pattern, 0 to 1."""
 
     layer: int
     head: int
@@ -64,20 +64,20 @@ class HeadWeight:
 
 
 def merge_pieces(attention: Tensor, piece_words: Tensor, *, n_words: int) -> Tensor:
-    """Turn attention between pieces into attention between words.
+    """Convert attention between pieces to attention between words.
 
     Attention to a word is the sum over its pieces, attention from a word the mean over its
     pieces (Clark et al. 2019, arXiv 1906.04341, section 4.1).
 
     Args:
         attention: From the last axis but one to the last. Shape ``(..., pieces, pieces)``.
-        piece_words: The word of each piece, -1 for a piece of none, which is left out.
+        piece_words: The word of each piece; pieces of no word have -1 and are left out.
             Shape ``(pieces,)``, int64.
         n_words: Number of words.
 
     Returns:
-        Shape ``(..., words, words)``. A row sums to what its word gives to all words; rows and
-        columns of a word without pieces are 0.
+        Shape ``(..., words, words)``. A row sums to the attention of its word to all words; rows
+        and columns of a word without pieces are 0.
     """
     words = torch.arange(n_words, device=attention.device)
     belongs = (piece_words[:, None] == words).to(attention.dtype)  # (pieces, words)
@@ -86,10 +86,9 @@ def merge_pieces(attention: Tensor, piece_words: Tensor, *, n_words: int) -> Ten
 
 
 def renormalise(shares: Tensor) -> Tensor:
-    """Bring each row to the sum 1; a row that is 0 throughout stays so.
+    """Normalise each row to the sum 1; rows of zeros stay zero.
 
-    Args:
-        shares: Not negative. Shape ``(..., words, words)``.
+    ``shares`` is not negative. Shape in and out ``(..., words, words)``.
     """
     totals = shares.sum(dim=-1, keepdim=True)  # (..., words, 1)
     return torch.where(totals > 0, shares / totals, shares)
@@ -98,13 +97,13 @@ def renormalise(shares: Tensor) -> Tensor:
 def pattern_weights(attention: WordAttention) -> dict[Pattern, Tensor]:
     """Return how strongly each head follows each pattern.
 
-    The weight is the mean share of its attention that a word gives to its next word, its previous
-    word, itself, the last word, or the end (the special pieces behind the text); over the words
-    that have a next or previous one. Special pieces are not dropped before: a head that looks at
-    the separator nearly always does not pass for anything else.
+    The weight is the mean attention from a word to its next word, its previous word, itself, the
+    last word, or the end (the special pieces after the text), over the words that have a next or
+    previous one. Special pieces are included in the total, so that a head that nearly always
+    attends to the separator does not count as anything else.
 
     Returns:
-        One tensor a pattern. Shape ``(layers, heads)``.
+        One tensor per pattern. Shape ``(layers, heads)``.
     """
     shares = attention.shares
     return {
@@ -134,14 +133,14 @@ def find_heads(
 
 
 def attend(encoder: Encoder, pieces: PieceTokenizer, words: Sequence[str]) -> WordAttention:
-    """Read ``words`` in one window and return the attention of all heads, on the CPU.
+    """Encode ``words`` in one window and return the attention of all heads, on the CPU.
 
-    The encoder computes attention the plain way (``eager``) meanwhile, for the faster ways do not
-    tell it; afterwards all is as it was. Not for two threads at a time.
+    Meanwhile the encoder uses ``eager`` attention, because the faster implementations do not return
+    it; afterwards its setting is restored. Not thread-safe.
 
     Raises:
         InputError: if there are fewer than two words, or more than fit into one window.
-        ModelError: if the encoder tells no attention between all pieces.
+        ModelError: if the encoder does not return attention between all pieces.
     """
     if len(words) < 2:
         raise InputError(f"attention is between words: two are needed, the text has {len(words)}")
@@ -149,7 +148,7 @@ def attend(encoder: Encoder, pieces: PieceTokenizer, words: Sequence[str]) -> Wo
     _check_length(sentence)
     ids = np.concatenate([pieces.prefix, sentence.ids, pieces.suffix])
     counts = np.diff(sentence.first_piece, append=len(sentence.ids))
-    # The special pieces behind and before the text are merged like two words more.
+    # The special pieces after and before the text are merged like two more words.
     n, n_start, n_end = len(words), len(pieces.prefix), len(pieces.suffix)
     owners = np.repeat([n + 1, *range(n), n], [n_start, *counts.tolist(), n_end])
     attention = _read(encoder, torch.from_numpy(ids)[None])  # (layers, heads, pieces, pieces)
@@ -194,7 +193,7 @@ def _no_attention(encoder: Encoder, found: str) -> ModelError:
 @contextmanager
 def _eager(encoder: Encoder) -> Iterator[None]:
     network = encoder.network
-    # The library has a public way to set it but none to ask for it.
+    # The library has a public setter for it but no getter.
     before, was_training = network.config._attn_implementation, network.training
     try:
         network.set_attn_implementation("eager")

@@ -1,4 +1,4 @@
-"""Batches: word pieces and gold labels of sentences of like length, as tensors."""
+"""Batches: word pieces and gold labels of sentences of similar length, as tensors."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class GoldLabels:
 
 
 class GoldEncoder:
-    """Turns sentences into class numbers of one configuration and counts what has none.
+    """Converts sentences to the class numbers of one configuration.
 
-    Entities and relations whose type the schema does not know, second relations of one ordered
+    Entities and relations whose type the schema does not have, second relations of one ordered
     pair of entities, and relations from an entity to itself are left out and counted.
     """
 
@@ -90,15 +90,15 @@ class GoldEncoder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """The tensors of one forward pass. A sentence takes one row of pieces a window.
+    """The tensors of one forward pass. A sentence takes one row of pieces per window.
 
     Attributes:
         input_ids: Piece ids, padded. Shape ``(rows, pieces)``, int64.
         attention_mask: True where a piece is real. Shape ``(rows, pieces)``, bool.
         shapes: Shape class of each piece's word, 0 for special pieces and padding.
             Shape ``(rows, pieces)``, int64.
-        word_piece: Where the first piece of a word stands in the flattened ``(rows * pieces)``; 0
-            where padded. Shape ``(batch, words)``, int64.
+        word_piece: Index of a word's first piece in the flattened ``(rows * pieces)``; 0 where
+            padded. Shape ``(batch, words)``, int64.
         word_length: Number of pieces of a word; 0 where padded. Shape ``(batch, words)``, int64.
         word_mask: True where a word is real. Shape ``(batch, words)``, bool.
         tags: Gold tag classes, ``IGNORED_TAG`` where padded. Shape ``(batch, words)``, int64.
@@ -132,7 +132,7 @@ class Batch:
         )
 
     def hide_words(self, share: float, *, mask_id: int) -> Batch:
-        """Return the same batch with a random ``share`` of its words masked, all their pieces.
+        """Return the same batch with a random ``share`` of its words masked, with all their pieces.
 
         Draws from torch's global generator.
         """
@@ -146,14 +146,14 @@ class Batch:
 
 
 def piece_places(first: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-    """List where the pieces of some words stand in the flattened rows, word by word.
+    """List the indices of the pieces of some words in the flattened rows, word by word.
 
     Args:
-        first: Where the first piece of each word stands. Shape ``(words,)``, int64.
+        first: Index of each word's first piece. Shape ``(words,)``, int64.
         length: Number of pieces of each word. Shape ``(words,)``, int64.
 
     Returns:
-        The places, shape ``(pieces,)``, and where each word begins in them, shape ``(words,)``.
+        The indices, shape ``(pieces,)``, and where each word begins in them, shape ``(words,)``.
     """
     offsets = length.cumsum(0) - length  # (words,)
     within = torch.arange(int(length.sum()), device=first.device)  # (pieces,)
@@ -165,14 +165,10 @@ def cut_batches(
 ) -> list[NDArray[np.int64]]:
     """Cut ``order`` into consecutive batches of bounded size and padded cost.
 
-    A batch is closed before its count passes ``batch_size`` or its count times its greatest cost
-    passes ``token_budget``; a sentence that costs more than that is a batch by itself.
+    A batch has at most ``batch_size`` sentences, and their number times their greatest cost is at
+    most ``token_budget`` pieces; a sentence that costs more than that is a batch by itself.
 
-    Args:
-        order: Indices of sentences. Shape ``(sentences,)``.
-        costs: Cost of every sentence, indexed by ``order``.
-        token_budget: Most padded pieces a batch.
-        batch_size: Most sentences a batch.
+    ``order`` holds indices of sentences, shape ``(sentences,)``; ``costs`` is indexed by them.
     """
     batches: list[NDArray[np.int64]] = []
     start, longest = 0, 0
@@ -231,7 +227,7 @@ def collate(
 def _fill_rows(
     sentences: Sequence[PieceSentence], tokenizer: PieceTokenizer, lengths: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return piece ids and shape classes, a row a window, each ``(rows, pieces)``."""
+    """Return piece ids and shape classes, one row per window, each ``(rows, pieces)``."""
     n_prefix, n_suffix = len(tokenizer.prefix), len(tokenizer.suffix)
     ids = np.full((len(lengths), int(lengths.max())), tokenizer.pad_id, dtype=np.int64)
     shapes = np.zeros_like(ids)

@@ -1,4 +1,4 @@
-"""Confidences that mean what they say: one temperature a head, fitted on held-out sentences."""
+"""Calibration of confidences: one temperature per head, fitted on held-out sentences."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Calibration:
         relation_temperature: Divides the relation scores.
         pair_entropy: Mean entropy of a candidate pair on held-out sentences, in nats; the weight
             of a hidden pair in the signal ``joint_rate``.
-        fitted: False while these are the defaults, because no held-out sentence was given.
+        fitted: False if these are the defaults, because no held-out sentence was given.
     """
 
     ner_temperature: float = 1.0

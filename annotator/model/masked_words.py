@@ -1,4 +1,4 @@
-"""An encoder with the head of its family that guesses hidden words: loss, loading, saving."""
+"""An encoder with its family's head for guessing hidden words: loss, loading, saving."""
 
 from __future__ import annotations
 
@@ -28,11 +28,8 @@ CARD_FILE = "README.md"
 class MaskedWordModel(nn.Module):
     """An encoder with a head that guesses hidden words, always without dropout.
 
-    Lan et al. 2020 (arXiv 1909.11942), section 4.9, found masked words to be learnt better
-    without dropout.
-
-    Args:
-        encoder: What is adapted; its network becomes part of the model.
+    Lan et al. 2020 (arXiv 1909.11942), section 4.9, found that masked words are learnt better
+    without dropout. The encoder's network becomes part of the model.
 
     Attributes:
         is_fresh: Whether the encoder came without a head, as ``minilm`` does; the head is random.
@@ -61,12 +58,12 @@ class MaskedWordModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.loss_before.device
 
     @torch.no_grad()
     def start_from_counts(self, counts: NDArray[np.int64]) -> None:
-        """Let the bias be the log frequency of each piece, so that a fresh head begins there."""
+        """Set the bias to the log frequency of each piece, as a starting point for a fresh head."""
         smoothed = torch.from_numpy(counts).double() + 1.0
         self.full.get_output_embeddings().bias.copy_((smoothed / smoothed.sum()).log())
 
@@ -75,12 +72,9 @@ class MaskedWordModel(nn.Module):
     ) -> Tensor:
         """Return the mean cross-entropy over the chosen pieces, in float32.
 
-        Only the chosen positions are projected onto the vocabulary.
-
-        Args:
-            batch: The batch, on the model's device.
-            frozen: The encoder takes no gradient, only the head does.
-            dtype: Reduced precision, such as ``torch.bfloat16``.
+        Only the chosen positions are projected onto the vocabulary. The batch must be on the
+        model's device. With ``frozen`` only the head takes a gradient. ``dtype`` is a reduced
+        precision, such as ``torch.bfloat16``.
         """
 
         def keep_chosen(_network: nn.Module, _inputs: object, output: Any) -> Any:
@@ -126,7 +120,7 @@ def _load_with_head(encoder: Encoder) -> tuple[Any, bool]:
 def _leave_out_tied(
     model: MaskedWordModel, state: dict[str, Tensor], prefix: str, _metadata: object
 ) -> None:
-    """Leave out the second names of tied weights: safetensors holds a tensor once."""
+    """Drop the second names of tied weights: safetensors holds a tensor once."""
     for second in model.full.all_tied_weights_keys:
         state.pop(f"{prefix}full.{second}")
 
@@ -141,7 +135,7 @@ def _put_back_tied(
 def save_adapted(model: MaskedWordModel, encoder: Encoder, folder: Path, *, card: str) -> None:
     """Write encoder, head and card into ``folder``, whole or not at all; replaces an older one.
 
-    ``load_encoder`` takes the folder; the head is there for adapting further.
+    ``load_encoder`` reads the folder; the head is kept for further adaptation.
 
     Raises:
         ModelError: if the folder cannot be written.

@@ -1,4 +1,4 @@
-"""Which words of a text are hidden from the encoder, and the tensors of it.
+"""Which words of a text are hidden from the encoder, and the tensors for it.
 
 Devlin et al. 2019 (arXiv 1810.04805), section 3.1, with masks drawn anew for every step (Liu et
 al. 2019, arXiv 1907.11692) and whole words hidden together.
@@ -21,8 +21,8 @@ from annotator.model.pieces import PieceSentence, PieceTokenizer
 
 __all__ = ["MaskedBatch", "WordMasker"]
 
-_MAX_PIECES = 256  # of a row; attention takes memory by the square of it
-_MASKED, _RANDOM = 0.8, 0.1  # of the chosen pieces; the rest stays as it is
+_MAX_PIECES = 256  # per row; the memory of attention grows with its square
+_MASKED, _RANDOM = 0.8, 0.1  # of the chosen pieces; the rest is unchanged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +32,9 @@ class MaskedBatch:
     Attributes:
         input_ids: Piece ids, some hidden, padded. Shape ``(rows, pieces)``, int64.
         attention_mask: True where a piece is real. Shape ``(rows, pieces)``, bool.
-        positions: Where the chosen pieces stand in the flattened ``(rows * pieces)``.
+        positions: Indices of the chosen pieces in the flattened ``(rows * pieces)``.
             Shape ``(chosen,)``, int64.
-        targets: What they were. Shape ``(chosen,)``, int64.
+        targets: Their original ids. Shape ``(chosen,)``, int64.
     """
 
     input_ids: Tensor
@@ -50,10 +50,8 @@ class MaskedBatch:
 class WordMasker:
     """Hides whole words of sentences.
 
-    Args:
-        encoder: Whose tokenizer is used.
-        share: The chance of each word to be chosen. A sentence in which none is has one chosen,
-            so that it is not computed for nothing.
+    Each word is chosen with probability ``share``. In a sentence where none is chosen, one is, so
+    that the sentence is not computed for nothing.
 
     Raises:
         ModelError: if the tokenizer has no mask piece.
@@ -78,7 +76,7 @@ class WordMasker:
         return self._pieces.encode(sentences)
 
     def is_hopeless(self, sentence: PieceSentence) -> bool:
-        """Tell whether each word of ``sentence`` has a special piece, such as the unknown one."""
+        """Return whether each word of ``sentence`` has a special piece, such as the unknown one."""
         special = self.is_special[torch.from_numpy(sentence.ids)].numpy()
         return sentence.n_words == 0 or bool(
             np.logical_or.reduceat(special, sentence.first_piece).all()
@@ -87,10 +85,10 @@ class WordMasker:
     def collate(
         self, sentences: Sequence[PieceSentence], generator: torch.Generator
     ) -> MaskedBatch:
-        """Choose words, none with a special piece, hide them, and put all into tensors.
+        """Choose words, none with a special piece, hide them, and collate the batch.
 
-        Of the pieces of chosen words 80 % are replaced by the mask, 10 % by any ordinary piece,
-        10 % not at all.
+        Of the pieces of chosen words 80 % are replaced by the mask, 10 % by any ordinary piece, and
+        10 % stay.
         """
         batch = collate(sentences, self._pieces)
         ids = batch.input_ids.flatten()

@@ -1,4 +1,4 @@
-"""How much memory is used, how much may be, and whether an error means that it was too little."""
+"""Memory in use, limits on it, and recognising errors caused by too little of it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _WORDS = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED"
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether a device or this machine had too little memory for what was asked of it."""
+    """Return whether an error means that a device or this machine ran out of memory."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _WORDS)
 
 
 def free_memory(device: torch.device) -> None:
-    """Give back what torch keeps for later; call it when the error is no longer held."""
+    """Release memory that torch caches; call it when the error is no longer held."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":
@@ -33,7 +33,7 @@ def free_memory(device: torch.device) -> None:
 
 
 def peak_memory_mb(device: torch.device) -> int:
-    """Return the most memory that was in use: of tensors on a GPU, of this process on a CPU."""
+    """Return the peak memory use: of tensors on a GPU, of this process on a CPU."""
     if device.type == "cuda":
         return round(torch.cuda.max_memory_allocated(device) / 2**20)
     if device.type == "mps":
@@ -47,10 +47,10 @@ def peak_memory_mb(device: torch.device) -> int:
 
 
 def limit_memory(device: str | torch.device, share: float) -> None:
-    """Let this process take at most ``share`` of the memory of a GPU; on a CPU it does nothing.
+    """Limit this process to a ``share`` of the memory of a GPU; no effect on a CPU.
 
-    What asks for more gets an out-of-memory error, after which batches are halved, and leaves
-    alone what another process takes.
+    Allocations above the limit raise an out-of-memory error, after which batches are halved, and
+    memory of other processes is left alone.
 
     Raises:
         ConfigError: if the share is not in (0, 1].
@@ -69,15 +69,12 @@ def limit_memory(device: str | torch.device, share: float) -> None:
 def in_halves(
     items: Sequence[T], work: Callable[[Sequence[T]], None], *, device: torch.device
 ) -> int:
-    """Do ``work`` on ``items``, on half of them at a time where memory is too small for all.
+    """Do ``work`` on ``items``, halving their number where memory does not suffice.
 
-    Args:
-        items: What to work on.
-        work: Works on some of them; must leave nothing behind where it fails.
-        device: Where it computes.
+    ``work`` must leave nothing behind where it fails.
 
     Returns:
-        The most items that were worked on at once.
+        The most items that were processed at once.
 
     Raises:
         ModelError: if a single one is too large.

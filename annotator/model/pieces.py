@@ -34,17 +34,17 @@ SHAPES = (
 _CLASS = {name: i for i, name in enumerate(SHAPES)}
 
 _MAX_PIECES_PER_WORD = 64
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # no encoding has them; tokenizers refuse them
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # cannot be encoded; tokenizers refuse them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Windows:
-    """Stretches of one sentence that each fit the encoder.
+    """Parts of one sentence that each fit the encoder.
 
     Attributes:
         start: First piece of each window. Shape ``(windows,)``.
         end: One past the last piece of each window. Shape ``(windows,)``.
-        owner: The window whose state a word takes. Shape ``(words,)``.
+        owner: The window that gives each word its state. Shape ``(words,)``.
     """
 
     start: IntArray
@@ -60,7 +60,7 @@ class PieceSentence:
         ids: Piece ids. Shape ``(pieces,)``.
         first_piece: Where each word begins in ``ids``. Shape ``(words,)``.
         shapes: Class in ``SHAPES`` of the word of each piece. Shape ``(pieces,)``.
-        windows: How it is cut for the encoder; one window where it fits.
+        windows: The windows it is cut into; one where it fits.
         cost: Pieces that the encoder reads, special ones and overlaps included.
     """
 
@@ -98,16 +98,16 @@ def word_shapes(words: Sequence[str]) -> NDArray[np.int64]:
 
 
 def cut_windows(first_piece: IntArray, n_pieces: int, *, capacity: int) -> Windows:
-    """Cut a sentence at word edges into windows that overlap by about a quarter.
+    """Cut a sentence at word boundaries into windows that overlap by about a quarter.
 
-    A word takes its state from the window where it has the most context on its poorer side: the
-    border between two windows lies in the middle of their overlap. The cost is linear in words.
+    A word takes its state from the window with the most context on its poorer side: the border
+    between two windows lies in the middle of their overlap. The cost is linear in words.
 
     Args:
         first_piece: Where each word begins. Shape ``(words,)``; each word has at most
             ``capacity // 2`` pieces.
         n_pieces: Number of pieces of the sentence.
-        capacity: Most pieces a window may hold.
+        capacity: Most pieces in a window.
     """
     if n_pieces <= capacity:
         zero = np.zeros(1, dtype=np.int64)
@@ -132,26 +132,26 @@ def _last_edge(edges: IntArray, limit: int) -> int:
 
 
 def _first_pieces(word_of: IntArray) -> IntArray:
-    """Return where each word that has pieces begins; ``word_of`` does not fall."""
+    """Return where each word with pieces begins; ``word_of`` does not decrease."""
     begins = np.ones(len(word_of), dtype=np.bool_)
     np.not_equal(word_of[1:], word_of[:-1], out=begins[1:])
     return np.flatnonzero(begins).astype(np.int64)
 
 
 def _after_blanks(words: Sequence[str]) -> list[str]:
-    """Put a blank before each word, as in running text, and lone surrogates out of the way."""
+    """Put a blank before each word, as in running text, and replace lone surrogates."""
     if not _LONE_SURROGATE.search("".join(words)):
         return [f" {word}" for word in words]
     return [_LONE_SURROGATE.sub("\ufffd", f" {word}") for word in words]
 
 
 class PieceTokenizer:
-    """Turns words into pieces with the fast tokenizer of an encoder.
+    """Converts words to pieces with the fast tokenizer of an encoder.
 
     A word that yields no piece (an emoji, a control character, an empty word) becomes the unknown
     piece, so every word has a state. A word keeps at most 64 pieces: its state is then that of its
-    beginning, no other word loses anything. Every word is read as it stands after a blank. A word
-    that looks like a special piece, such as ``[SEP]``, is read as other text or as unknown.
+    beginning, and no other word is affected. Every word is encoded as if after a blank. A word that
+    looks like a special piece, such as ``[SEP]``, is encoded as other text or as unknown.
 
     Raises:
         ModelError: if the tokenizer has no unknown piece or the window is too small to be used.

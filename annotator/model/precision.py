@@ -1,12 +1,11 @@
-"""In which number format the encoder computes: measured on this machine, held to a bound.
+"""The number format of the encoder: measured on this machine, held to a bound.
 
-The name of a processor does not say whether bf16 is fast on it. So the encoder is run on a short
-built-in batch in fp32 and in bf16, and bf16 is taken only if it is clearly faster and the tags it
-leads to stay close to those of fp32. How fast a format is depends on the shape of the encoder: that
-is measured once in a process. How close it is depends on the weights: that is measured for each
-model.
+The name of a processor does not tell whether bf16 is fast on it. So the encoder is run on a short
+built-in batch in fp32 and in bf16, and bf16 is used only if it is clearly faster and the resulting
+tags stay close to those of fp32. The speed of a format depends on the shape of the encoder: it is
+measured once per process. Its accuracy depends on the weights: it is measured for each model.
 
-int8 is not offered: what plain torch has for it, ``torch.ao.quantization``, is deprecated.
+int8 is not offered: plain torch's API for it, ``torch.ao.quantization``, is deprecated.
 """
 
 from __future__ import annotations
@@ -64,14 +63,14 @@ _PROBE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrecisionTrial:
-    """fp32 and bf16 side by side on one batch.
+    """fp32 and bf16 compared on one batch.
 
     Attributes:
         fp32_s: Seconds of a forward pass of the encoder in fp32.
         bf16_s: The same in bf16; infinite if it cannot be run or was given up.
-        drift: How far the tag probabilities of a word move, as total variation distance in
-            [0, 1], on average over words; NaN if it is not faster anyway.
-        agreement: Share of words whose best tag is the same; NaN likewise.
+        drift: Change of a word's tag probabilities, as total variation distance in [0, 1],
+            averaged over words; NaN if bf16 is not faster anyway.
+        agreement: Fraction of words with the same best tag; NaN likewise.
     """
 
     fp32_s: float
@@ -81,7 +80,7 @@ class PrecisionTrial:
 
     @property
     def is_faster(self) -> bool:
-        """Whether bf16 is worth it."""
+        """Whether bf16 is fast enough to be used."""
         return self.bf16_s * _MIN_GAIN <= self.fp32_s
 
     @property
@@ -98,7 +97,7 @@ _timings_lock = threading.Lock()
 
 
 def reduce_encoder(model: JointModel) -> nn.Module:
-    """Return a copy of the encoder in bf16, for inference; the model's own stays as it is."""
+    """Return a copy of the encoder in bf16, for inference; the model's own is unchanged."""
     with torch.no_grad():
         reduced = copy.deepcopy(model.encoder).to(torch.bfloat16)
     return cast(nn.Module, reduced.eval().requires_grad_(False))
@@ -107,12 +106,10 @@ def reduce_encoder(model: JointModel) -> nn.Module:
 def choose_precision(
     model: JointModel, precision: Precision, *, measure: Measure | None = None
 ) -> tuple[ChosenPrecision, nn.Module | None]:
-    """Settle the precision of a model on its device.
+    """Choose the precision of a model on its device.
 
-    Args:
-        model: The model, in evaluation mode.
-        precision: ``fp32`` and ``bf16`` are taken as they are; ``auto`` is measured.
-        measure: How ``auto`` is measured; None is ``measure_precision``.
+    The model must be in evaluation mode. ``fp32`` and ``bf16`` are used as given; ``auto`` is
+    measured by ``measure``, where None is ``measure_precision``.
 
     Returns:
         The precision, and the encoder in bf16 or None.
@@ -139,8 +136,8 @@ def measure_precision(
 
     Args:
         model: The model, in evaluation mode.
-        reduced: What ``reduce_encoder`` made of its encoder.
-        timer: Returns the seconds of a pass in fp32 and in bf16; None measures them, once in a
+        reduced: From ``reduce_encoder``.
+        timer: Returns the seconds of a pass in fp32 and in bf16; None measures them, once per
             process for encoders of one shape on one device.
     """
     words = [sentence.split(" ") for sentence in _PROBE]
@@ -168,7 +165,7 @@ def _tag_probs(model: JointModel, batch: Batch, network: nn.Module | None) -> Te
 
 
 def _time_once(model: JointModel, reduced: nn.Module, batch: Batch) -> tuple[float, float]:
-    """Time both encoders, or return what was found for such an encoder before."""
+    """Time both encoders, or return the earlier result for an encoder of this shape."""
     config, device = model.encoder_parts.network.config, model.device
     threads = torch.get_num_threads()
     layers = getattr(config, "num_hidden_layers", None)
@@ -184,10 +181,10 @@ def _time_both(full: nn.Module, reduced: nn.Module, batch: Batch) -> tuple[float
     first = [_seconds(network, batch, short) for network in (full, reduced) for _ in range(2)]
     if first[3] > _HOPELESS * first[1]:
         return first[1], first[3]
-    rows = slice(0, max(2, int(_BUDGET_S / first[1])))  # a large encoder gets fewer
+    rows = slice(0, max(2, int(_BUDGET_S / first[1])))  # fewer for a large encoder
     best = [math.inf, math.inf]
     ends_at = time.perf_counter() + _BUDGET_S
-    while True:  # turn by turn, so that a busy machine slows both
+    while True:  # alternating, so that a busy machine slows both
         for i, network in enumerate((full, reduced)):
             best[i] = min(best[i], _seconds(network, batch, rows))
         if time.perf_counter() >= ends_at:

@@ -25,13 +25,13 @@ from annotator.model.signals import BALD, SIGNALS
 
 __all__ = ["Predictor", "SentencePrediction"]
 
-_CPU_BUDGET = 1_536  # more than the caches hold is slower, and pads more
+_CPU_BUDGET = 1_536  # larger batches exceed the caches, are slower, and pad more
 _DEVICE_BUDGET = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentencePrediction:
-    """What the model says about one sentence.
+    """The model's predictions for one sentence.
 
     Attributes:
         entities: Predicted entities in order, each with its score.
@@ -57,9 +57,9 @@ class Predictor:
         model: The model; it is put into evaluation mode.
         device: Where to compute; None leaves the model where it is.
         token_budget: Most padded pieces in a batch; None is 1,536 on a CPU, else 65,536.
-        precision: ``fp32``, ``bf16`` for the encoder, or ``auto``: bf16 where a short trial on
-            this machine shows that it is faster and that the tags stay within a bound.
-        measure: How the trial of ``auto`` is done; None is ``measure_precision``.
+        precision: ``fp32``, ``bf16`` for the encoder, or ``auto``: bf16 if a short trial on this
+            machine shows that it is faster and that the tags stay within a bound.
+        measure: How ``auto`` is measured; None is ``measure_precision``.
         bald_passes: Additional passes of the heads, with dropout, for the signal ``bald``; 0
             leaves it out.
 
@@ -96,7 +96,7 @@ class Predictor:
         precision: Precision = "fp32",
         bald_passes: int = 0,
     ) -> Predictor:
-        """Load a checkpoint; without ``device`` a GPU is used where there is one.
+        """Load a checkpoint; without ``device`` a GPU is used if there is one.
 
         Raises:
             CheckpointError: if the checkpoint is incomplete or damaged.
@@ -107,7 +107,7 @@ class Predictor:
 
     @property
     def precision(self) -> ChosenPrecision:
-        """What the encoder computes in; what was chosen, if that was left open."""
+        """The precision of the encoder; the one chosen, if it was ``auto``."""
         return self._precision
 
     @property
@@ -117,7 +117,7 @@ class Predictor:
 
     @property
     def network(self) -> nn.Module:
-        """The encoder that answers, in the chosen precision."""
+        """The encoder used for predictions, in the chosen precision."""
         own: nn.Module = self.model.encoder
         return own if self._reduced is None else self._reduced
 
@@ -129,7 +129,7 @@ class Predictor:
     def predict(
         self, sentences: Sequence[Sequence[str] | TaggedSentence]
     ) -> list[SentencePrediction]:
-        """Predict each sentence, given as words or tagged; labels in it are not looked at."""
+        """Predict each sentence, given as words or tagged; its labels are ignored."""
         words = [_words(sentence) for sentence in sentences]
         predictions = [self._empty()] * len(words)
         present = [i for i, found in enumerate(words) if found]
@@ -167,7 +167,7 @@ class Predictor:
     def predict_relations(
         self, words: Sequence[str], entities: Sequence[WordEntity]
     ) -> tuple[WordRelation, ...]:
-        """Predict the relations among given entities; the indices are those of ``entities``.
+        """Predict the relations among given entities; indices refer to ``entities``.
 
         Raises:
             LabelError: if an entity type is not among those of the model.

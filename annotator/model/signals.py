@@ -89,13 +89,13 @@ def word_signals(
         word_mask: True where a word is real. Shape ``(batch, words)``, bool.
         pair_entropy: From ``sum_pair_entropy``. Shape ``(batch,)``.
         n_pairs: Number of candidate pairs. Shape ``(batch,)``.
-        n_predicted: Number of ordered pairs of predicted entities, the type-illegal ones
-            included. Shape ``(batch,)``.
-        hidden_pair_entropy: Entropy that stands for one hidden pair, nats.
+        n_predicted: Number of ordered pairs of predicted entities, including those whose types
+            allow no relation. Shape ``(batch,)``.
+        hidden_pair_entropy: Entropy assumed for one hidden pair, nats.
         has_relations: False leaves hidden pairs at 0, for a schema without relation types.
 
     Returns:
-        One tensor a name of ``SIGNALS``, each of shape ``(batch,)``.
+        One tensor per name of ``SIGNALS``, each of shape ``(batch,)``.
     """
     mask = word_mask.to(log_probs.dtype)
     n_words = mask.sum(dim=1)  # (batch,)
@@ -133,8 +133,8 @@ def head_disagreement(
 ) -> Tensor:
     """Return the mutual information of labels and dropout masks, over words, in nats.
 
-    The sum over tags and candidate pairs is divided by the number of words. Which units are
-    dropped is decided afresh for each batch, so that a score depends a little on the batch.
+    The sum over tags and candidate pairs is divided by the number of words. Dropout masks are drawn
+    anew for each batch, so that a score depends slightly on the batch.
 
     Args:
         model: The model, in evaluation mode; it is left in that mode.
@@ -164,7 +164,7 @@ def head_disagreement(
 
 
 class _Disagreement:
-    """Adds up passes: the entropy of the mean minus the mean of the entropies."""
+    """Running sums over passes: the entropy of the mean minus the mean of the entropies."""
 
     def __init__(self) -> None:
         self._n = 0
@@ -184,7 +184,7 @@ class _Disagreement:
 
 @contextmanager
 def _dropout_in_heads(model: JointModel, device: torch.device) -> Iterator[None]:
-    """Drop units in the heads for a while, from a seed of our own; the global state is kept."""
+    """Enable dropout in the heads for a block, from a fixed seed; the global state is kept."""
     heads = [head for head in (model.ner, model.relation) if head is not None]
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):

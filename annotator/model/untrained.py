@@ -1,4 +1,4 @@
-"""What a pre-trained encoder makes of sentences before anything has been learnt."""
+"""Embeddings of sentences from a pre-trained encoder, before anything has been learnt."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def load_untrained(
     device: str | torch.device | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Predictor:
-    """Return an encoder as it was pre-trained, for ``embed_sentences``; its labels mean nothing.
+    """Return an encoder as pre-trained, for ``embed_sentences``; its labels mean nothing.
 
     Args:
         encoder: As for ``load_encoder``.
         device: Where to compute; None is a CPU.
-        options: Of ``ModelConfig``; those that say how pieces become words matter.
+        options: Of ``ModelConfig``; those on how pieces become words matter.
 
     Raises:
         ModelError: if the encoder cannot be loaded.
@@ -44,7 +44,7 @@ def load_untrained(
 def embed_sentences(
     predictor: Predictor, sentences: Sequence[Sequence[str] | TaggedSentence]
 ) -> NDArray[np.float32]:
-    """Return mean word states, L2-normalised; labels of tagged sentences are not looked at.
+    """Return mean word states, L2-normalised; labels of tagged sentences are ignored.
 
     Returns:
         Shape ``(sentences, H)``.

@@ -1,4 +1,4 @@
-"""Adapting an encoder to the text of a domain by guessing hidden words, resumable at any time."""
+"""Adapting an encoder to the text of a domain by guessing hidden words; resumable at any time."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ __all__ = ["AdaptationProgress", "AdaptationResult", "adapt"]
 _SMOOTHING = 0.95
 _LENGTH_NOISE = 0.02  # little, since text is plenty and padding costs time
 _MAX_ROWS = 4_096
-_STATE_FORMAT = 2  # of the state beside the folder; one of another format is not gone on from
-_HOLDOUT_STREAM = 2**32  # no epoch or step draws from it
+_STATE_FORMAT = 2  # of the state beside the folder; one of another format is not resumed
+_HOLDOUT_STREAM = 2**32  # not used by any epoch or step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdaptationProgress:
-    """Where a run is after a step. ``n_steps`` is None where time, not steps, is the limit."""
+    """State of a run after a step. ``n_steps`` is None where the limit is time, not steps."""
 
     step: int
     n_steps: int | None
@@ -78,16 +78,16 @@ def adapt(
 ) -> AdaptationResult:
     """Adapt ``encoder`` to ``sentences``, labelled or not, and write it to ``folder``.
 
-    ``folder`` can be named as an encoder afterwards. The state is saved beside it now and then. A
-    run that was killed goes on from there when it is called again with the same arguments, and on
-    a CPU ends with the same weights as an unbroken one, unless its limit is a time. Global random
-    state is left as it was.
+    ``folder`` can be used as an encoder afterwards. The state is saved beside it at intervals. A
+    killed run that is called again with the same arguments resumes from there and, on a CPU, ends
+    with the same weights as an unbroken one, unless its limit is a time. Global random state is
+    left unchanged.
 
     Args:
-        sentences: What to learn from; repeated and very short ones are passed over.
+        sentences: What to learn from; repeated and very short ones are skipped.
         encoder: ``minilm``, a local folder, or a hub id.
-        settings: Lengths, rates, seed.
-        folder: Where the encoder goes; an older encoder is replaced.
+        settings: Hyper-parameters.
+        folder: Where the encoder is written; an older encoder is replaced.
         device: Where to compute.
         on_progress: Called after each step; what it raises stops the run.
         sources: Where the sentences come from, for the card in the folder.
@@ -95,7 +95,7 @@ def adapt(
     Raises:
         ConfigError: if ``folder`` holds something else.
         TrainingError: if there is no text to learn from, or the loss is not finite.
-        ModelError: if the encoder cannot be loaded, or knows no masked words.
+        ModelError: if the encoder cannot be loaded, or its family guesses no masked words.
     """
     device, folder = torch.device(device), Path(folder)
     _check_folder(folder)
@@ -119,7 +119,7 @@ def adapt(
 
 
 def _check_folder(folder: Path) -> None:
-    """Refuse to replace what is not an adapted encoder, before hours are spent."""
+    """Refuse, before hours are spent, to replace anything that is not an adapted encoder."""
     card = folder / CARD_FILE
     is_ours = card.is_file() and card.read_bytes().startswith(CARD_TITLE.encode())
     if not is_ours and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -182,7 +182,7 @@ def _network_sha256(encoder: Encoder) -> str:
 
 
 def _optimizer(model: MaskedWordModel, settings: AdaptationSettings) -> torch.optim.AdamW:
-    """Build AdamW with four groups: head or encoder, decayed (matrices) or not."""
+    """Build AdamW with four groups: head or encoder, with decay (matrices) or without."""
     width = int(model.network.config.hidden_size)
     of_encoder = {id(parameter) for parameter in model.network.parameters()}
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
@@ -205,7 +205,7 @@ def _optimizer(model: MaskedWordModel, settings: AdaptationSettings) -> torch.op
 
 
 def _pick_dtype(precision: str, device: torch.device) -> torch.dtype | None:
-    """Return bfloat16 if asked for, or if ``auto`` and the processor multiplies in it."""
+    """Return bfloat16 if requested, or if ``auto`` and the processor multiplies in it."""
     reduced = precision == "bf16" or (precision == "auto" and computes_bf16(device))
     return torch.bfloat16 if reduced else None
 
@@ -238,18 +238,18 @@ class _Run:
 
     @property
     def words_per_s(self) -> float:
-        """Words a second so far."""
+        """Words per second so far."""
         return self.position.n_words / max(self.position.elapsed_s, 1e-9)
 
     @property
     def share(self) -> float:
-        """How much of the run is done, in [0, 1]."""
+        """Fraction of the run that is done, in [0, 1]."""
         if self._n_steps is None:
             return min(1.0, self.position.elapsed_s / self._limit_s)
         return self.position.step / self._n_steps
 
     def finish(self, on_progress: Callable[[AdaptationProgress], None] | None) -> None:
-        """Take all steps that are left."""
+        """Take all remaining steps."""
         saved_at = time.monotonic()
         for chosen in self._batches(skip=self.position.step):
             if self.share >= 1.0:
@@ -265,7 +265,7 @@ class _Run:
                 on_progress(self._progress())
 
     def result(self, *, encoder: str, base_sha256: str, resumed_from: int) -> AdaptationResult:
-        """Measure the held-out loss and say what the run did; the weights are yet to be written."""
+        """Measure the held-out loss and describe the run; the weights are yet to be written."""
         return AdaptationResult(
             folder=self._folder,
             encoder=encoder,

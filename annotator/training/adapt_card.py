@@ -1,4 +1,4 @@
-"""What an adaptation left, and the card that tells it to people; neither holds any text."""
+"""The result of an adaptation, and its card for people; neither contains any text."""
 
 from __future__ import annotations
 
@@ -21,11 +21,9 @@ class TextSource:
     """Where text comes from.
 
     Attributes:
-        name: Name of the file or folder, without the folders above it.
+        name: Name of the file or folder, without its parent folders.
         format: Format it was read in.
         sha256: Of the file; of a folder, over the names and hashes of its files in order.
-        n_documents: Documents in it.
-        n_sentences: Sentences in it.
     """
 
     name: str
@@ -37,24 +35,21 @@ class TextSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdaptationResult:
-    """What a run left.
+    """The result of a run.
 
     Attributes:
-        folder: The encoder.
         encoder: Name of the encoder that was adapted.
-        base_sha256: SHA-256 over its weights.
+        base_sha256: SHA-256 of its weights.
         weights_sha256: SHA-256 of the file of the adapted weights.
         n_sentences: Sentences learnt from.
-        n_held_out: Sentences held out.
-        n_left_out: Sentences passed over: repeated, or too short.
-        n_steps: Optimiser steps.
-        n_words: Words read in them.
-        loss_before: Mean loss on hidden words of the held-out sentences; of a fresh head after it
-            was warmed up and before the encoder changed. NaN if nothing was held out.
+        n_left_out: Sentences skipped: repeated, or too short.
+        n_words: Words read in all steps.
+        loss_before: Mean loss on hidden words of the held-out sentences; for a fresh head, after
+            its warm-up and before the encoder changed. NaN if nothing was held out.
         loss_after: The same at the end.
         train_s: Seconds spent in steps.
-        words_per_s: Words a second in them.
-        resumed_from: Step from which an interrupted run went on; 0 for a fresh one.
+        words_per_s: Words per second in steps.
+        resumed_from: Step from which an interrupted run resumed; 0 for a fresh one.
         fresh_head: Whether the encoder came without a head for hidden words.
         precision: ``fp32`` or ``bf16``, in which the encoder computed.
     """
@@ -78,12 +73,12 @@ class AdaptationResult:
 
     @property
     def perplexity_before(self) -> float:
-        """What ``loss_before`` means: among how many equally likely pieces it chooses."""
+        """``loss_before`` as a perplexity: the number of equally likely pieces to choose from."""
         return math.exp(self.loss_before)
 
     @property
     def perplexity_after(self) -> float:
-        """The same of ``loss_after``."""
+        """``loss_after`` as a perplexity."""
         return math.exp(self.loss_after)
 
     def to_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Fits the temperatures of a model on held-out sentences."""
+"""Fitting the temperatures of a model on held-out sentences."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _TOKEN_BUDGET = 8_192
 def fit_calibration(
     model: JointModel, sentences: Sequence[TaggedSentence], *, heads: Collection[str] = HEADS
 ) -> Calibration:
-    """Fit one temperature a head on ``sentences``, which must not have been trained on.
+    """Fit one temperature per head on ``sentences``, which must not have been trained on.
 
-    A head that is not among ``heads`` keeps its scores as they come. The pairs are those of
-    predicted entities, ``NEG`` where one of them is wrong: what the relation head meets in use.
+    A head not in ``heads`` keeps its scores unscaled. The pairs are those of predicted entities,
+    ``NEG`` where one of them is wrong: what the relation head meets in use.
     """
     present = [sentence for sentence in sentences if sentence.words]
     if not present:
@@ -67,7 +67,7 @@ def _collect(
     real = batch.tags != IGNORED_TAG
     scored = model.relate_training(output, batch.tags, choice="predicted")
     labelled = model.labelled_pairs(scored, batch)
-    # Last, so that a batch for which memory does not suffice has left nothing.
+    # Last, so that a batch that runs out of memory leaves nothing behind.
     tags.append((output.ner_logits[real].cpu(), batch.tags[real].cpu()))  # (words, 4 * types + 1)
     if labelled is not None:
         pairs.append((labelled[0].cpu(), labelled[1].cpu()))

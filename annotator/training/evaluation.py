@@ -1,7 +1,7 @@
-"""Strict scores of entities and relations; boundary-only scores stand beside and never mix.
+"""Strict scores of entities and relations, with boundary-only scores kept separate.
 
 An entity is right if its type and both ends are. A relation is right if its type and both of its
-entities are. Boundary-only scores leave the entity types out of both.
+entities are. Boundary-only scores ignore the entity types in both.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _Key: TypeAlias = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """True positives, predictions and gold items, and what follows from them, in per cent."""
+    """True positives, predictions and gold labels, and the scores from them, in per cent."""
 
     tp: int = 0
     n_pred: int = 0
@@ -49,12 +49,12 @@ class Counts:
 
     @property
     def recall(self) -> float:
-        """Share of the gold items that were found; 0 without gold items."""
+        """Share of the gold labels that were found; 0 without gold."""
         return 100.0 * self.tp / self.n_gold if self.n_gold else 0.0
 
     @property
     def f1(self) -> float:
-        """Harmonic mean of both; 0 where there is nothing."""
+        """Harmonic mean of both; 0 without predictions and gold."""
         total = self.n_pred + self.n_gold
         return 200.0 * self.tp / total if total else 0.0
 
@@ -103,7 +103,7 @@ class Evaluation:
     Attributes:
         ner: Entities.
         re: Relations.
-        sentence_counts: Counts a sentence in the order of ``COLUMNS``, for paired resampling.
+        sentence_counts: Counts per sentence in the order of ``COLUMNS``, for paired resampling.
             Shape ``(sentences, 6)``, int64.
     """
 
@@ -126,7 +126,7 @@ class Evaluation:
 
 
 class _Tally:
-    """Adds up one layer. The first field of a key is its type."""
+    """Running counts of one layer. The first field of a key is its type."""
 
     def __init__(self) -> None:
         self.tp: Counter[str] = Counter()
@@ -172,7 +172,7 @@ def evaluate(gold: Sequence[TaggedSentence], predicted: Sequence[SentencePredict
     """Score predictions against gold, sentence by sentence.
 
     Raises:
-        ShapeError: if there are not as many predictions as sentences.
+        ShapeError: if the numbers of predictions and sentences differ.
     """
     if len(gold) != len(predicted):
         raise ShapeError(f"{len(gold)} gold sentences but {len(predicted)} predictions")
@@ -196,7 +196,7 @@ def evaluate(gold: Sequence[TaggedSentence], predicted: Sequence[SentencePredict
 def evaluate_given_entities(
     gold: Sequence[TaggedSentence], predictor: Predictor
 ) -> LayerEvaluation:
-    """Score the relations that a model finds among the gold entities: the relation head alone."""
+    """Score the relations predicted among the gold entities: the relation head alone."""
     links = predictor.predict_relations_among(
         [sentence.words for sentence in gold], [sentence.entities for sentence in gold]
     )

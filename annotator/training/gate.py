@@ -1,4 +1,4 @@
-"""Whether a newly trained model may take the place of the active one. Pure."""
+"""Whether a newly trained model may replace the active one. Pure."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["Decision", "JointScore", "decide", "joint_f1", "measure_joint"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What the gate says.
+    """The decision of the gate.
 
     Attributes:
         promote: Whether the candidate becomes the active model.
-        provisional: True if there was no hold-out to judge by.
+        provisional: True if there was no hold-out to measure on.
         reasons: Why, one sentence each; all of them where the candidate is held.
         probability: P(ΔF1 > -tolerance) of the bootstrap; None if none was drawn.
     """
@@ -33,8 +33,8 @@ class Decision:
 def joint_f1(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the mean of the entity and the relation micro F1, in per cent.
 
-    Where the gold holds no relation it is the entity F1 alone: one false alarm would otherwise
-    halve the score of one model and not that of the other.
+    If the gold has no relations it is only the entity F1: otherwise a single false alarm would
+    halve the score of one model and not of the other.
 
     Args:
         counts: Sums in the order of ``evaluation.COLUMNS``. Shape ``(..., 6)``.
@@ -66,7 +66,7 @@ class JointScore:
 def measure_joint(
     scores: Evaluation, *, rng: np.random.Generator, n_resamples: int = 1_000
 ) -> JointScore | None:
-    """Return the joint F1 with its error over sentences drawn again and again (bootstrap).
+    """Return the joint F1 with its error over bootstrap resamples of the sentences.
 
     None without sentences.
     """
@@ -93,9 +93,9 @@ def decide(
 ) -> Decision:
     """Decide whether ``candidate`` replaces ``incumbent``; both scored on the same hold-out.
 
-    The candidate is promoted if a paired bootstrap over sentences says
+    The candidate is promoted if a paired bootstrap over sentences gives
     ``P(ΔF1 > -tolerance) >= confidence`` for the joint F1, and no entity or relation type with at
-    least ``min_type_gold`` gold items loses more than ``max_type_drop`` points.
+    least ``min_type_gold`` gold labels loses more than ``max_type_drop`` points.
 
     Raises:
         ShapeError: if the two were not scored on the same number of sentences.
@@ -167,5 +167,6 @@ def _layer_drops(
         for name, counts in new.types.items()
         if name in old.types
         and counts.n_gold >= min_gold
-        and round(old.types[name].f1 - counts.f1, 9) > limit  # no rounding error holds a model
+        and round(old.types[name].f1 - counts.f1, 9)
+        > limit  # a rounding error must not hold a model
     )

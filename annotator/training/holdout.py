@@ -1,4 +1,4 @@
-"""The two parts of a hold-out: one to fit and choose on, one that only judges. Pure."""
+"""The two parts of a hold-out: one for fitting and choosing, one only for measuring. Pure."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def split_holdout(
 ) -> tuple[tuple[TaggedSentence, ...], tuple[TaggedSentence, ...]]:
     """Split a hold-out by group into dev, about a third, and test.
 
-    A group is always in the same part, whatever else is there. Where either part would have fewer
-    than 20 sentences, all are test: a judge counts more than a temperature.
+    A group always falls into the same part, whatever the other groups are. If either part would
+    have fewer than 20 sentences, all are test: measuring matters more than fitting a temperature.
     """
     dev = {group for group in {s.group or s.id for s in sentences} if _is_dev(group)}
     parts: tuple[list[TaggedSentence], list[TaggedSentence]] = ([], [])

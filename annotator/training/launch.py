@@ -1,4 +1,4 @@
-"""The function of ``loop`` in several processes of one machine: a GPU each, or gloo on the CPU."""
+"""Training as in ``loop`` in several processes of one machine: one per GPU, or gloo on the CPU."""
 
 from __future__ import annotations
 
@@ -31,19 +31,14 @@ def train_together(
 ) -> TrainingResult:
     """Train one model in ``n_processes``, each on its share of every batch.
 
-    The weights are those of a run in one process but for rounding and dropout. If one process
-    dies, all end.
-
-    Args:
-        sentences: As for ``train``.
-        n_processes: How many; with ``device`` cuda at most one a GPU.
-        device: ``cpu`` or ``cuda``.
-        on_progress: Called in this process; what it raises stops all.
-        **arguments: The others of ``train``.
+    The weights equal those of a run in one process except for rounding and dropout. If one
+    process dies, all end. ``device`` is ``cpu``, or ``cuda`` with at most one process per GPU.
+    ``on_progress`` is called in this process; what it raises stops all. The other arguments are
+    those of ``train``.
 
     Raises:
-        TrainingError: if a process dies, the device does not take several, or what ``train``
-            raises.
+        TrainingError: if a process dies, the device does not support several, or as ``train``
+            does.
     """
     kind = torch.device(device).type
     if kind not in ("cpu", "cuda"):
@@ -78,7 +73,7 @@ def _follow(
     receiver: Any,
     on_progress: Callable[[TrainingProgress], None] | None,
 ) -> TrainingResult:
-    """Pass messages of the first process on until it has a result or one process is dead."""
+    """Forward messages of the first process until it has a result or one process is dead."""
     while True:
         ready = wait([receiver, *(process.sentinel for process in processes)])
         if receiver in ready:

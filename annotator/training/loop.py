@@ -28,18 +28,16 @@ __all__ = ["TrainingResult", "train"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingResult:
-    """What a run left.
+    """The result of a run.
 
     Attributes:
         folder: The checkpoint.
         weights_sha256: SHA-256 of its weights.
         n_sentences: Sentences trained on.
-        n_epochs: Passes over them.
-        n_steps: Optimiser steps.
-        loss: Loss at the end, smoothed.
+        loss: Smoothed loss at the end.
         train_s: Seconds spent in steps.
-        words_per_s: Words a second in them.
-        resumed_from: Step from which an interrupted run went on; 0 for a fresh one.
+        words_per_s: Words per second in steps.
+        resumed_from: Step from which an interrupted run resumed; 0 for a fresh one.
         calibration: Temperatures, fitted if ``dev`` was given and shows that they help.
         left_out: Labels the model cannot be trained on, and how many of each.
     """
@@ -73,27 +71,27 @@ def train(
 ) -> TrainingResult:
     """Train a joint model and write its checkpoint to ``folder``.
 
-    The state is saved beside ``folder`` now and then. A run that was killed goes on from there
-    when it is called again with the same arguments, and on a CPU ends with the same weights as an
-    unbroken one. Global random state is left as it was.
+    The state is saved beside ``folder`` at intervals. A killed run that is called again with the
+    same arguments resumes from there and, on a CPU, ends with the same weights as an unbroken one.
+    Global random state is left unchanged.
 
     Args:
-        sentences: What to train on; sentences without words are passed over.
+        sentences: What to train on; sentences without words are skipped.
         schema: Entity and relation types of the model.
         encoder: ``minilm``, a local folder, or a hub id.
-        settings: Lengths, rates, seed.
-        folder: Where the checkpoint goes; an older one is replaced.
+        settings: Hyper-parameters.
+        folder: Where the checkpoint is written; an older one is replaced.
         dev: Held-out sentences, on which the temperatures are fitted and judged.
         device: Where to compute.
         on_progress: Called after each step; what it raises stops the run.
         options: Other fields of ``ModelConfig``.
         replica: This process among several that train together; the first one writes.
-        start: An older model to begin from; None begins from the pre-trained encoder.
+        start: An older model to start from; None starts from the pre-trained encoder.
 
     Raises:
         TrainingError: if there is nothing to train on, or the loss is not finite.
         CheckpointError: if the model to start from cannot be read.
-        ConfigError: if schema or options are not fit for a model.
+        ConfigError: if schema or options do not fit a model.
         ModelError: if the encoder cannot be loaded.
     """
     present = _with_words(sentences)
@@ -149,7 +147,7 @@ def _begin(
     device: torch.device,
     start: WarmStart | None,
 ) -> JointModel:
-    """Build the model as it is before its first step, from the seed of the run."""
+    """Build the model in its state before the first step, from the seed of the run."""
     torch.manual_seed(settings.seed)
     model = JointModel(load_encoder(config.encoder), config).to(device)
     if start is not None:
@@ -169,7 +167,7 @@ def _finish(
 
 
 def _write(run: Run, folder: Path) -> TrainingResult:
-    """Write the checkpoint, in the first process; return in all of them when it is there."""
+    """Write the checkpoint in the first process; all processes return once it exists."""
     if run.replica.rank == 0:
         save_checkpoint(run.model, folder)
         drop_state(folder)

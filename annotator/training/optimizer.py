@@ -14,7 +14,7 @@ _ENCODER = "encoder."
 
 
 def build_optimizer(model: JointModel, settings: TrainingSettings) -> torch.optim.AdamW:
-    """Build AdamW: one group for each rate, with and without decay (matrices only).
+    """Build AdamW with one group per rate, with and without decay (matrices only).
 
     The heads learn at ``head_lr``; the encoder's last layer at ``encoder_lr`` and each layer
     below at ``layer_decay`` times the rate of the one above (Howard & Ruder 2018).
@@ -45,7 +45,8 @@ def build_optimizer(model: JointModel, settings: TrainingSettings) -> torch.opti
 def _depths(encoder: nn.Module) -> tuple[int, dict[str, int]]:
     """Return the number of layers and the depth of each parameter: 0 for what is below layer 1.
 
-    The layers are the longest list of modules; what is neither in it nor an embedding is absent.
+    The layers are the longest list of modules; parameters that are neither in it nor in an
+    embedding are absent.
     """
     lists = {n: m for n, m in encoder.named_modules() if isinstance(m, nn.ModuleList)}
     longest = max(lists, key=lambda name: len(lists[name]), default=None)
@@ -61,8 +62,8 @@ def _depths(encoder: nn.Module) -> tuple[int, dict[str, int]]:
 class WeightAverage:
     """An exponential moving average of a model's weights (Polyak & Juditsky 1992).
 
-    In its first steps it forgets faster, so that it never holds the weights of the beginning:
-    the decay in step ``n`` (from 1) is ``min(decay, n / (n + 9))``.
+    In its first steps it forgets faster, so that it never retains the initial weights: the decay
+    in step ``n`` (from 1) is ``min(decay, n / (n + 9))``.
     """
 
     def __init__(self, model: nn.Module, *, decay: float) -> None:
@@ -72,13 +73,13 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights after ``step`` (from 1)."""
+        """Include the weights after ``step`` (from 1)."""
         weight = 1.0 - min(self.decay, step / (step + 9.0))
         for value, parameter in zip(self.values, self._live, strict=True):
             value.lerp_(parameter, weight)
 
     @torch.no_grad()
     def apply(self) -> None:
-        """Give the model the averaged weights."""
+        """Copy the averaged weights into the model."""
         for parameter, value in zip(self._live, self.values, strict=True):
             parameter.copy_(value)

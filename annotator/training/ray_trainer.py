@@ -1,7 +1,7 @@
 """One training run on a Ray cluster: Ray Train places the processes and replaces lost ones.
 
-The loop and its checkpoints are those of any run. The state from which a run goes on lies beside
-its folder, so that folder must be on storage that all nodes share under one path.
+The loop and its checkpoints are those of any run. The state for resuming is kept beside the run's
+folder, so that folder must be on storage that all nodes share under one path.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from annotator.training.run import TrainingProgress
 
 __all__ = ["train_on_ray"]
 
-_MAX_FAILURES = 5  # lost processes and nodes of one run, before it is left to the caller
+_MAX_FAILURES = 5  # lost processes and nodes per run before giving up
 _LOOK_S = 0.2
 _TELL_S = 0.5
 _STOP_S = 30.0
@@ -46,22 +46,22 @@ def train_on_ray(
 ) -> TrainingResult:
     """Train one model in up to ``n_processes`` of a cluster, each on its share of every batch.
 
-    If a process or its node is lost, the rest goes on from the last saved state, with as many
-    processes as find a place.
+    If a process or its node is lost, the others resume from the last saved state, with as many
+    processes as can be placed.
 
     Args:
         sentences: As for ``train``.
         address: The cluster, see ``annotator.cluster.joined``.
-        n_processes: How many at most; with GPUs one each.
-        folder: Where the checkpoint goes, on storage that all nodes share.
+        n_processes: Most processes; with GPUs one each.
+        folder: Where the checkpoint is written, on storage that all nodes share.
         device: ``auto``, ``cpu`` or ``cuda``, for the nodes.
-        encoder: As for ``train``; a local folder must be there on all nodes.
+        encoder: As for ``train``; a local folder must exist on all nodes.
         on_progress: Called in this process; what it raises stops all.
         **arguments: The others of ``train``.
 
     Raises:
-        ConfigError: if there is no such cluster or it lends nothing to compute on.
-        TrainingError: if processes are lost again and again, or what ``train`` raises.
+        ConfigError: if there is no such cluster or it has no resources to compute on.
+        TrainingError: if processes are lost again and again, or as ``train`` does.
     """
     folder = Path(folder).resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ def train_on_ray(
 
 @contextmanager
 def _records(folder: Path) -> Iterator[Path]:
-    """Keep a folder for Ray Train; that nodes see it tells them that storage is shared."""
+    """Keep a folder for Ray Train; nodes that see it know that the storage is shared."""
     records = folder.with_name(f"{folder.name}.ray")
     records.mkdir(exist_ok=True)
     try:
@@ -122,7 +122,7 @@ def _trainer(config: dict[str, Any], *, n_processes: int, records: Path) -> Any:
 
 
 class _Mailbox:
-    """Lives on the driver's node and carries progress one way and the wish to stop the other."""
+    """Actor on the driver's node that passes progress one way and requests to stop the other."""
 
     def __init__(self) -> None:
         self._progress: TrainingProgress | None = None
@@ -163,13 +163,13 @@ def _follow(
     box: Any,
     on_progress: Callable[[TrainingProgress], None] | None,
 ) -> TrainingResult:
-    """Pass progress on until Ray Train is done, and stop it if that raises."""
+    """Forward progress until Ray Train is done; if that raises, stop Ray Train."""
     from ray.train import TrainingFailedError
 
     try:
         is_done = False
         while not is_done:
-            is_done = bool(wait_for([fit], timeout=_LOOK_S).done)  # and then look once more
+            is_done = bool(wait_for([fit], timeout=_LOOK_S).done)  # then read once more
             progress, outcome = ray.get(box.read.remote())
             if progress is not None and on_progress is not None:
                 on_progress(progress)
@@ -177,7 +177,7 @@ def _follow(
         ray.get(box.stop.remote())
         wait_for([fit], timeout=_STOP_S)
         if not fit.done():
-            ray.shutdown()  # ends what waits for a node, and with it the thread that fits
+            ray.shutdown()  # ends whatever waits for a node, and so the fitting thread
         raise
     if isinstance(outcome, TrainingResult):
         return outcome
@@ -199,7 +199,7 @@ class _StoppedError(CancelledError):
 
 
 def _work(config: dict[str, Any]) -> None:
-    """Be one of the processes."""
+    """Run one of the processes."""
     import ray
     import ray.train.torch
 
@@ -207,7 +207,7 @@ def _work(config: dict[str, Any]) -> None:
     context = ray.train.get_context()
     rank, n = context.get_world_rank(), context.get_world_size()
     if ray.get(box.is_settled.remote()):
-        return  # what failed for a reason of its own would fail again
+        return  # a failure not caused by lost processes would recur
     if not share.gpus:
         torch.set_num_threads(share.cpus)
     device = ray.train.torch.get_device()
@@ -215,7 +215,7 @@ def _work(config: dict[str, Any]) -> None:
     told_at = 0.0
 
     def tell(progress: TrainingProgress) -> None:
-        # All stop in the same step, or some would wait for the others for ever.
+        # All must stop in the same step, or some would wait for the others forever.
         nonlocal told_at
         stop = torch.zeros(1, device=device)
         is_last = progress.step == progress.n_steps

@@ -1,4 +1,4 @@
-"""Whether confidence is honest, and which temperatures make it so on sentences not fitted to."""
+"""Calibration of confidence, and temperatures that improve it on sentences not fitted to."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Items:
     right: list[bool] = field(default_factory=list)
 
     def log_loss(self) -> float:
-        """Return the mean surprise at what is right and what is not, in nats."""
+        """Return the mean log loss of the confidences, in nats."""
         scores = np.clip(np.array(self.scores), _LOWEST, 1.0 - _LOWEST)
         return float(-np.log(np.where(self.right, scores, 1.0 - scores)).mean())
 
@@ -49,11 +49,11 @@ def measure_calibration(
 
 
 def choose_calibration(model: JointModel, sentences: Sequence[TaggedSentence]) -> Calibration:
-    """Fit a temperature for each head that is better off with one, on held-out sentences.
+    """Fit a temperature for each head that benefits from one, on held-out sentences.
 
     Each half of the sentences (a group is in one half) is judged with the temperatures of the
-    other. A head whose predictions fit their confidences better that way, by log loss, gets a
-    temperature fitted on both halves; another keeps its scores as they come.
+    other. A head whose log loss improves that way gets a temperature fitted on both halves; any
+    other keeps its scores unscaled.
     """
     halves = _halve(sentences)
     if not all(halves):

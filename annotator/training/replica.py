@@ -1,4 +1,4 @@
-"""One process of several that train one model together, each on its share of every batch."""
+"""One of several processes that train one model together, each on its share of every batch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Replica", "sum_over_group"]
 
 
 def sum_over_group(value: Tensor) -> Tensor:
-    """Add ``value`` up over the process group of ``torch.distributed``, in place."""
+    """Sum ``value`` over the process group of ``torch.distributed``, in place."""
     dist.all_reduce(value)
     return value
 
@@ -25,8 +25,8 @@ class Replica:
     Attributes:
         rank: Number of this process, from 0. Rank 0 writes.
         n: Number of processes.
-        device: Where tensors must be to be added up.
-        reduce: Adds a tensor up over all processes; all must call it in the same order.
+        device: Where tensors must be to be summed.
+        reduce: Sums a tensor over all processes; all must call it in the same order.
     """
 
     rank: int = 0
@@ -35,21 +35,21 @@ class Replica:
     reduce: Callable[[Tensor], Tensor] | None = None
 
     def share(self, items: Sequence[int]) -> list[int]:
-        """Return every n-th of ``items``, those of this process."""
+        """Return every n-th of ``items``, starting at this process's rank."""
         return list(items[self.rank :: self.n])
 
     def sum(self, value: Tensor) -> Tensor:
-        """Add ``value`` up over all processes."""
+        """Sum ``value`` over all processes."""
         return value if self.reduce is None else self.reduce(value)
 
     def wait(self) -> None:
-        """Return when all processes are here."""
+        """Return once all processes have arrived."""
         self.sum(torch.zeros(1, device=self.device))
 
     def sum_gradients(self, model: nn.Module) -> None:
         """Give every process the sum of all gradients, in one exchange.
 
-        A parameter that no process has a gradient for stays without one.
+        A parameter without a gradient in any process stays without one.
         """
         if self.reduce is None:
             return

@@ -1,4 +1,4 @@
-"""A model while it is trained: its batches, its steps, and the position where it can go on."""
+"""A model during training: its batches, its steps, and the position from which it can resume."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ _DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingProgress:
-    """Where a run is after a step. ``epoch`` and ``step`` count from 1.
+    """State of a run after a step. ``epoch`` and ``step`` count from 1.
 
-    ``resumed_from`` is the step that an interrupted run went on from, 0 for a fresh one;
-    ``n_micro`` how many parts a step is computed in; ``memory_mb`` the most memory that was used.
+    ``resumed_from`` is the step from which an interrupted run resumed, 0 for a fresh one;
+    ``n_micro`` is the number of micro-batches per step; ``memory_mb`` is the peak memory.
     """
 
     epoch: int
@@ -105,14 +105,9 @@ class TrainingData:
 class Run:
     """A model in training, at a position that can be saved and restored.
 
-    Args:
-        model: The model; it is put into training mode.
-        data: What to train on.
-        settings: Lengths, rates, precision.
-        folder: Where the checkpoint will go; the state is kept beside it.
-        digest: Fingerprint of everything the weights depend on; a state with another one is
-            ignored.
-        replica: This process among those that train together.
+    The model is put into training mode. The state is kept beside ``folder``, where the checkpoint
+    will be written. ``digest`` is a fingerprint of everything the weights depend on; a state with a
+    different one is ignored.
     """
 
     def __init__(
@@ -171,11 +166,11 @@ class Run:
 
     @property
     def words_per_s(self) -> float:
-        """Words a second so far."""
+        """Words per second so far."""
         return self.position.n_words / max(self.position.elapsed_s, 1e-9)
 
     def finish(self, on_progress: Callable[[TrainingProgress], None] | None) -> None:
-        """Take all steps that are left."""
+        """Take all remaining steps."""
         saved_at = time.monotonic()
         done = 0
         for epoch, n_steps in enumerate(self.schedule.epoch_steps):
@@ -197,7 +192,7 @@ class Run:
             save_state(self._folder, self._state, position=self.position, digest=self._digest)
 
     def step(self, chosen: NDArray[np.int64]) -> float:
-        """Learn from one batch, given as indices of sentences, and return its loss."""
+        """Train on one batch, given as indices of sentences, and return its loss."""
         started = time.monotonic()
         ids: list[int] = chosen.tolist()
         loss = self._learn(ids)
@@ -217,9 +212,9 @@ class Run:
     def _learn(self, chosen: list[int]) -> float:
         """Take one optimiser step; micro-batch ``k`` is every ``n_micro``-th sentence.
 
-        If memory runs out, the step starts again in twice as many micro-batches, and later steps
-        keep that number. Batch, random numbers and weights are those of a run that was cut so
-        from the start.
+        If memory runs out, the step restarts with twice as many micro-batches, and later steps keep
+        that number. Batch, random numbers and weights are those of a run with that number from the
+        start.
         """
         factor = self.schedule.rate_factor(self.position.step)
         for group in self.optimizer.param_groups:
@@ -232,7 +227,7 @@ class Run:
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_grad_norm)
         if not self.scaler.is_enabled() and not math.isfinite(float(norm)):
             raise self._diverged("the norm of the gradient", float(norm), chosen)
-        self.scaler.step(self.optimizer)  # passes over steps with overflown gradients
+        self.scaler.step(self.optimizer)  # skips steps with overflowing gradients
         self.scaler.update()
         if self.average is not None:
             self.average.update(self.position.step + 1)
@@ -271,9 +266,9 @@ class Run:
     def _backward(self, micro: list[int], *, weight: float) -> float | None:
         """Add the gradient of a micro-batch's loss times ``weight``, and return that product.
 
-        The mean over words and the mean over pairs are those of the whole micro-batch, whichever
-        process holds the sentences. Returns None if memory ran out in any process: all learn of
-        it, so that none waits for one that gave up.
+        The means over words and over pairs are those of the whole micro-batch, whichever process
+        holds the sentences. Returns None if memory ran out in any process: all are told, so that
+        none waits for one that gave up.
         """
         losses, failed = self._try(lambda: self._losses(self.replica.share(micro)))
         if self._any(failed):
@@ -297,7 +292,7 @@ class Run:
         return None, True
 
     def _any(self, failed: bool) -> bool:
-        """Tell whether any process failed."""
+        """Return whether any process failed."""
         if self.replica.n == 1:
             return failed
         flag = torch.tensor([float(failed)], device=self.model.device)
@@ -316,7 +311,7 @@ class Run:
         return self.model.losses(output, batch, relation_weight=ramp)
 
     def _share_of(self, losses: Losses | None) -> Tensor:
-        """Return what this process adds to the loss of a micro-batch."""
+        """Return this process's part of the loss of a micro-batch."""
         if losses is not None and self.replica.n == 1:
             return losses.total
         counts = self.model.ner.output.weight.new_zeros(2)

@@ -1,4 +1,4 @@
-"""Which sentences go into which step, and the weights and rates of each step. Pure."""
+"""Which sentences form each step, and the weights and rates of each step. Pure."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _LENGTH_NOISE = 0.15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """The course of a run, known before its first step.
+    """The steps of a run, known before the first of them.
 
     Attributes:
         epoch_steps: Number of steps of each epoch.
         n_warmup: Steps in which the learning rates rise.
-        n_ramp: Steps in which the weight of the relation loss rises; 0 is none.
+        n_ramp: Steps in which the weight of the relation loss rises; 0 for no ramp.
     """
 
     epoch_steps: tuple[int, ...]
@@ -36,7 +36,7 @@ class Schedule:
         return sum(self.epoch_steps)
 
     def rate_factor(self, step: int) -> float:
-        """Return what the peak learning rates are multiplied by in ``step`` (from 0)."""
+        """Return the factor on the peak learning rates in ``step`` (from 0)."""
         if step < self.n_warmup:
             return (step + 1) / self.n_warmup
         return (self.n_steps - step) / max(1, self.n_steps - self.n_warmup)
@@ -53,15 +53,15 @@ def plan_epoch(
     epoch: int,
     blur: float = _LENGTH_NOISE,
 ) -> list[NDArray[np.int64]]:
-    """Cut one epoch into batches of like length, in an order that seed and epoch decide.
+    """Cut one epoch into batches of similar length, in an order determined by seed and epoch.
 
-    Lengths are blurred before sorting, so that batches differ between epochs.
+    Random noise is added to lengths before sorting, so that batches differ between epochs.
 
     Args:
         costs: Word pieces of each sentence. Shape ``(sentences,)``.
         settings: Batch size, budget and seed.
         epoch: Number of the epoch, from 0.
-        blur: By how much; the more, the more padding there is.
+        blur: Amount of noise; more noise means more padding.
     """
     rng = np.random.default_rng([settings.seed, epoch])
     noise = rng.uniform(-blur, blur, size=len(costs))
@@ -73,7 +73,7 @@ def plan_epoch(
 
 
 def plan_schedule(costs: NDArray[np.int64], settings: TrainingSettings) -> Schedule:
-    """Fix the number of epochs and steps of a run."""
+    """Compute the number of epochs and steps of a run."""
     first = len(plan_epoch(costs, settings, epoch=0))
     n_epochs = max(settings.epochs, math.ceil(settings.min_steps / first))
     steps = tuple(len(plan_epoch(costs, settings, epoch=i)) for i in range(n_epochs))

@@ -1,4 +1,4 @@
-"""How a training run goes: lengths, rates, seed."""
+"""Settings of a training run: lengths, rates, seed."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ class TrainingSettings:
     Attributes:
         epochs: Passes over the data; more where ``min_steps`` asks for them.
         min_steps: Fewest optimiser steps, so that small data are learnt at all.
-        batch_size: Most sentences a step.
-        accumulation: Micro-batches that a step is cut into, for devices with little memory. A
-            micro-batch weighs as its share of the step's words.
-        max_batch_pieces: Most padded word pieces a step; long sentences make smaller batches.
+        batch_size: Most sentences per step.
+        accumulation: Micro-batches that a step is cut into, for devices with little memory. Each
+            is weighted by its share of the step's words.
+        max_batch_pieces: Most padded word pieces per step; long sentences make smaller batches.
         encoder_lr: Peak learning rate of the encoder; None is 1.5e-4 for encoders up to 512 wide
             and 3e-5 for wider ones.
         head_lr: Peak learning rate of the heads.
-        layer_decay: Each layer of the encoder learns at this share of the rate of the one above.
-        ema: Decay of the running mean of the weights that becomes the model; 0 keeps the last.
-        word_dropout: Share of the words hidden behind the mask piece in each step, so that the
+        layer_decay: Rate of each layer of the encoder relative to the one above.
+        ema: Decay of the moving average of the weights that becomes the model; 0 keeps the last.
+        word_dropout: Fraction of words replaced by the mask piece in each step, so that the
             model learns to use the context (Kiperwasser & Goldberg 2016).
         weight_decay: AdamW's, on matrices only.
-        warmup: Share of the steps in which the rates rise; then they fall linearly to 0.
+        warmup: Fraction of the steps in which the rates rise; then they fall linearly to 0.
         max_grad_norm: Gradients are scaled down to this norm.
         entity_pretraining: Whether the relation loss fades in over the first epoch (paper).
-        seed: Everything random follows from it.
+        seed: The source of all randomness.
         precision: ``fp32``; ``bf16`` or ``fp16`` (with scaled gradients) for the encoder; or
             ``auto``: bf16 where the device multiplies in it.
-        save_every_s: Seconds between saves of the state from which a killed run goes on.
+        save_every_s: Seconds between saves of the state from which a killed run resumes.
 
     Raises:
         ConfigError: if a value is out of range.
@@ -127,24 +127,24 @@ class AdaptationSettings:
     """Hyper-parameters of adapting an encoder to text.
 
     Attributes:
-        epochs: Passes over the text, where neither steps nor minutes are given.
-        steps: Optimiser steps; None is what the epochs take.
+        epochs: Passes over the text, unless steps or minutes are given.
+        steps: Optimiser steps; None takes as many as the epochs need.
         minutes: Minutes of training; the rates fall with time instead of steps.
-        batch_pieces: Most padded word pieces a step.
+        batch_pieces: Most padded word pieces per step.
         encoder_lr: Peak learning rate of the encoder; None is 3e-4 for encoders up to 512 wide and
             5e-5 for wider ones.
         head_lr: Peak learning rate of the head that guesses hidden words.
         weight_decay: AdamW's, on matrices only.
-        warmup: Share of the run in which the encoder's rate rises; then it falls linearly to 0.
-        head_share: Share of the run in which only a fresh head learns, before the warm-up.
+        warmup: Fraction of the run in which the encoder's rate rises; then it falls linearly to 0.
+        head_share: Fraction of the run in which only a fresh head learns, before the warm-up.
         max_grad_norm: Gradients are scaled down to this norm.
-        mask: Share of the words that are hidden.
-        holdout: Share of the sentences that the loss is measured on and never learnt from.
+        mask: Fraction of the words that are hidden.
+        holdout: Fraction of the sentences reserved for measuring the loss.
         max_holdout: Most such sentences.
-        min_words: Shorter sentences are passed over: they have no context to learn from.
-        seed: Everything random follows from it.
+        min_words: Shorter sentences are skipped: they have no context to learn from.
+        seed: The source of all randomness.
         precision: ``fp32``, ``bf16``, or ``auto``: bf16 where the processor multiplies in it.
-        save_every_s: Seconds between saves of the state from which a killed run goes on.
+        save_every_s: Seconds between saves of the state from which a killed run resumes.
 
     Raises:
         ConfigError: if a value is out of range.
@@ -209,7 +209,7 @@ class AdaptationSettings:
         return 3e-4 if width <= _SMALL_ENCODER_WIDTH else 5e-5
 
     def rate_factor(self, share: float, *, head_share: float, is_head: bool) -> float:
-        """Return what a peak rate is multiplied by where ``share`` of the run is done.
+        """Return the factor on a peak rate when ``share`` of the run is done.
 
         Until ``head_share`` only the head learns, at its peak. From there the encoder's rate rises
         over ``warmup`` and both fall linearly to 0.

@@ -1,4 +1,4 @@
-"""The state from which a killed run goes on: one safetensors file, replaced atomically."""
+"""The state from which a killed run resumes: one safetensors file, replaced atomically."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
-    """How far a run is.
+    """Progress of a run.
 
     Attributes:
         step: Steps done.
         loss: Smoothed loss.
         elapsed_s: Seconds spent in steps, over all processes that took part.
-        n_words: Words seen in them.
+        n_words: Words seen in those steps.
         n_micro: Micro-batches that the last step was cut into.
     """
 
@@ -68,7 +68,7 @@ def fingerprint(
 
 
 def state_path(folder: Path) -> Path:
-    """Return where the state of the run that writes ``folder`` is kept."""
+    """Return the path of the state of the run that writes ``folder``."""
     return folder.with_name(f"{folder.name}.partial")
 
 
@@ -82,13 +82,11 @@ def rng_states(device: torch.device) -> dict[str, Tensor]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunState:
-    """All that changes from step to step.
+    """Everything that changes from step to step.
 
     Attributes:
-        model: The weights.
-        optimizer: Their moments.
-        scaler: The scale of fp16 gradients; None where there is none.
-        average: Running means of the weights; empty where none are kept.
+        scaler: The scale of fp16 gradients; None without scaling.
+        average: Moving averages of the weights; empty if none are kept.
     """
 
     model: nn.Module
@@ -113,8 +111,8 @@ def save_state(folder: Path, state: RunState, *, position: Position, digest: str
     device = next(state.model.parameters()).device
     tensors = {**weights, **moments, **means, **rng_states(device)}
     path = state_path(folder)
-    # A folder, since safetensors has a file of its own beside the one that it writes: who clears up
-    # after a kill removes both.
+    # A folder, since safetensors writes a temporary file beside its target: whoever cleans up after
+    # a kill then removes both.
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     written = aside / path.name
     try:
@@ -140,7 +138,7 @@ def save_state(folder: Path, state: RunState, *, position: Position, digest: str
 def load_state(folder: Path, state: RunState, *, digest: str) -> Position:
     """Restore the state of an interrupted run with the same ``digest``.
 
-    A state of other data or settings, or a damaged one, is as good as none: the run starts anew.
+    A damaged state, or one of other data or settings, is ignored: the run starts from step 0.
     """
     path = state_path(folder)
     if not path.is_file():
@@ -175,14 +173,14 @@ def _restore(tensors: dict[str, Tensor], run: RunState) -> None:
 
 
 def restore_rng(states: Mapping[str, Tensor], device: torch.device) -> None:
-    """Put back what ``rng_states`` returned."""
+    """Restore what ``rng_states`` returned."""
     torch.set_rng_state(states["rng.cpu"])
     if device.type == "cuda" and "rng.cuda" in states:
         torch.cuda.set_rng_state(states["rng.cuda"], device)
 
 
 def drop_state(folder: Path) -> None:
-    """Remove the state of a run that is done, and what a killed process was writing of it aside."""
+    """Remove the state of a finished run, and temporary files of it that a killed process left."""
     path = state_path(folder)
     path.unlink(missing_ok=True)
     for aside in path.parent.glob(f".{glob.escape(path.name)}.*"):

@@ -1,4 +1,4 @@
-"""Beginning a run from the weights of an older model instead of the pre-trained encoder alone."""
+"""Starting a run from the weights of an older model instead of only the pre-trained encoder."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["WarmStart", "shrink_and_perturb"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WarmStart:
-    """The model to begin from.
+    """The model to start from.
 
     Attributes:
         folder: Its checkpoint.
-        keep: How much of its weights is kept, in (0, 1]; 1 goes on from them as they are.
+        keep: How much of its weights is kept, in (0, 1]; 1 keeps them unchanged.
 
     Raises:
         ConfigError: if ``keep`` is out of range.
@@ -34,7 +34,7 @@ class WarmStart:
             raise ConfigError(f"keep must be in (0, 1], found {self.keep}")
 
     def fingerprint(self) -> list[str | float]:
-        """Return what of this the weights depend on.
+        """Return the fields that the weights depend on.
 
         Raises:
             CheckpointError: if there are no weights.
@@ -47,14 +47,13 @@ def shrink_and_perturb(model: JointModel, start: WarmStart) -> tuple[str, ...]:
     """Move a fresh model towards an older one: ``theta = keep * theta_old + (1 - keep) * theta``.
 
     Ash & Adams 2020 (arXiv 1910.08475, section 4) shrink the old weights and add noise, because
-    models that go on from where they were generalise worse than fresh ones. The noise here is
-    what ``model`` brings: freshly drawn heads, and the pre-trained weights of the encoder, which
-    are what an encoder must not be shrunk away from.
+    models that continue from old weights generalise worse than fresh ones. The noise here is
+    what ``model`` brings: freshly drawn heads, and the pre-trained weights of the encoder, from
+    which an encoder must not be shrunk away.
 
     Args:
-        model: A model as it is before its first step; changed in place.
-        start: The older model. Where its labels are others, its heads say nothing about ours and
-            only its encoder is used.
+        model: A model before its first step; changed in place.
+        start: The older model. If its labels differ, its heads are not used, only its encoder.
 
     Returns:
         The names of the weights that stay as they were.
