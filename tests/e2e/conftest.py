@@ -15,6 +15,7 @@ from demo_world import demo_until_invitation, studio_venv
 from loop_world import SETTINGS, Loop
 from playwright.sync_api import Browser, sync_playwright
 from services_here import missing
+from studio_people import personal_token
 
 from annotator.resources import sample_file
 from annotator.settings import load_settings
@@ -96,6 +97,12 @@ def studio_server(new_studio: Callable[..., StudioServer]) -> StudioServer:
 def studio(studio_server: StudioServer) -> RunningStudio:
     """The same, running."""
     return studio_server.start()
+
+
+@pytest.fixture(scope="session")
+def personal(studio: RunningStudio) -> str:
+    """The personal access token of its user, who may have one."""
+    return personal_token(studio)
 
 
 @pytest.fixture(scope="session")

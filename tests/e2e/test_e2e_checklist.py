@@ -16,7 +16,7 @@ import pytest
 from backend_world import CONFIG_XML
 from factories import make_document
 from hard_annotation import FACTS, RESULT, TEXT, facts_of
-from studio_people import invited_person, personal_token
+from studio_people import invited_person
 from ward_world import Ward, open_ward
 
 from annotator.domain import Document
@@ -43,9 +43,9 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def client(studio: RunningStudio) -> Iterator[StudioClient]:
+def client(studio: RunningStudio, personal: str) -> Iterator[StudioClient]:
     """A client with a personal access token: all of this module works with one."""
-    with StudioClient(studio.url, personal_token(studio)) as opened:
+    with StudioClient(studio.url, personal) as opened:
         yield opened
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from annotator_page import AnnotatorPage, Submitted
 from loop_world import Loop, wait_for
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Error
 
 from annotator.domain import Entity, Relation
 from annotator.studio.client import StudioClient
@@ -77,11 +77,13 @@ def find_mentions(page: Page, layout: str) -> tuple[Entity, ...]:
 
 def read_highlights(editor: AnnotatorPage) -> str:
     """Return what is highlighted, in order and without blanks; a page has its own frame."""
-    spans = [
-        text
-        for frame in editor.page.frames
-        for text in frame.locator(".htx-highlight").all_text_contents()
-    ]
+    spans = list[str]()
+    for frame in editor.page.frames:
+        try:
+            spans += frame.locator(".htx-highlight").all_text_contents()
+        except Error:
+            if not frame.is_detached():
+                raise  # else the editor has put the page into a new frame: look again
     return "".join("".join(spans).split())
 
 

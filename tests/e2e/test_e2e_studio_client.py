@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from recording_backend import Backend
-from studio_people import personal_token
 
 from annotator.domain import Entity, LabelSchema, Relation
 from annotator.errors import StudioError
@@ -50,12 +49,6 @@ def backend() -> Iterator[Backend]:
     yield backend
     backend.server.shutdown()
     backend.server.server_close()
-
-
-@pytest.fixture(scope="module")
-def personal(studio: RunningStudio) -> str:
-    """The user's personal access token."""
-    return personal_token(studio)
 
 
 def prediction(task: int, score: float, version: str, label: str = "Drug") -> dict[str, Any]:
