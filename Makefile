@@ -3,8 +3,8 @@
 # make check     format, lint, types, layers
 # make full      these and the tests that need minutes, the real encoder, PostgreSQL, Redis, nginx
 # make e2e       the tests that need a real Label Studio and a browser; the demo is one of them
-# make nightly   what is worth an hour: nodes of Ray killed, every test of a database on
-#                PostgreSQL, a long story of kills, the wheel from nothing, a killed push
+# make nightly   what is not worth it at every change: nodes of Ray killed, every test of a database on
+#                PostgreSQL, a story of kills there, the wheel from nothing, a killed push
 
 PYTHON ?= python3
 VENV := .venv
