@@ -48,7 +48,7 @@ def next_(
             settings=queue_settings(opened.settings),
         )
         rows = _described(opened.database, opened.project.id, version.id, order)
-        moved = _put_first(opened, version, order) if push else None
+        moved = _serve_first(opened, version, order) if push else None
     lines = [
         f"{r['rank'] + 1:>4}. task {r['task']:<6} {r['document']}@{r['start']:<6} {r['reason']:<9}"
         f" utility {r['utility']:.3f}  confidence {r['confidence']:.2f}"
@@ -66,7 +66,7 @@ def next_(
     )
 
 
-def _put_first(opened: OpenProject, version: ModelVersion, order: TaskOrder) -> list[int]:
+def _serve_first(opened: OpenProject, version: ModelVersion, order: TaskOrder) -> list[int]:
     from annotator.services.queue.publish import serve_first
 
     with open_studio(opened) as client, progress_bar("push") as advance:
