@@ -49,6 +49,11 @@ class LabelSchema:
         declared = [pair for pair in self.pairs if pair[0] == relation]
         return not declared or (relation, head, tail) in self.pairs
 
+    def only_type(self, head: str, tail: str) -> str | None:
+        """Return the relation type allowed between entities of these types, if it is just one."""
+        allowed = [name for name in self.relation_types if self.allows(name, head=head, tail=tail)]
+        return allowed[0] if len(allowed) == 1 else None
+
     def merge(self, other: LabelSchema) -> LabelSchema:
         """Return the union, own types first."""
         return LabelSchema(

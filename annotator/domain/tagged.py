@@ -44,6 +44,8 @@ class TaggedSentence:
     ``tokens`` carry offsets into the document's text; ``words`` are their surface forms, so that
     the model needs no document. ``start``/``end`` are the sentence's offsets in the document.
     ``group`` names what must stay on one side of a split (usually the document id).
+    ``is_complete`` is False if a person drew something in it that words cannot express: its
+    unlabelled words and pairs say nothing, so nothing is learnt from it and nothing measured on it.
     """
 
     id: str
@@ -54,6 +56,7 @@ class TaggedSentence:
     entities: tuple[WordEntity, ...] = ()
     relations: tuple[WordRelation, ...] = ()
     group: str = ""
+    is_complete: bool = True
 
     def __post_init__(self) -> None:
         if len(self.words) != len(self.tokens):

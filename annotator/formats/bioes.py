@@ -50,8 +50,10 @@ def write(
                 for number, sentence in enumerate(alignment.sentences, start=n_sentences)
             )
             sidecar = describe_document(document) + "".join(
-                describe_sentence(document, sentence, number)
-                for number, sentence in enumerate(alignment.sentences, start=n_sentences)
+                describe_sentence(document, sentence, drawn, number)
+                for number, (sentence, drawn) in enumerate(
+                    zip(alignment.sentences, alignment.drawn, strict=True), start=n_sentences
+                )
             )
             for stem in ("gold", split) if split else ("gold",):
                 output.append(f"{stem}.tsv", tsv, document_id=document.id)

@@ -2,18 +2,19 @@
 
 One object per line. ``{"document": {"id", "text", "meta"}}`` comes before its sentences, each
 ``{"sentence": {"number", "id", "document_id", "start", "end", "tokens", "entities"}}`` with
-``tokens`` as ``[start, end]`` in the document and ``entities`` as ``[first word, last word, id]``.
+``tokens`` as ``[start, end]`` in the document and ``entities`` as ``[first word, last word, id]``,
+followed by ``start, end`` in the document where an entity was drawn beside its words.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from annotator.domain import Document, Entity, Relation, TaggedSentence, Token
+from annotator.domain import Document, Entity, Relation, TaggedSentence, Token, WordEntity
 from annotator.errors import AnnotatorError, InputError
 from annotator.formats.corpus import SkippedItem
 from annotator.formats.jsonl import parse_object
@@ -74,11 +75,13 @@ def describe_document(document: Document) -> str:
         ) from error
 
 
-def describe_sentence(document: Document, sentence: TaggedSentence, number: int) -> str:
-    """Return the line of a sentence that has ``number`` in the BIOES file."""
-    kept = {
-        (entity.start, entity.end, entity.type): entity.id for entity in reversed(document.entities)
-    }
+def describe_sentence(
+    document: Document, sentence: TaggedSentence, drawn: Sequence[Entity], number: int
+) -> str:
+    """Return the line of a sentence that has ``number`` in the BIOES file.
+
+    ``drawn`` are the document's entities that the sentence's are made of, in their order.
+    """
     value = {
         "number": number,
         "id": sentence.id,
@@ -87,15 +90,17 @@ def describe_sentence(document: Document, sentence: TaggedSentence, number: int)
         "end": sentence.end,
         "tokens": [[token.start, token.end] for token in sentence.tokens],
         "entities": [
-            [
-                item.first,
-                item.last,
-                kept[sentence.tokens[item.first].start, sentence.tokens[item.last].end, item.type],
-            ]
-            for item in sentence.entities
+            [item.first, item.last, entity.id, *_edges_beside(entity, item, sentence)]
+            for item, entity in zip(sentence.entities, drawn, strict=True)
         ],
     }
     return json.dumps({"sentence": value}, ensure_ascii=False) + "\n"
+
+
+def _edges_beside(entity: Entity, item: WordEntity, sentence: TaggedSentence) -> tuple[int, ...]:
+    drawn = (entity.start, entity.end)
+    words = (sentence.tokens[item.first].start, sentence.tokens[item.last].end)
+    return () if drawn == words else drawn
 
 
 def read_sidecar(
@@ -157,9 +162,23 @@ def _place_sentence(
         raise InputError(
             f"the words of this sentence are not those at {tagged.block.file}:{tagged.block.line}"
         )
-    ids = {(first, last): str(name) for first, last, name in value["entities"]}
+    drawn = {(first, last): (str(name), edges) for first, last, name, *edges in value["entities"]}
     entities, relations = to_entities(tokens, tagged.entities, tagged.relations)
-    draft.add(entities, relations, [ids.get((e.first, e.last), "") for e in tagged.entities])
+    known = [drawn.get((e.first, e.last), ("", [])) for e in tagged.entities]
+    entities = tuple(
+        _as_drawn(entity, edges, draft.text)
+        for entity, (_, edges) in zip(entities, known, strict=True)
+    )
+    draft.add(entities, relations, [name for name, _ in known])
+
+
+def _as_drawn(entity: Entity, edges: Sequence[int], text: str) -> Entity:
+    if not edges:
+        return entity
+    start, end = edges
+    if not 0 <= start < end <= len(text):
+        raise InputError(f"an entity at {start}..{end} of a text of {len(text)} characters")
+    return replace(entity, start=start, end=end)
 
 
 def _finish(draft: _Draft) -> Document:

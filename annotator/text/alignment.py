@@ -1,19 +1,21 @@
 """From documents with character spans to sentences with word spans, and back.
 
 Labels that a flat sequence of tags and one directed relation per pair cannot express are left out
-of the sentences, each named in an ``AlignmentIssue``; the document itself keeps everything.
+of the sentences, each named in an ``AlignmentIssue``; the document itself keeps everything. An edge
+that a hand drew beside a word is moved to the word, in the sentences alone.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from annotator.domain import (
     Document,
     Entity,
+    LabelSchema,
     Relation,
     TaggedSentence,
     Token,
@@ -21,6 +23,7 @@ from annotator.domain import (
     WordRelation,
 )
 from annotator.text.segmentation import Segmentation, segment_document
+from annotator.text.snap import snap_span
 
 __all__ = ["Alignment", "AlignmentIssue", "IssueKind", "align_document", "to_entities"]
 
@@ -37,6 +40,11 @@ IssueKind = Literal[
     "unusable_meta",
     "not_expressible",
 ]
+
+
+# Relations that somebody drew between two kept entities; not learnt, their pair must not be taken
+# for one without a relation.
+_UNLEARNT = frozenset({"relation_unlabelled", "relation_bidirectional"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +64,25 @@ class AlignmentIssue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alignment:
-    """The sentences of one document, and one issue per label left out of them."""
+    """The sentences of one document, and one issue per label left out of them.
+
+    ``drawn`` holds, for each sentence, the document's entities that its entities are made of, in
+    the same order. ``n_finished`` relations have the only type that the schema allows.
+    """
 
     sentences: tuple[TaggedSentence, ...]
     issues: tuple[AlignmentIssue, ...]
+    drawn: tuple[tuple[Entity, ...], ...] = ()
+    n_finished: int = 0
+
+    @property
+    def n_snapped(self) -> int:
+        """How many entities have edges that were moved to words."""
+        return sum(
+            (entity.start, entity.end) != (s.tokens[item.first].start, s.tokens[item.last].end)
+            for s, entities in zip(self.sentences, self.drawn, strict=True)
+            for item, entity in zip(s.entities, entities, strict=True)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +94,16 @@ class _Placed:
     word_entity: WordEntity
 
 
-def align_document(document: Document, *, group: str | None = None) -> Alignment:
+def align_document(
+    document: Document, *, group: str | None = None, schema: LabelSchema | None = None
+) -> Alignment:
     """Split, tokenise and map the labels of ``document`` to words.
 
     ``meta["tokens"]`` and ``meta["sentences"]`` (lists of ``[start, end]``) replace the tokenizer
     and the splitter. Of overlapping entities the longest is kept, of equally long ones the earlier;
-    of several labels on one span the first. Each label left out is one issue; nothing raises.
+    of several labels on one span the first. A relation without a type gets the one that ``schema``
+    allows between its entities, if it allows just one. Each label left out is one issue; nothing
+    raises.
 
     ``group`` names what must stay on one side of a split; None means ``meta["group"]`` or else the
     document id. Sentence ids are ``<document id>#<i>``; entities are in order of position.
@@ -86,54 +113,78 @@ def align_document(document: Document, *, group: str | None = None) -> Alignment
         AlignmentIssue(kind="unusable_meta", document_id=document.id, item_id=key, detail=why)
         for key, why in unusable
     ]
-    placed = _place_entities(document, segmentation, issues)
+    incomplete: set[int] = set()
+    own_tokens = "tokens" not in document.meta or "tokens" in dict(unusable)
+    placed = _place_entities(document, segmentation, issues, incomplete, trim=own_tokens)
     kept = _keep_flat(document, placed, issues)
+    finished = _finish_relations(document, schema)
+    n_finished = sum(
+        new.type != old.type for new, old in zip(finished, document.relations, strict=True)
+    )
+    document = replace(document, relations=finished)
     name = group or str(document.meta.get("group") or document.id)
     return Alignment(
-        sentences=_build_sentences(document, segmentation, kept, issues, group=name),
+        sentences=_build_sentences(document, segmentation, kept, issues, incomplete, group=name),
         issues=tuple(issues),
+        drawn=tuple(
+            tuple(item.entity for item in items) for items in _by_sentence(kept, segmentation)
+        ),
+        n_finished=n_finished,
     )
 
 
 def _place_entities(
-    document: Document, segmentation: Segmentation, issues: list[AlignmentIssue]
+    document: Document,
+    segmentation: Segmentation,
+    issues: list[AlignmentIssue],
+    incomplete: set[int],
+    *,
+    trim: bool,
 ) -> list[_Placed]:
     starts = [token.start for token in segmentation.tokens]
     ends = [token.end for token in segmentation.tokens]
+    sentences = segmentation.token_sentences
     placed = []
     for entity in document.entities:
-        first = bisect_right(ends, entity.start)
-        last = bisect_left(starts, entity.end) - 1
-        problem = _edge_problem(entity, segmentation, first, last)
-        if problem:
-            kind, detail = problem
+        span = snap_span(
+            document.text, entity.start, entity.end, starts=starts, ends=ends, trim=trim
+        )
+        if span is None or sentences[span[0]] != sentences[span[1]]:
+            touched = sentences[bisect_right(ends, entity.start) : bisect_left(starts, entity.end)]
+            incomplete.update(touched)
+            kind, detail = _edge_problem(entity, span, touched)
             issues.append(
                 AlignmentIssue(kind=kind, document_id=document.id, item_id=entity.id, detail=detail)
             )
             continue
-        i_sentence = segmentation.token_sentences[first]
+        i_sentence = sentences[span[0]]
         offset = segmentation.first_tokens[i_sentence]
-        word_entity = WordEntity(type=entity.type, first=first - offset, last=last - offset)
+        word_entity = WordEntity(type=entity.type, first=span[0] - offset, last=span[1] - offset)
         placed.append(_Placed(entity=entity, i_sentence=i_sentence, word_entity=word_entity))
     return placed
 
 
 def _edge_problem(
-    entity: Entity, segmentation: Segmentation, first: int, last: int
-) -> tuple[IssueKind, str] | None:
-    span = f"{entity.start}..{entity.end}"
-    if first > last:
-        return "off_token_edge", f"{span} holds no token"
-    sentences = segmentation.token_sentences
-    if sentences[first] != sentences[last]:
-        return (
-            "crosses_sentence",
-            f"{span} reaches from sentence {sentences[first]} to {sentences[last]}",
-        )
-    start, end = segmentation.tokens[first].start, segmentation.tokens[last].end
-    if (start, end) != (entity.start, entity.end):
-        return "off_token_edge", f"{span} is not on token edges; its tokens are {start}..{end}"
-    return None
+    entity: Entity, span: tuple[int, int] | None, touched: Sequence[int]
+) -> tuple[IssueKind, str]:
+    where = f"{entity.start}..{entity.end}"
+    if not touched:
+        return "off_token_edge", f"{where} holds no token"
+    if span is None:
+        return "off_token_edge", f"{where} cuts a token"
+    return "crosses_sentence", f"{where} reaches from sentence {touched[0]} to {touched[-1]}"
+
+
+def _finish_relations(document: Document, schema: LabelSchema | None) -> tuple[Relation, ...]:
+    if schema is None:
+        return document.relations
+    types = {entity.id: entity.type for entity in document.entities}
+    return tuple(
+        relation
+        if relation.type is not None
+        else replace(relation, type=schema.only_type(types[relation.head], types[relation.tail]))
+        for relation in document.relations
+    )
 
 
 def _keep_flat(
@@ -168,22 +219,26 @@ def _keep_flat(
     return kept
 
 
+def _by_sentence(kept: dict[str, _Placed], segmentation: Segmentation) -> list[list[_Placed]]:
+    """Return the kept entities of each sentence, in order of position."""
+    found: list[list[_Placed]] = [[] for _ in segmentation.sentences]
+    for item in sorted(kept.values(), key=lambda item: item.word_entity.first):
+        found[item.i_sentence].append(item)
+    return found
+
+
 def _build_sentences(
     document: Document,
     segmentation: Segmentation,
     kept: dict[str, _Placed],
     issues: list[AlignmentIssue],
+    incomplete: set[int],
     *,
     group: str,
 ) -> tuple[TaggedSentence, ...]:
-    by_sentence: list[list[_Placed]] = [[] for _ in segmentation.sentences]
-    for item in kept.values():
-        by_sentence[item.i_sentence].append(item)
-    ranks: dict[str, int] = {}
-    for items in by_sentence:
-        items.sort(key=lambda item: item.word_entity.first)
-        ranks.update({item.entity.id: rank for rank, item in enumerate(items)})
-    relations = _place_relations(document, kept, ranks, issues)
+    by_sentence = _by_sentence(kept, segmentation)
+    ranks = {item.entity.id: rank for items in by_sentence for rank, item in enumerate(items)}
+    relations = _place_relations(document, kept, ranks, issues, incomplete)
     sentences = []
     for i, span in enumerate(segmentation.sentences):
         tokens = segmentation.sentence_tokens(i)
@@ -197,6 +252,7 @@ def _build_sentences(
                 entities=tuple(item.word_entity for item in by_sentence[i]),
                 relations=tuple(relations.get(i, ())),
                 group=group,
+                is_complete=i not in incomplete,
             )
         )
     return tuple(sentences)
@@ -207,12 +263,15 @@ def _place_relations(
     kept: dict[str, _Placed],
     ranks: dict[str, int],
     issues: list[AlignmentIssue],
+    incomplete: set[int],
 ) -> dict[int, list[WordRelation]]:
     relations: dict[int, list[WordRelation]] = {}
     seen: set[tuple[str | None, str, str]] = set()
     for i, relation in enumerate(document.relations):
         problem = _relation_problem(relation, kept, seen)
         if problem is not None:
+            if problem in _UNLEARNT:
+                incomplete.update(_common_sentence(relation, kept))
             issues.append(
                 AlignmentIssue(
                     kind=problem,
@@ -229,6 +288,12 @@ def _place_relations(
             )
         )
     return relations
+
+
+def _common_sentence(relation: Relation, kept: dict[str, _Placed]) -> set[int]:
+    """Return the sentence of both ends, or nothing: across sentences no pair is learnt."""
+    ends = {kept[end].i_sentence for end in (relation.head, relation.tail) if end in kept}
+    return ends if len(ends) == 1 and {relation.head, relation.tail} <= kept.keys() else set()
 
 
 def _relation_problem(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -120,7 +121,8 @@ def test_bioes_comes_back_as_it_was_where_it_can_say_it(written: list[Document])
 def test_bioes_comes_back_with_the_sentences_that_were_aligned(document: Document) -> None:
     returned = _there_and_back("bioes", [document]).documents[0]
 
-    assert align_document(returned).sentences == align_document(document).sentences
+    known = [replace(s, is_complete=True) for s in align_document(document).sentences]
+    assert list(align_document(returned).sentences) == known
 
 
 @settings(deadline=None)

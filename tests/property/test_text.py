@@ -124,11 +124,18 @@ def test_every_label_is_in_a_sentence_or_an_issue(document: Document) -> None:
 
 @settings(deadline=None)
 @given(labelled_documents())
-def test_aligned_entities_hold_the_words_of_their_mention(document: Document) -> None:
-    words = {
-        (s.tokens[e.first].start, s.tokens[e.last].end, e.type)
-        for s in align_document(document).sentences
-        for e in s.entities
-    }
+def test_aligned_entities_lie_on_the_words_that_were_drawn(document: Document) -> None:
+    alignment = align_document(document)
 
-    assert words <= {(e.start, e.end, e.type) for e in document.entities}
+    for sentence, drawn in zip(alignment.sentences, alignment.drawn, strict=True):
+        for item, entity in zip(sentence.entities, drawn, strict=True):
+            first, last = sentence.tokens[item.first], sentence.tokens[item.last]
+            assert entity in document.entities
+            assert item.type == entity.type
+            for left_out in (
+                document.text[entity.start : first.start],
+                document.text[last.end : entity.end],
+            ):
+                assert len("".join(left_out.split()).strip(",;:")) <= 2
+            assert max(first.start, entity.start) < min(first.end, entity.end)
+            assert max(last.start, entity.start) < min(last.end, entity.end)

@@ -4,7 +4,14 @@ from typing import Any
 
 import pytest
 
-from annotator.domain import Document, Entity, Relation, WordEntity, WordRelation
+from annotator.domain import (
+    Document,
+    Entity,
+    LabelSchema,
+    Relation,
+    WordEntity,
+    WordRelation,
+)
 from annotator.text import align_document, to_entities
 
 TEXT = "Severe rash after drug A. No fever with drug B."
@@ -48,21 +55,125 @@ def test_labels_are_mapped_to_words_in_order_of_position() -> None:
         ([("a", 7, 17), ("b", 12, 22)], [("overlap", "b")]),
         ([("a", 0, 6), ("b", 0, 6)], [("overlap", "b")]),
         ([("a", 0, 6), ("b", 0, 6, "Y")], [("several_labels", "b")]),
-        ([("a", 1, 6)], [("off_token_edge", "a")]),
-        ([("a", 0, 7)], [("off_token_edge", "a")]),
+        ([("a", 3, 6)], [("off_token_edge", "a")]),
         ([("a", 6, 7)], [("off_token_edge", "a")]),
         ([("a", 18, 28)], [("crosses_sentence", "a")]),
-        ([("a", 0, 6), ("b", 1, 11)], [("off_token_edge", "b")]),
+        ([("a", 0, 6), ("b", 3, 11)], [("off_token_edge", "b")]),
     ],
     ids=[
         *("nested", "longer wins", "equal length", "repeated", "relabelled", "inside a word"),
-        *("trailing blank", "blank", "across", "misfit does not oust"),
+        *("blank", "across", "misfit does not oust"),
     ],
 )
 def test_entity_that_tags_cannot_say_is_one_issue(
     entities: list[tuple[Any, ...]], expected: list[tuple[str, str]]
 ) -> None:
     assert _issues(_document(*(_entity(*entity) for entity in entities))) == expected
+
+
+@pytest.mark.parametrize(
+    ("drawn", "meant"),
+    [
+        ("_rash _", "rash"),
+        ("_\nrash_", "rash"),
+        ("_rash,_", "rash"),
+        ("_rash; _", "rash"),
+        ("_: rash_", "rash"),
+        ("_,_", ","),
+        ("_aspiri_n", "aspirin"),
+        ("a_spirin_", "aspirin"),
+        ("as_piri_n", None),
+        ("_aspirin f_or", "aspirin"),
+        ("_aspirin fo_r", "aspirin for"),
+        ("_Penicillin_allergie", None),
+        ("_m_g", None),
+        ("5_ m_g", None),
+        ("_5 m_g", "5"),
+        ("患者服用_阿司匹林_后", None),
+        ("_阿司匹林_", "阿司匹林"),
+        ("вы_сып_ь", None),
+    ],
+)
+def test_an_edge_beside_a_word_is_moved_to_it_and_a_cut_in_a_word_is_not(
+    drawn: str, meant: str | None
+) -> None:
+    before, mention, after = drawn.split("_")
+    entity = Entity(id="a", type="X", start=len(before), end=len(before) + len(mention))
+    document = Document(id="d", text=before + mention + after, entities=(entity,))
+
+    alignment = align_document(document)
+
+    (sentence,) = alignment.sentences
+    found = [
+        document.text[sentence.tokens[e.first].start : sentence.tokens[e.last].end]
+        for e in sentence.entities
+    ]
+    assert found == ([] if meant is None else [meant])
+    assert sentence.is_complete == (meant is not None)
+    assert alignment.n_snapped == (meant is not None and meant != mention)
+
+
+def test_tokens_that_came_with_a_document_keep_a_comma_at_an_edge() -> None:
+    document = Document(
+        id="d",
+        text="U.S. ,",
+        entities=(Entity(id="a", type="Loc", start=0, end=6),),
+        meta={"tokens": [[0, 4], [5, 6]]},
+    )
+
+    assert align_document(document).sentences[0].entities == (
+        WordEntity(type="Loc", first=0, last=1),
+    )
+
+
+@pytest.mark.parametrize(
+    ("relation", "is_complete"),
+    [
+        (Relation(type=None, head="a", tail="b"), False),
+        (Relation(type="R", head="a", tail="b", bidirectional=True), False),
+        (Relation(type=None, head="a", tail="far"), True),
+        (Relation(type="R", head="a", tail="nested"), True),
+    ],
+    ids=["without a type", "both ways", "between sentences", "to what is not kept"],
+)
+def test_a_sentence_with_a_relation_that_is_not_learnt_is_incomplete(
+    relation: Relation, is_complete: bool
+) -> None:
+    document = _document(
+        *(_entity("a", 0, 11), _entity("b", 18, 24), _entity("far", 29, 34)),
+        _entity("nested", 7, 11),
+        relations=(relation,),
+    )
+
+    assert [s.is_complete for s in align_document(document).sentences] == [is_complete, True]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "expected"),
+    [
+        ([("causes", "Drug", "AE"), ("treats", "AE", "Drug")], "causes"),
+        ([("causes", "Drug", "AE"), ("treats", "Drug", "AE")], None),
+        ([("treats", "AE", "Drug")], "causes"),
+        ([], None),
+    ],
+    ids=["one fits", "two fit", "the other is restricted", "both are free"],
+)
+def test_a_relation_without_a_type_gets_the_only_one_that_is_allowed(
+    pairs: list[tuple[str, str, str]], expected: str | None
+) -> None:
+    document = _document(
+        *(_entity("rash", 0, 11, "AE"), _entity("drug", 18, 24, "Drug")),
+        relations=(Relation(type=None, head="drug", tail="rash"),),
+    )
+    schema = LabelSchema(
+        entity_types=("AE", "Drug"), relation_types=("causes", "treats"), pairs=frozenset(pairs)
+    )
+
+    alignment = align_document(document, schema=schema)
+
+    found = [relation.type for s in alignment.sentences for relation in s.relations]
+    assert found == ([] if expected is None else [expected])
+    assert alignment.n_finished == (expected is not None)
 
 
 @pytest.mark.parametrize(

@@ -34,9 +34,9 @@ SPANS: dict[str, tuple[list[tuple[str, int, int, str]], str, str]] = {
         "0..6 has the span of a, which is kept",
     ),
     "inside a word": (
-        [("b", 1, 6, "X")],
+        [("b", 3, 6, "X")],
         "off_token_edge",
-        "1..6 is not on token edges; its tokens are 0..6",
+        "3..6 cuts a token",
     ),
     "a blank": ([("b", 6, 7, "X")], "off_token_edge", "6..7 holds no token"),
     "two sentences": (
