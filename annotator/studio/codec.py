@@ -16,7 +16,17 @@ from annotator.errors import TaskFormatError
 from annotator.studio.config import LabelConfig, LabelControl
 from annotator.studio.page import Page, as_page
 
-__all__ = ["IssueKind", "StudioIssue", "StudioLabels", "labels_to_result", "result_to_labels"]
+__all__ = [
+    "READER_VERSION",
+    "IssueKind",
+    "StudioIssue",
+    "StudioLabels",
+    "labels_to_result",
+    "result_to_labels",
+]
+
+# Raised whenever a result is read differently than before: what was derived is derived anew.
+READER_VERSION: Final = 2
 
 IssueKind = Literal[
     "unknown_label",
@@ -64,8 +74,10 @@ def result_to_labels(result: Any, *, text: str | Page, config: LabelConfig) -> S
     """Read the ``result`` of an annotation, draft or prediction.
 
     A region with several labels becomes several entities (ids ``x``, ``x:2``, ...); relations end
-    at the first of them. Direction ``left`` is turned around, ``bi`` kept. Unknown labels are
-    kept and reported; whatever does not fit the text or the domain is left out and reported.
+    at the first of them. Direction ``left`` is turned around, ``bi`` kept. A span is where the
+    editor draws it: the quoted mention is looked for only if the offsets do not fit the text.
+    Unknown labels are kept and reported; what fits neither the text nor the domain is left out and
+    reported.
     ``text`` is the page that the task shows, or its text if that is a ``<Text>``.
 
     Raises:
@@ -211,30 +223,36 @@ class _Reader:
             self.relations.append(relation)
 
     def _read_span(self, name: str, value: Mapping[str, Any]) -> tuple[int, int] | None:
+        """Return the span that the editor draws: its offsets decide, its quotation only warns."""
+        mention = value.get("text")
+        quoted = mention if isinstance(mention, str) and mention.strip() else None
         try:
             start, end = self.page.find(value)
+            misfit = self._misfit(start, end)
         except TaskFormatError as error:
-            self.report("bad_region", name, str(error))
+            misfit = str(error)
+        if misfit is not None:
+            return self._find_quoted(name, quoted, misfit)
+        if quoted is not None and not _is_same_mention(quoted, self.text[start:end]):
+            where = f"quotes other words than stand at {start}..{end}, where the editor draws it"
+            self.report("mention_differs", name, where, kept=True)
+        return start, end
+
+    def _misfit(self, start: int, end: int) -> str | None:
+        if 0 <= start < end <= len(self.text):
             return None
-        if not 0 <= start < end <= len(self.text):
-            where = f"spans {start}..{end}, outside the text (length {len(self.text)})"
-            self.report("bad_region", name, where)
+        return f"spans {start}..{end}, outside the text (length {len(self.text)})"
+
+    def _find_quoted(self, name: str, quoted: str | None, misfit: str) -> tuple[int, int] | None:
+        """Return the only place of a quotation; the region's offsets do not fit the text."""
+        found = self.text.find(quoted) if quoted else -1
+        if quoted is None or found < 0 or self.text.find(quoted, found + 1) >= 0:
+            self.report("bad_region", name, misfit)
             return None
-        mention = value.get("text")
-        if not isinstance(mention, str) or not mention.strip():
-            return start, end
-        if _is_same_mention(mention, self.text[start:end]):
-            return start, end
-        found = self.text.find(mention)
-        if found < 0 or self.text.find(mention, found + 1) >= 0:
-            where = f"does not hold the mention it names at {start}..{end}"
-            self.report("mention_differs", name, where)
-            return None
-        where = (
-            f"moved from {start}..{end} to {found}..{found + len(mention)}, where its mention is"
-        )
+        end = found + len(quoted)
+        where = f"{misfit}; taken at {found}..{end}, the only place of the words it quotes"
         self.report("offsets_repaired", name, where, kept=True)
-        return found, found + len(mention)
+        return found, end
 
     def _read_labels(self, name: str, labels: Any) -> list[str]:
         if not isinstance(labels, list) or not labels:

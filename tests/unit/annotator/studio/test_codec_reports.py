@@ -38,12 +38,12 @@ CASES: dict[str, tuple[list[Any], str, str, str, bool]] = {
     ),
     "no offset": ([region(start=None)], "bad_region", "region a", "no whole numbers", False),
     "moved": (
-        [region(start=8, end=15, value={"text": "aspirin"})],
-        *("offsets_repaired", "region a", "moved from 8..15 to 7..14", True),
+        [region(start=88, end=95, value={"text": "aspirin"})],
+        *("offsets_repaired", "region a", "outside the text (length 28); taken at 7..14", True),
     ),
-    "not there": (
+    "other words": (
         [region(value={"text": "warfarin"})],
-        *("mention_differs", "region a", "mention it names at 7..14", False),
+        *("mention_differs", "region a", "quotes other words than stand at 7..14", True),
     ),
     "id twice": ([region(), region("a", 15, 21)], "duplicate", "region a", "occurs twice", True),
     "no end": ([region(), link()], "bad_relation", "relation 1", "names a region", False),
