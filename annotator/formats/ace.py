@@ -77,9 +77,9 @@ def read(path: Path) -> Corpus:
             continue
         split = split_named_by(file, root=root)
         meta: dict[str, Any] = {} if split is None else {"split": split}
-        source = _Source(name=file.name, root=parse_xml(file), log=log)
+        source = _Source(name=file.name, root=parse_xml(file), log=log.of(name))
         documents[name] = _build(name, _TAG.sub("", read_text(text_file)), source, meta)
-    return Corpus.build("ace", documents.values(), skipped=log.skipped, repaired=log.repaired)
+    return Corpus.build("ace", documents.values(), log)
 
 
 def _exists(file: Path, name: str) -> bool:
@@ -112,7 +112,7 @@ def _mentions(source: _Source) -> Iterator[Mention]:
             name = _attribute(mention, "ID", source)
             charseq = mention.find("head/charseq")
             if charseq is None:
-                source.log.skip(source.name, f"mention {name} has no head")
+                source.log.lose(source.name, f"mention {name} has no head")
                 continue
             yield Mention(
                 id=name,
@@ -149,7 +149,7 @@ def _links(source: _Source) -> Iterator[Link]:
                 continue
             ends = _arguments(mention, source)
             if len(ends) < 2:
-                source.log.skip(source.name, f"relation {name} does not have both its arguments")
+                source.log.lose(source.name, f"relation {name} does not have both its arguments")
                 continue
             yield Link(id=name, type=kind, head=ends[0], tail=ends[1], place=source.name)
 
@@ -169,7 +169,7 @@ def _distinct(relations: tuple[Relation, ...], source: _Source) -> tuple[Relatio
     for relation in relations:
         name = f"{relation.type} from {relation.head} to {relation.tail}"
         if relation.head == relation.tail:
-            source.log.skip(source.name, f"{name} joins an entity with itself")
+            source.log.lose(source.name, f"{name} joins an entity with itself")
             continue
         if relation in kept:
             source.log.skip(source.name, f"{name} occurs twice")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from annotator.domain import Document, Entity, Relation
 from annotator.errors import InputError, OffsetError
-from annotator.formats.corpus import Corpus, SkippedItem
+from annotator.formats.corpus import Corpus, ReadLog
 from annotator.formats.source import find_file, read_lines
 
 __all__ = ["DRUG", "EFFECT", "RELATION", "read"]
@@ -65,12 +65,12 @@ def _read_relations(source: Path) -> Corpus:
         if line.strip():
             pmid, sentence, row = _parse_row(line, f"{source.name}:{number}")
             groups.setdefault((pmid, sentence), []).append(row)
-    skipped: list[SkippedItem] = []
+    log = ReadLog()
     documents = [
-        _build_document(f"ade-{n}", pmid, sentence, rows, skipped)
+        _build_document(f"ade-{n}", pmid, sentence, rows, log)
         for n, ((pmid, sentence), rows) in enumerate(groups.items())
     ]
-    return Corpus.build("ade", documents, skipped=skipped)
+    return Corpus.build("ade", documents, log)
 
 
 def _read_negatives(source: Path) -> Corpus:
@@ -88,7 +88,7 @@ def _read_negatives(source: Path) -> Corpus:
                 meta={"pmid": pmid, "group": pmid},
             )
         )
-    return Corpus.build("ade", documents)
+    return Corpus.build("ade", documents, ReadLog())
 
 
 def _parse_row(line: str, place: str) -> tuple[str, str, _Row]:
@@ -124,7 +124,7 @@ def _parse_mention(name: str, fields: Sequence[str], place: str) -> _Mention:
 
 
 def _build_document(
-    document_id: str, pmid: str, sentence: str, rows: list[_Row], skipped: list[SkippedItem]
+    document_id: str, pmid: str, sentence: str, rows: list[_Row], log: ReadLog
 ) -> Document:
     mentions = dict.fromkeys(mention for row in rows for mention in (row.effect, row.drug))
     shift = _find_shift(sentence, mentions, rows[0].place)
@@ -139,7 +139,7 @@ def _build_document(
     for row in rows:
         relation = Relation(type=RELATION, head=entities[row.effect].id, tail=entities[row.drug].id)
         if relation in relations:
-            skipped.append(SkippedItem(place=row.place, reason="repeats an earlier line"))
+            log.skip(row.place, "repeats an earlier line")
         relations[relation] = None
     return Document(
         id=document_id,

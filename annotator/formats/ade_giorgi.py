@@ -6,6 +6,7 @@ reverse of the ``ade`` and ``spert`` files).
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,14 +32,20 @@ def read(path: Path) -> Corpus:
     """
     named = path.is_dir() and (path / "giorgi_train.tsv").is_file()
     source = find_file(path, "giorgi_train.tsv" if named else "train.tsv")
-    corpus = bioes.read(source)
-    log = ReadLog(skipped=list(corpus.report.skipped), repaired=list(corpus.report.repaired))
-    documents = [_build(document, source.name, log) for document in corpus.documents]
-    return Corpus.build("ade-giorgi", documents, skipped=log.skipped, repaired=log.repaired)
+    found = ReadLog()
+    read_before = bioes.read_documents(source, found)
+    unread = Counter({_name(number): count for number, count in found.unread.items()})
+    log = replace(found, unread=unread)
+    documents = [_build(document, source.name, log) for document in read_before]
+    return Corpus.build("ade-giorgi", documents, log)
+
+
+def _name(number: str) -> str:
+    return f"ade-giorgi-{number}"
 
 
 def _build(document: Document, file: str, log: ReadLog) -> Document:
-    name = f"ade-giorgi-{document.id}"
+    name = _name(document.id)
     types = {entity.id: entity.type for entity in document.entities}
     kept = []
     for relation in document.relations:
@@ -49,5 +56,5 @@ def _build(document: Document, file: str, log: ReadLog) -> Document:
             reason = (
                 f"{relation.type} goes from {ends[0]} to {ends[1]}, not from a drug to an effect"
             )
-            log.skip(f"{file}: {name}", reason)
+            log.of(name).lose(f"{file}: {name}", reason)
     return replace(document, id=name, relations=tuple(kept))

@@ -64,13 +64,13 @@ class _Draft:
         locations = _objects(value, "locations", self.place)
         if kind is None or len(locations) != 1:
             reason = f"has {len(locations)} places" if kind else "has no type"
-            self.log.skip(self.place, f"annotation {name} {reason}")
+            self.log.lose(self.place, f"annotation {name} {reason}")
             return
         offset = _whole(locations[0], "offset", self.place)
         length = _whole(locations[0], "length", self.place)
         before = [b for b in self.blocks if b.offset <= offset] if block is None else [block]
         if not before:
-            self.log.skip(self.place, f"annotation {name} stands in no text")
+            self.log.lose(self.place, f"annotation {name} stands in no text")
             return
         self.ids[name] += 1
         text = value.get("text")
@@ -107,12 +107,14 @@ def read(path: Path) -> Corpus:
             name = value.get("id")
             if type(name) not in (str, int) or name == "":
                 raise InputError(f"{file.name}: document {i} has no id")
-            document = _build(value, _Draft(id=str(name), place=f"{file.name}: {name}", log=log))
+            document = _build(
+                value, _Draft(id=str(name), place=f"{file.name}: {name}", log=log.of(str(name)))
+            )
             if document.id in documents:
                 raise InputError(f"{file.name}: the document {document.id} was read before")
             meta = {} if split is None else {"split": split}
             documents[document.id] = replace(document, meta=meta)
-    return Corpus.build("bioc", documents.values(), skipped=log.skipped, repaired=log.repaired)
+    return Corpus.build("bioc", documents.values(), log)
 
 
 def _build(value: Mapping[str, Any], draft: _Draft) -> Document:
@@ -177,7 +179,7 @@ def _links(draft: _Draft) -> Iterator[Link]:
         nodes = _objects(value, "nodes", draft.place)
         if kind is None or len(nodes) != 2:
             reason = f"joins {len(nodes)} annotations, not two" if kind else "has no type"
-            draft.log.skip(draft.place, f"relation {name} {reason}")
+            draft.log.lose(draft.place, f"relation {name} {reason}")
             continue
         roles = [str(node.get("role") or "").lower() for node in nodes]
         ends = [str(node.get("refid") or "") for node in nodes]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from annotator.domain import Document, TaggedSentence, WordRelation
 from annotator.errors import InputError
-from annotator.formats.corpus import Corpus, SkippedItem, WriteReport
+from annotator.formats.corpus import Corpus, ReadLog, WriteReport
 from annotator.formats.output import OutputFolder
 from annotator.formats.sidecar import describe_document, describe_sentence, read_sidecar
 from annotator.formats.source import find_file
@@ -23,7 +23,7 @@ from annotator.formats.tsv import Block, TaggedBlock, decode_block, read_blocks
 from annotator.formats.words import join_words
 from annotator.text import AlignmentIssue, align_document, encode_bioes
 
-__all__ = ["read", "write"]
+__all__ = ["read", "read_documents", "write"]
 
 
 def write(
@@ -86,21 +86,23 @@ def read(path: Path) -> Corpus:
     Raises:
         InputError: naming ``file:line`` and what was expected there.
     """
-    source = find_file(path, "gold.tsv")
-    skipped: list[SkippedItem] = []
-    repaired: list[SkippedItem] = []
-    blocks = (decode_block(block, skipped, repaired) for block in read_blocks(source))
+    log = ReadLog()
+    return Corpus.build("bioes", read_documents(find_file(path, "gold.tsv"), log), log)
+
+
+def read_documents(source: Path, log: ReadLog) -> tuple[Document, ...]:
+    """Read the documents of one ``.tsv``, as ``read`` does."""
+    blocks = (decode_block(block, log) for block in read_blocks(source))
     sidecar = source.with_name(f"{source.name.removesuffix('.tsv')}.sentences.jsonl")
     if sidecar.is_file() and sidecar != source:
-        documents = read_sidecar(sidecar, tuple(blocks), skipped)
-    else:
-        documents = tuple(_bare_documents(blocks))
-    return Corpus.build("bioes", documents, skipped=skipped, repaired=repaired)
+        return read_sidecar(sidecar, tuple(blocks), log)
+    return tuple(_bare_documents(blocks, log))
 
 
-def _bare_documents(blocks: Iterable[TaggedBlock]) -> Iterator[Document]:
+def _bare_documents(blocks: Iterable[TaggedBlock], log: ReadLog) -> Iterator[Document]:
     for tagged in blocks:
         block: Block = tagged.block
+        log.unread[block.number] += tagged.n_unread
         yield join_words(block.number, block.words, tagged.entities, tagged.relations)
 
 

@@ -69,17 +69,15 @@ def read(path: Path) -> Corpus:
     for file in sorted(root.rglob("*.txt")) if path.is_dir() else ():
         if not file.with_suffix(".ann").is_file():
             log.skip(file.name, "there is no .ann file beside it; read it as text")
-    return Corpus.build("brat", documents.values(), skipped=log.skipped, repaired=log.repaired)
+    return Corpus.build("brat", documents.values(), log)
 
 
 def _read_document(text_file: Path, source: Path, root: Path, log: ReadLog) -> Document:
-    text = read_text(text_file)
-    entities, relations = read_labels(source, text, log)
+    name, text = _document_id(source.stem), read_text(text_file)
+    entities, relations = read_labels(source, text, log.of(name))
     split = split_named_by(source, root=root)
     meta: dict[str, Any] = {} if split is None else {"split": split}
-    return Document(
-        id=_document_id(source.stem), text=text, entities=entities, relations=relations, meta=meta
-    )
+    return Document(id=name, text=text, entities=entities, relations=relations, meta=meta)
 
 
 def _document_id(stem: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from annotator.domain import Document, WordRelation
 from annotator.errors import InputError
-from annotator.formats.corpus import Corpus, SkippedItem
+from annotator.formats.corpus import Corpus, ReadLog
 from annotator.formats.source import find_file, read_lines
 from annotator.formats.words import join_words
 from annotator.text import decode_bioes
@@ -53,14 +53,14 @@ def read(path: Path) -> Corpus:
                 raise InputError(f"{place}: expected '#doc <id>' before the first token")
             _read_token(line, blocks[-1], place)
     seen: set[str] = set()
-    repaired: list[SkippedItem] = []
+    log = ReadLog()
     documents = []
     for block in blocks:
         if block.id in seen or not block.id or not block.words:
             raise InputError(f"{block.place}: a #doc needs an id of its own and at least one token")
         seen.add(block.id)
-        documents.append(_build(block, repaired))
-    return Corpus.build("conll04", documents, repaired=repaired)
+        documents.append(_build(block, log))
+    return Corpus.build("conll04", documents, log)
 
 
 def _read_token(line: str, block: _Block, place: str) -> None:
@@ -100,12 +100,12 @@ def _read_links(names: str, heads: str, i_word: int, place: str) -> list[tuple[s
     ]
 
 
-def _build(block: _Block, repaired: list[SkippedItem]) -> Document:
+def _build(block: _Block, log: ReadLog) -> Document:
     entities = decode_bioes(block.tags)
     for entity in entities:
         if block.tags[entity.first].startswith("I-"):
             reason = f"document {block.id}: I- without B- at token {entity.first} begins an entity"
-            repaired.append(SkippedItem(place=block.place, reason=reason))
+            log.repair(block.place, reason)
     by_last = {entity.last: i for i, entity in enumerate(entities)}
     relations = []
     for place, head, name, tail in block.links:

@@ -37,7 +37,7 @@ def read(path: Path) -> Corpus:
     source = find_file(path, "corp.tsv.gz" if packed else "corp.tsv")
     log = ReadLog()
     documents = [_build(block, log) for block in read_blocks(source)]
-    return Corpus.build("conll04-corp", documents, skipped=log.skipped, repaired=log.repaired)
+    return Corpus.build("conll04-corp", documents, log)
 
 
 def _build(block: Block, log: ReadLog) -> Document:
@@ -60,7 +60,7 @@ def _build(block: Block, log: ReadLog) -> Document:
     for link in block.links:
         if link.head not in places or link.tail not in places:
             reason = f"relation {link.head} -> {link.tail} points at a token that is no entity"
-            log.skip(link.place, reason)
+            log.lose(link.place, reason)
             continue
         relation = WordRelation(type=link.type, head=places[link.head], tail=places[link.tail])
         if relation in relations:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -17,23 +18,40 @@ __all__ = ["Corpus", "ReadLog", "ReadReport", "Reader", "SkippedItem", "WriteRep
 class SkippedItem:
     """Something left out or repaired on reading.
 
-    ``place`` is ``file:line``, a file or an id, never text.
+    ``place`` is ``file:line``, a file or an id, never text. ``unreadable`` tells what could not be
+    read from what this program leaves out on purpose, such as notes.
     """
 
     place: str
     reason: str
+    unreadable: bool = field(default=False, compare=False)
 
 
 @dataclass(slots=True, kw_only=True)
 class ReadLog:
-    """What a reader skipped and repaired so far."""
+    """What a reader skipped, repaired and could not read so far.
+
+    ``unread`` counts labels by the id of their document. ``document`` is the one being read.
+    """
 
     skipped: list[SkippedItem] = field(default_factory=list)
     repaired: list[SkippedItem] = field(default_factory=list)
+    unread: Counter[str] = field(default_factory=Counter)
+    document: str | None = None
+
+    def of(self, document: str) -> ReadLog:
+        """Return this log, taking notes on the document of that id."""
+        return replace(self, document=document)
 
     def skip(self, place: str, reason: str) -> None:
-        """Record that something was left out."""
+        """Record that something was left out on purpose."""
         self.skipped.append(SkippedItem(place=place, reason=reason))
+
+    def lose(self, place: str, reason: str, *, n_labels: int = 1) -> None:
+        """Record that something could not be read: ``n_labels`` labels, if in a document."""
+        self.skipped.append(SkippedItem(place=place, reason=reason, unreadable=True))
+        if self.document is not None:
+            self.unread[self.document] += n_labels
 
     def repair(self, place: str, reason: str) -> None:
         """Record that something was kept, but changed."""
@@ -42,7 +60,14 @@ class ReadLog:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadReport:
-    """What a reader found. ``skipped`` is not in the corpus; ``repaired`` is, but changed."""
+    """What a reader found.
+
+    Attributes:
+        skipped: What is not in the corpus.
+        repaired: What is in the corpus, but changed.
+        unread: By document id, how many entities and relations the file has and the document has
+            not, because they could not be read. Documents without such labels are not in it.
+    """
 
     format: str
     n_documents: int
@@ -50,6 +75,7 @@ class ReadReport:
     n_relations: int
     skipped: tuple[SkippedItem, ...] = ()
     repaired: tuple[SkippedItem, ...] = ()
+    unread: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,14 +86,7 @@ class Corpus:
     report: ReadReport
 
     @classmethod
-    def build(
-        cls,
-        name: str,
-        documents: Iterable[Document],
-        *,
-        skipped: Iterable[SkippedItem] = (),
-        repaired: Iterable[SkippedItem] = (),
-    ) -> Corpus:
+    def build(cls, name: str, documents: Iterable[Document], log: ReadLog) -> Corpus:
         """Build the corpus and its report from ``documents`` read in the format ``name``."""
         kept = tuple(documents)
         report = ReadReport(
@@ -75,8 +94,9 @@ class Corpus:
             n_documents=len(kept),
             n_entities=sum(len(document.entities) for document in kept),
             n_relations=sum(len(document.relations) for document in kept),
-            skipped=tuple(skipped),
-            repaired=tuple(repaired),
+            skipped=tuple(log.skipped),
+            repaired=tuple(log.repaired),
+            unread={d.id: log.unread[d.id] for d in kept if log.unread[d.id]},
         )
         return cls(documents=kept, report=report)
 

@@ -75,7 +75,7 @@ def read(path: Path) -> Corpus:
         if name not in files[".con"]:
             log.skip(text_file.name, "there is no .con file of this record; read it as text")
         else:
-            documents.append(_read_record(name, files, log))
+            documents.append(_read_record(name, files, log.of(name)))
     for suffix in (".con", ".rel"):
         for name in files[suffix].keys() - files[".txt"].keys():
             log.skip(files[suffix][name].name, "there is no .txt file of this record")
@@ -87,7 +87,7 @@ def read(path: Path) -> Corpus:
     if files[".ast"]:
         first = next(iter(files[".ast"].values())).name
         log.skip(first, f"assertions of {len(files['.ast'])} records (.ast) were left out")
-    return Corpus.build("i2b2", documents, skipped=log.skipped, repaired=log.repaired)
+    return Corpus.build("i2b2", documents, log)
 
 
 def _find(path: Path) -> _Files:
@@ -172,7 +172,7 @@ def _add_concept(record: _Record, match: re.Match[str], place: str, log: ReadLog
     position, kind = _position(match, 2), match[6]
     span = record.span(position)
     if span is None:
-        log.skip(place, f"the record has no tokens at {_show(position)}")
+        log.lose(place, f"the record has no tokens at {_show(position)}")
         return
     start, end = span
     if kind in record.by_position.get(position, {}):
@@ -192,7 +192,7 @@ def _add_relation(record: _Record, match: re.Match[str], place: str, log: ReadLo
     found = [record.by_position.get(position, {}) for position in positions]
     absent = next((p for p, ids in zip(positions, found, strict=True) if not ids), None)
     if absent is not None:
-        log.skip(place, f"{name} names a concept at {_show(absent)}, which was not read")
+        log.lose(place, f"{name} names a concept at {_show(absent)}, which was not read")
         return
     first = _FIRST_TYPE.get(name[:2])
     if first is not None and first not in found[0] and first in found[1] and "problem" in found[0]:
@@ -203,7 +203,7 @@ def _add_relation(record: _Record, match: re.Match[str], place: str, log: ReadLo
     else:
         ends = [_choose(found[0], first), _choose(found[1], "problem")]
     if None in ends:
-        log.skip(place, f"{name} names a place with concepts of several types; unclear which")
+        log.lose(place, f"{name} names a place with concepts of several types; unclear which")
         return
     relation = Relation(type=name, head=str(ends[0]), tail=str(ends[1]))
     if relation in record.relations:

@@ -14,7 +14,7 @@ from typing import Any
 
 from annotator.domain import Document, Entity, Relation
 from annotator.errors import InputError
-from annotator.formats.corpus import Corpus, SkippedItem, WriteReport
+from annotator.formats.corpus import Corpus, ReadLog, WriteReport
 from annotator.formats.mentions import ClaimedSpan, reconcile_spans
 from annotator.formats.output import OutputFolder
 from annotator.formats.source import find_file, read_lines
@@ -41,8 +41,7 @@ def read(path: Path) -> Corpus:
     """
     source = find_file(path, "gold.jsonl")
     documents: dict[str, Document] = {}
-    skipped: list[SkippedItem] = []
-    repaired: list[SkippedItem] = []
+    log = ReadLog()
     for number, line in read_lines(source):
         if not line.strip():
             continue
@@ -54,12 +53,12 @@ def read(path: Path) -> Corpus:
         documents[document.id] = document
         if counting is not None:
             reason = f"{len(document.entities)} entities were counted in {counting}"
-            repaired.append(SkippedItem(place=place, reason=reason))
+            log.repair(place, reason)
         n_unknown = _count_unknown_keys(value)
         if n_unknown:
             reason = f"{n_unknown} keys that this format does not have were left out; use meta"
-            skipped.append(SkippedItem(place=place, reason=reason))
-    return Corpus.build("jsonl", documents.values(), skipped=skipped, repaired=repaired)
+            log.skip(place, reason)
+    return Corpus.build("jsonl", documents.values(), log)
 
 
 def write(

@@ -47,7 +47,7 @@ def read(path: Path) -> Corpus:
         document = _read_document(stem, root, log)
         if document is not None:
             documents[document.id] = document
-    return Corpus.build("miwa", documents.values(), skipped=log.skipped, repaired=log.repaired)
+    return Corpus.build("miwa", documents.values(), log)
 
 
 def _stem(file: Path) -> Path:
@@ -66,7 +66,7 @@ def _read_document(stem: Path, root: Path, log: ReadLog) -> Document | None:
         return None
     text_file, source = whole[0]
     text = read_text(text_file)
-    entities, relations = read_labels(source, text, log)
+    entities, relations = read_labels(source, text, log.of(stem.name))
     meta: dict[str, Any] = {}
     if text_file == pairs[0][0]:
         meta |= segment_lines(text)

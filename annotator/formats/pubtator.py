@@ -61,8 +61,8 @@ def read(path: Path) -> Corpus:
         for block in _blocks(file):
             if block.id in documents:
                 raise InputError(f"{block.place}: the document {block.id} was read before")
-            documents[block.id] = replace(_build(block, log), meta=meta)
-    return Corpus.build("pubtator", documents.values(), skipped=log.skipped, repaired=log.repaired)
+            documents[block.id] = replace(_build(block, log.of(block.id)), meta=meta)
+    return Corpus.build("pubtator", documents.values(), log)
 
 
 def _blocks(source: Path) -> Iterator[_Block]:
@@ -126,7 +126,7 @@ def _build(block: _Block, log: ReadLog) -> Document:
         if mention.type:
             mentions.append(mention)
         else:
-            log.skip(mention.place, "the mention has no type")
+            log.lose(mention.place, "the mention has no type")
     placed = place_mentions(f"{title}\n{abstract}", mentions, log, file=block.place)
     shift = len(_GAP) - 1
     entities = tuple(
@@ -169,5 +169,5 @@ def _relate(block: _Block, entities: tuple[Entity, ...], log: ReadLog) -> tuple[
         else:
             relations.append(Relation(type=link.type, head=head, tail=tail))
             continue
-        log.skip(link.place, f"{link.type} {reason}")
+        log.lose(link.place, f"{link.type} {reason}")
     return tuple(relations)

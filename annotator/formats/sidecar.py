@@ -16,7 +16,7 @@ from typing import Any
 
 from annotator.domain import Document, Entity, Relation, TaggedSentence, Token, WordEntity
 from annotator.errors import AnnotatorError, InputError
-from annotator.formats.corpus import SkippedItem
+from annotator.formats.corpus import ReadLog
 from annotator.formats.jsonl import parse_object
 from annotator.formats.source import read_lines
 from annotator.formats.tsv import TaggedBlock
@@ -103,12 +103,10 @@ def _edges_beside(entity: Entity, item: WordEntity, sentence: TaggedSentence) ->
     return () if drawn == words else drawn
 
 
-def read_sidecar(
-    path: Path, blocks: Sequence[TaggedBlock], skipped: list[SkippedItem]
-) -> tuple[Document, ...]:
+def read_sidecar(path: Path, blocks: Sequence[TaggedBlock], log: ReadLog) -> tuple[Document, ...]:
     """Join the sentences of a BIOES file with their sidecar.
 
-    A sentence that is only in the sidecar is added to ``skipped``: its labels are lost.
+    A sentence that is only in the sidecar is noted as lost, with its labels.
 
     Raises:
         InputError: naming ``file:line``, if a line is not as described above, or a sentence of the
@@ -125,7 +123,7 @@ def read_sidecar(
             if "document" in value:
                 _begin_document(value["document"], drafts)
             else:
-                _place_sentence(value["sentence"], drafts, waiting, skipped, place)
+                _place_sentence(value["sentence"], drafts, waiting, log, place)
         except AnnotatorError as error:
             raise InputError(f"{place}: {error}") from error
         except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -149,14 +147,16 @@ def _place_sentence(
     value: dict[str, Any],
     drafts: dict[str, _Draft],
     waiting: dict[str, TaggedBlock],
-    skipped: list[SkippedItem],
+    log: ReadLog,
     place: str,
 ) -> None:
     tagged = waiting.pop(str(value["number"]), None)
-    if tagged is None:
-        skipped.append(SkippedItem(place=place, reason="the sentence is not in the BIOES file"))
-        return
     draft = drafts[value["document_id"]]
+    if tagged is None:
+        n_entities = len(value["entities"])  # its relations are not known
+        log.of(draft.id).lose(place, "the sentence is not in the BIOES file", n_labels=n_entities)
+        return
+    log.unread[draft.id] += tagged.n_unread
     tokens = tuple(Token(start=start, end=end) for start, end in value["tokens"])
     if [draft.text[token.start : token.end] for token in tokens] != tagged.block.words:
         raise InputError(

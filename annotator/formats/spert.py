@@ -15,7 +15,7 @@ from typing import Any
 
 from annotator.domain import Document, WordEntity, WordRelation
 from annotator.errors import InputError
-from annotator.formats.corpus import Corpus, SkippedItem
+from annotator.formats.corpus import Corpus, ReadLog
 from annotator.formats.source import find_file, read_text
 from annotator.formats.strict_json import parse_json
 from annotator.formats.words import join_words
@@ -39,7 +39,7 @@ def read(path: Path) -> Corpus:
     """
     source = find_file(path, "train.json")
     items = _parse(source)
-    skipped: list[SkippedItem] = []
+    log = ReadLog()
     names = [_name(item, i, f"{source.name}: sentence {i}") for i, item in enumerate(items)]
     repeated = {name for name, count in Counter(names).items() if count > 1}
     ranks: Counter[str] = Counter()
@@ -50,15 +50,15 @@ def read(path: Path) -> Corpus:
         document_id = name if ranks[name] == 1 else f"{name}-{ranks[name]}"
         if document_id in documents:
             raise InputError(f"{place}: the id {document_id} is taken; give it another orig_id")
-        document = _build(item, document_id, place, skipped)
+        document = _build(item, document_id, place, log)
         if name in repeated:
             document = replace(document, meta={**document.meta, "group": name})
         documents[document_id] = document
     n_unknown = sum(len(set(item) - _KEYS) for item in items)
     if n_unknown:
         reason = f"{n_unknown} keys beside tokens, entities, relations and orig_id were left out"
-        skipped.append(SkippedItem(place=source.name, reason=reason))
-    return Corpus.build("spert", documents.values(), skipped=skipped)
+        log.skip(source.name, reason)
+    return Corpus.build("spert", documents.values(), log)
 
 
 def _parse(source: Path) -> list[dict[str, Any]]:
@@ -80,9 +80,7 @@ def _name(item: Mapping[str, Any], i: int, place: str) -> str:
     return f"spert-{name}"
 
 
-def _build(
-    item: Mapping[str, Any], document_id: str, place: str, skipped: list[SkippedItem]
-) -> Document:
+def _build(item: Mapping[str, Any], document_id: str, place: str, log: ReadLog) -> Document:
     words = item.get("tokens")
     if not isinstance(words, list) or not words or not all(_is_word(word) for word in words):
         raise InputError(f"{place}: tokens must be a list of strings without white space")
@@ -92,7 +90,7 @@ def _build(
         entity = _entity(value, len(words), f"{place}, entity {n}")
         if entity in entities:
             reason = f"entity {n} of {document_id} repeats an earlier one"
-            skipped.append(SkippedItem(place=place, reason=reason))
+            log.skip(place, reason)
         else:
             entities.append(entity)
         places.append(entities.index(entity))
@@ -101,7 +99,7 @@ def _build(
         relation = _relation(value, places, f"{place}, relation {n}")
         if relation in relations:
             reason = f"relation {n} of {document_id} repeats an earlier one"
-            skipped.append(SkippedItem(place=place, reason=reason))
+            log.skip(place, reason)
         relations[relation] = None
     return join_words(document_id, words, entities, tuple(relations))
 

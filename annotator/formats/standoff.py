@@ -51,7 +51,7 @@ def place_mentions(
     """Return the mentions that match ``text``, in their order.
 
     Offsets in another unit are converted and noted as repaired; a mention that does not match the
-    text at its offsets is noted as skipped.
+    text at its offsets is noted as lost.
 
     Raises:
         InputError: if two mentions share an id.
@@ -68,7 +68,7 @@ def place_mentions(
     for span in settled.misfits:
         mention = by_id[span.id]
         where = f"{mention.id} at {mention.start}..{mention.end}"
-        log.skip(mention.place, f"{where} {_problem(mention, len(text))}")
+        log.lose(mention.place, f"{where} {_problem(mention, len(text))}")
     return tuple(
         Entity(id=span.id, type=by_id[span.id].type, start=span.start, end=span.end)
         for span in settled.kept
@@ -86,7 +86,7 @@ def _problem(mention: Mention, length: int) -> str:
 def link_entities(
     links: Iterable[Link], owners: Mapping[str, str], log: ReadLog
 ) -> tuple[Relation, ...]:
-    """Return the relations whose ends were both kept; note the others as skipped.
+    """Return the relations whose ends were both kept; note the others as lost.
 
     ``owners`` maps mention ids to the ids of the entities they became.
     """
@@ -94,7 +94,7 @@ def link_entities(
     for link in links:
         lost = next((end for end in (link.head, link.tail) if end not in owners), None)
         if lost is not None:
-            log.skip(link.place, f"relation {link.id}: its argument {lost} was left out or absent")
+            log.lose(link.place, f"relation {link.id}: its argument {lost} was left out or absent")
             continue
         relations.append(Relation(type=link.type, head=owners[link.head], tail=owners[link.tail]))
     return tuple(relations)

@@ -52,7 +52,7 @@ def read(path: Path) -> Corpus:
             log.skip(place, "the row holds no text")
     if len(header) > len(_COLUMNS):
         log.skip(f"{source.name}:1", f"{len(header) - 2} columns beside id and text were left out")
-    return Corpus.build("csv", documents.values(), skipped=log.skipped, repaired=log.repaired)
+    return Corpus.build("csv", documents.values(), log)
 
 
 def _find_columns(header: list[str], name: str) -> tuple[int, int]:

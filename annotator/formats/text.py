@@ -6,7 +6,7 @@ from pathlib import Path
 
 from annotator.domain import Document
 from annotator.errors import InputError
-from annotator.formats.corpus import Corpus, SkippedItem
+from annotator.formats.corpus import Corpus, ReadLog
 from annotator.formats.source import read_text
 
 __all__ = ["read"]
@@ -27,17 +27,14 @@ def read(path: Path) -> Corpus:
     if not files:
         raise InputError(f"there is no *.txt file in {path}")
     documents: list[Document] = []
-    skipped: list[SkippedItem] = []
-    repaired: list[SkippedItem] = []
+    log = ReadLog()
     for file in files:
         content = read_text(file)
         text = content.removeprefix(_BYTE_ORDER_MARK)
         if text != content:
-            repaired.append(
-                SkippedItem(place=file.name, reason="the byte order mark was taken off")
-            )
+            log.repair(file.name, "the byte order mark was taken off")
         if text.strip():
             documents.append(Document(id=file.stem, text=text))
         else:
-            skipped.append(SkippedItem(place=file.name, reason="the file holds no text"))
-    return Corpus.build("text", documents, skipped=skipped, repaired=repaired)
+            log.skip(file.name, "the file holds no text")
+    return Corpus.build("text", documents, log)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from annotator.domain import WordEntity, WordRelation
 from annotator.errors import InputError
-from annotator.formats.corpus import SkippedItem
+from annotator.formats.corpus import ReadLog
 from annotator.formats.source import read_lines
 from annotator.text import decode_bioes, encode_bioes
 
@@ -47,11 +47,12 @@ class Block:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaggedBlock:
-    """A block with the entities and relations it encodes."""
+    """A block with the entities and relations it encodes; ``n_unread`` relations have no ends."""
 
     block: Block
     entities: tuple[WordEntity, ...]
     relations: tuple[WordRelation, ...]
+    n_unread: int
 
 
 def read_blocks(source: Path) -> Iterator[Block]:
@@ -89,10 +90,8 @@ def read_blocks(source: Path) -> Iterator[Block]:
         yield block
 
 
-def decode_block(
-    block: Block, skipped: list[SkippedItem], repaired: list[SkippedItem]
-) -> TaggedBlock:
-    """Read entities and relations from a block; add what was skipped or repaired to the lists.
+def decode_block(block: Block, log: ReadLog) -> TaggedBlock:
+    """Read entities and relations from a block.
 
     Raises:
         InputError: naming ``file:line``, if a tag is not BIOES.
@@ -106,20 +105,25 @@ def decode_block(
     for _, run in groupby(enumerate(changed), key=lambda pair: pair[1] - pair[0]):
         first = next(run)[1]
         reason = "the tags do not follow BIOES; an entity was begun or ended where they change"
-        repaired.append(SkippedItem(place=f"{block.file}:{block.line + first}", reason=reason))
+        log.repair(f"{block.file}:{block.line + first}", reason)
     owners = {i: n for n, e in enumerate(entities) for i in range(e.first, e.last + 1)}
     relations = []
     for link in block.links:
         head, tail = owners.get(link.head), owners.get(link.tail)
         if head is None or tail is None:
             reason = f"relation {link.head} -> {link.tail} points at a token outside any entity"
-            skipped.append(SkippedItem(place=link.place, reason=reason))
+            log.lose(link.place, reason)
             continue
         if {block.tags[link.head][0], block.tags[link.tail][0]} - {"E", "S"}:
             reason = f"relation {link.head} -> {link.tail} points at a token not tagged E- or S-"
-            repaired.append(SkippedItem(place=link.place, reason=reason))
+            log.repair(link.place, reason)
         relations.append(WordRelation(type=link.type, head=head, tail=tail))
-    return TaggedBlock(block=block, entities=entities, relations=tuple(relations))
+    return TaggedBlock(
+        block=block,
+        entities=entities,
+        relations=tuple(relations),
+        n_unread=len(block.links) - len(relations),
+    )
 
 
 def _add_token(block: Block, columns: list[str], place: str) -> None:
