@@ -18,6 +18,7 @@
     │   └── ShapeError (ValueError)
     ├── JobError
     │   ├── LeaseLostError
+    │   ├── ForeignMessageError
     │   └── CancelledError
     └── StudioError
 """
@@ -30,6 +31,7 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "ConflictError",
+    "ForeignMessageError",
     "InputError",
     "JobError",
     "LabelError",
@@ -108,6 +110,10 @@ class JobError(AnnotatorError):
 
 class LeaseLostError(JobError):
     """Another worker holds a lease that this worker believed to hold."""
+
+
+class ForeignMessageError(JobError):
+    """A message in the queue is not one that this project's programs have sent."""
 
 
 class CancelledError(JobError):

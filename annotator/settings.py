@@ -198,6 +198,12 @@ class Settings(BaseSettings):
         return self.queue_url or f"sqlite:///{self.home / 'queue.db'}"
 
     @property
+    def queue_secret(self) -> str:
+        """What the messages of the queue are signed with, empty if there are no credentials."""
+        parts = (self.backend_password.get_secret_value(), self.api_token.get_secret_value())
+        return "\n".join(parts) if any(parts) else ""
+
+    @property
     def backend(self) -> str:
         """Where Label Studio reaches the backend."""
         return (self.backend_url or f"http://{self.host}:{self.port}").rstrip("/")

@@ -8,29 +8,45 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from services_here import missing
 
-__all__ = ["RedisServer", "running_redis"]
+__all__ = ["PASSWORD", "RedisServer", "running_redis"]
+
+PASSWORD = "not-known-to-anybody"
 
 
 class RedisServer:
-    """May be killed and started again, empty, at the same address."""
+    """May be killed and started again, empty, at the same address.
 
-    def __init__(self) -> None:
+    With a ``certificate`` (and its key in the same file) it speaks TLS alone and asks for PASSWORD.
+    """
+
+    def __init__(self, certificate: Path | None = None) -> None:
         program = shutil.which("redis-server")
         if program is None:
             missing("redis-server is not on this machine")
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self._port = int(probe.getsockname()[1])
-        self._command = [program, "--bind", "127.0.0.1", "--port", str(self._port)]
-        self._command += ["--save", "", "--appendonly", "no"]
+        self._command = [program, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        self._certificate = certificate
+        if certificate is None:
+            self._command += ["--port", str(self._port)]
+        else:
+            self._command += ["--port", "0", "--tls-port", str(self._port)]
+            for option in ("--tls-cert-file", "--tls-key-file"):
+                self._command += [option, str(certificate)]
+            self._command += ["--tls-auth-clients", "no", "--requirepass", PASSWORD]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         """Its address as ``queue_url``."""
-        return f"redis://127.0.0.1:{self._port}/0"
+        place = f"127.0.0.1:{self._port}/0"
+        if self._certificate is None:
+            return f"redis://{place}"
+        return f"rediss://:{PASSWORD}@{place}?ssl_ca_certs={self._certificate}"
 
     def start(self) -> None:
         """Start it and wait until it listens."""
@@ -55,9 +71,9 @@ class RedisServer:
 
 
 @contextmanager
-def running_redis() -> Iterator[RedisServer]:
+def running_redis(certificate: Path | None = None) -> Iterator[RedisServer]:
     """Start a server and stop it whatever happens."""
-    server = RedisServer()
+    server = RedisServer(certificate)
     server.start()
     try:
         yield server

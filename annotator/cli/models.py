@@ -164,7 +164,7 @@ def _activate(
     version = promote_version(
         opened.database, opened.project.id, name, actor="command", action=action
     )
-    queue = JobQueue(opened.settings.queue)
+    queue = JobQueue(opened.settings.queue, secret=opened.settings.queue_secret)
     try:
         queue.publish()
     finally:

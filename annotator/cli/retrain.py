@@ -91,7 +91,7 @@ def _submit(opened: OpenProject, *, force: bool, again: bool, warm: bool) -> Sub
             warm=warm,
         )
     if asked.reason is None:
-        queue = JobQueue(opened.settings.queue)
+        queue = JobQueue(opened.settings.queue, secret=opened.settings.queue_secret)
         try:
             queue.submit(asked.run.id)
         finally:

@@ -36,7 +36,7 @@ def serve(
 
         settings = opened.settings
         configure_logs(json_lines=settings.log_json)
-        queue = JobQueue(settings.queue)
+        queue = JobQueue(settings.queue, secret=settings.queue_secret)
         device = pick_device(settings.device)
         limit_memory(device, settings.gpu_memory_share)
         models = ModelHost(

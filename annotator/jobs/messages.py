@@ -16,30 +16,32 @@ from typing import Any
 from huey import PostgresHuey, RedisHuey, SqliteHuey
 from huey.exceptions import ConfigurationError, HueyException
 
-from annotator.errors import ConfigError, JobError
+from annotator.errors import ConfigError, ForeignMessageError, JobError
+from annotator.jobs.signing import SignedMessages
 
 __all__ = ["JOBS", "JobQueue", "OutageFilter", "make_huey"]
 
 JOBS = ("train", "tend", "publish")
 _OUTAGE_S = 60.0
-_LOGGERS = ("huey.consumer", "huey.consumer.Worker", "huey.consumer.Scheduler")
+_LOGGERS = ("huey", "huey.consumer", "huey.consumer.Worker", "huey.consumer.Scheduler")
 
 
-def make_huey(url: str) -> Any:
+def make_huey(url: str, serializer: SignedMessages) -> Any:
     """Make the huey instance for ``sqlite:///FILE``, ``redis://...`` or ``postgresql://...``.
 
     Raises:
         ConfigError: if the URL is of another kind, or its driver is not installed.
         JobError: if the file cannot be opened.
     """
+    options: dict[str, Any] = {"serializer": serializer, "results": False, "utc": True}
     try:
         if url.startswith("sqlite:///"):
             file = url.removeprefix("sqlite:///")
-            return SqliteHuey("annotator", filename=file, results=False, utc=True)
+            return SqliteHuey("annotator", filename=file, **options)
         if url.startswith(("redis://", "rediss://")):
-            return RedisHuey("annotator", url=url, results=False, utc=True)
+            return RedisHuey("annotator", url=url, **options)
         if url.startswith("postgresql://"):
-            return PostgresHuey("annotator", dsn=url, results=False, utc=True)
+            return PostgresHuey("annotator", dsn=url, **options)
     except (ModuleNotFoundError, ConfigurationError):
         extra = "redis" if url.startswith("redis") else "postgres"
         raise ConfigError(
@@ -66,14 +68,14 @@ def _engine_errors() -> tuple[type[Exception], ...]:
 
 
 class OutageFilter(logging.Filter):
-    """Makes huey log an unreachable queue server in one line, once a minute.
+    """Makes huey log an unreachable server, or foreign messages, in one line, once a minute.
 
     Otherwise each of its threads logs two tracebacks at every try, several a second.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._not_before = 0.0
+        self._not_before: dict[bool, float] = {}
 
     def attach(self) -> None:
         """Filter the logs of huey's consumer and its threads."""
@@ -86,27 +88,38 @@ class OutageFilter(logging.Filter):
             logging.getLogger(name).removeFilter(self)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Shorten a failure to reach the queue, or drop it if one was logged recently."""
+        """Shorten such a failure, or drop it if one of its kind was logged recently."""
         error = record.exc_info[1] if record.exc_info else None
-        if not isinstance(error, _engine_errors()):
+        is_foreign = isinstance(error, ForeignMessageError)
+        if not is_foreign and not isinstance(error, _engine_errors()):
             return True
         now = time.monotonic()
-        if now < self._not_before:
+        if now < self._not_before.get(is_foreign, 0.0):
             return False
-        self._not_before = now + _OUTAGE_S
+        self._not_before[is_foreign] = now + _OUTAGE_S
         record.exc_info = record.exc_text = None
         record.msg = "the queue cannot be reached (%s); it is tried again until it can"
         record.args = (type(error).__name__,)
+        if is_foreign:
+            record.msg, record.args = str(error), ()
         return True
 
 
 class JobQueue:
-    """Sends jobs to the worker; in the worker, receives them. ``close()`` may be called twice."""
+    """Sends jobs to the worker; in the worker, receives them. ``close()`` may be called twice.
 
-    def __init__(self, url: str) -> None:
-        self.huey = make_huey(url)
+    ``secret`` signs the messages; the programs of a project share it.
+    """
+
+    def __init__(self, url: str, *, secret: str) -> None:
+        names: set[str] = set()
+        self.huey = make_huey(url, SignedMessages(secret, names))
+        # Nothing is ever revoked here; whoever writes to the storage must not be able to either.
+        self.huey.is_revoked = lambda *_args, **_kwargs: False
         self._handlers: dict[str, Callable[..., None]] = {}
         self._tasks = {name: self._declare(name) for name in JOBS}
+        kinds = [task.task_class for task in self._tasks.values()]
+        names.update(f"{kind.__module__}.{kind.__name__}" for kind in kinds)
 
     def _declare(self, name: str) -> Any:
         def job(*args: int) -> None:

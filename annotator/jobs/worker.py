@@ -46,7 +46,7 @@ class Worker:
         self.settings = settings
         self.owner = worker_name()
         self.database = Database(settings.database)
-        self.queue = JobQueue(settings.queue)
+        self.queue = JobQueue(settings.queue, secret=settings.queue_secret)
         self.housekeeper = Housekeeper(settings, self.database, self.queue, self.owner)
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._stopping = threading.Event()

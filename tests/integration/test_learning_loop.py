@@ -44,7 +44,7 @@ class Loop:
         self.settings = settings
         self.database = database
         self.studio = studio
-        self.queue = JobQueue(settings.queue)
+        self.queue = JobQueue(settings.queue, secret=settings.queue_secret)
         self.housekeeper = Housekeeper(settings, database, self.queue, OWNER)
         self.housekeeper.client = lambda _project: nullcontext(studio)  # type: ignore[assignment,method-assign]
         self.queue.handle("tend", self.housekeeper.tend)

@@ -103,7 +103,7 @@ def run_id(database: Database, project: Project, settings: Settings) -> int:
     """A run that waits, as ``annotator retrain`` makes it."""
     with database.write() as session:
         run, _ = submit_run(session, project.id, trigger="test")
-    queue = JobQueue(settings.queue)
+    queue = JobQueue(settings.queue, secret=settings.queue_secret)
     queue.submit(run.id)
     queue.close()
     return run.id
@@ -237,7 +237,7 @@ def test_a_worker_whose_database_a_newer_program_upgrades_stops_and_says_so(
 def test_what_a_dead_worker_held_is_free_again(
     database: Database, run_id: int, settings: Settings, start: Start
 ) -> None:
-    queue = JobQueue(settings.queue)
+    queue = JobQueue(settings.queue, secret=settings.queue_secret)
     queue.huey.flush()  # as if the dead worker had taken the message with it
     queue.close()
     with database.write() as session:
@@ -265,7 +265,7 @@ def test_a_redis_that_dies_with_all_it_held_loses_no_run(
     redis_server.kill()
     with database.write() as session:
         second, _ = submit_run(session, project.id, trigger="test")
-    queue = JobQueue(settings.queue)
+    queue = JobQueue(settings.queue, secret=settings.queue_secret)
     with pytest.raises(JobError, match="the work is not lost"):
         queue.submit(second.id)
     queue.close()
