@@ -8,11 +8,12 @@ from annotator.text.alignment import (
     to_entities,
 )
 from annotator.text.bioes import decode_bioes, encode_bioes, tag_names
-from annotator.text.segmentation import Segmentation, count_words, segment_document
+from annotator.text.segmentation import MAX_WORDS, Segmentation, count_words, segment_document
 from annotator.text.sentences import split_sentences
 from annotator.text.tokens import tokenize
 
 __all__ = [
+    "MAX_WORDS",
     "Alignment",
     "AlignmentIssue",
     "IssueKind",

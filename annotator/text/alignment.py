@@ -17,6 +17,7 @@ from annotator.domain import (
     Entity,
     LabelSchema,
     Relation,
+    Sentence,
     TaggedSentence,
     Token,
     WordEntity,
@@ -101,9 +102,9 @@ def align_document(
 
     ``meta["tokens"]`` and ``meta["sentences"]`` (lists of ``[start, end]``) replace the tokenizer
     and the splitter. Of overlapping entities the longest is kept, of equally long ones the earlier;
-    of several labels on one span the first. A relation without a type gets the one that ``schema``
-    allows between its entities, if it allows just one. Each label left out is one issue; nothing
-    raises.
+    of several labels on one span the first. Sentences that a kept entity reaches over are joined. A
+    relation without a type gets the one that ``schema`` allows between its entities, if it allows
+    just one. Each label left out is one issue; nothing raises.
 
     ``group`` names what must stay on one side of a split; None means ``meta["group"]`` or else the
     document id. Sentence ids are ``<document id>#<i>``; entities are in order of position.
@@ -115,6 +116,8 @@ def align_document(
     ]
     incomplete: set[int] = set()
     own_tokens = "tokens" not in document.meta or "tokens" in dict(unusable)
+    crossing = _crossing_spans(document, segmentation, trim=own_tokens)
+    segmentation = segmentation.joined_over(crossing)
     placed = _place_entities(document, segmentation, issues, incomplete, trim=own_tokens)
     kept = _keep_flat(document, placed, issues)
     finished = _finish_relations(document, schema)
@@ -131,6 +134,23 @@ def align_document(
         ),
         n_finished=n_finished,
     )
+
+
+def _crossing_spans(
+    document: Document, segmentation: Segmentation, *, trim: bool
+) -> list[tuple[int, int]]:
+    """Return the first and last token of the entities to keep, if one is in two sentences."""
+    ends = [sentence.end for sentence in segmentation.sentences]
+    if all(bisect_right(ends, e.start) == bisect_left(ends, e.end) for e in document.entities):
+        return []
+    whole = replace(
+        segmentation,
+        sentences=(Sentence(start=0, end=len(document.text)),),
+        token_sentences=(0,) * len(segmentation.tokens),
+        first_tokens=(0,),
+    )
+    kept = _keep_flat(document, _place_entities(document, whole, [], set(), trim=trim), [])
+    return [(item.word_entity.first, item.word_entity.last) for item in kept.values()]
 
 
 def _place_entities(

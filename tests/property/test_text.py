@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 from hypothesis import given, settings
@@ -120,6 +121,15 @@ def test_every_label_is_in_a_sentence_or_an_issue(document: Document) -> None:
     n_kept = sum(len(s.entities) + len(s.relations) for s in alignment.sentences)
 
     assert n_kept + len(alignment.issues) == len(document.entities) + len(document.relations)
+
+
+@settings(deadline=None)
+@given(labelled_documents())
+def test_no_entity_is_lost_to_a_cut_alone(document: Document) -> None:
+    crossing = {i.item_id for i in align_document(document).issues if i.kind == "crosses_sentence"}
+
+    alone = [replace(document, entities=(e,), relations=()) for e in document.entities]
+    assert all(align_document(d).issues == () for d in alone if d.entities[0].id in crossing)
 
 
 @settings(deadline=None)

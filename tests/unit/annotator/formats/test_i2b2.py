@@ -65,13 +65,14 @@ def test_empty_line_counts(tmp_path: Path) -> None:
     assert _mentions(corpus) == [("test", "b")]
 
 
-def test_concept_over_a_line_end_is_kept_and_named_on_alignment(tmp_path: Path) -> None:
+def test_concept_over_a_line_end_joins_the_lines_on_alignment(tmp_path: Path) -> None:
     corpus = _read(tmp_path, ['c="chest pain" 2:3 3:0||t="problem"'], [])
 
-    issues = align_document(corpus.documents[0]).issues
+    alignment = align_document(corpus.documents[0])
 
     assert _mentions(corpus) == [("problem", "chest\npain")]
-    assert [issue.kind for issue in issues] == ["crosses_sentence"]
+    assert [len(sentence.entities) for sentence in alignment.sentences] == [0, 1]
+    assert alignment.issues == ()
     assert corpus.report.repaired == ()
 
 

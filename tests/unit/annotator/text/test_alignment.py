@@ -57,12 +57,12 @@ def test_labels_are_mapped_to_words_in_order_of_position() -> None:
         ([("a", 0, 6), ("b", 0, 6, "Y")], [("several_labels", "b")]),
         ([("a", 3, 6)], [("off_token_edge", "a")]),
         ([("a", 6, 7)], [("off_token_edge", "a")]),
-        ([("a", 18, 28)], [("crosses_sentence", "a")]),
+        ([("a", 0, 24), ("b", 18, 28)], [("crosses_sentence", "b")]),
         ([("a", 0, 6), ("b", 3, 11)], [("off_token_edge", "b")]),
     ],
     ids=[
         *("nested", "longer wins", "equal length", "repeated", "relabelled", "inside a word"),
-        *("blank", "across", "misfit does not oust"),
+        *("blank", "across and shorter", "misfit does not oust"),
     ],
 )
 def test_entity_that_tags_cannot_say_is_one_issue(

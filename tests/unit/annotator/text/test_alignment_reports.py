@@ -40,7 +40,7 @@ SPANS: dict[str, tuple[list[tuple[str, int, int, str]], str, str]] = {
     ),
     "a blank": ([("b", 6, 7, "X")], "off_token_edge", "6..7 holds no token"),
     "two sentences": (
-        [("b", 18, 28, "X")],
+        [("a", 0, 24, "X"), ("b", 18, 28, "X")],
         "crosses_sentence",
         "18..28 reaches from sentence 0 to 1",
     ),
