@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import traceback
 from typing import Annotated
@@ -50,6 +51,7 @@ def _options(
 
 def main() -> None:
     """Run the command line. Exit code 0: done; 1: an error, said in one line; 2: wrong use."""
+    os.umask(0o077)  # whatever is written may hold clinical text: it is its owner's alone
     configure_logs(json_lines=False, level="WARNING")  # to stderr; stdout is for results
     try:
         app()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from annotator.store.projects import link_studio
 def annotator(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
     """Run the command line in this process."""
     monkeypatch.delenv("ANNOTATOR_HOME", raising=False)
+    umask = os.umask(0o022)
 
     def run(*arguments: object) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["annotator", *map(str, arguments)])
@@ -32,6 +34,7 @@ def annotator(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
         return Outcome(code=int(ended.value.code or 0), out=captured.out, err=captured.err)
 
     yield run
+    os.umask(umask)  # a command sets its own
     structlog.reset_defaults()
 
 

@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from annotator.errors import CheckpointError
@@ -23,6 +24,7 @@ __all__ = ["BackendAnswer", "Finding", "ask_backend", "examine_project"]
 
 State = Literal["good", "warning", "bad"]
 _LAG_S = 300.0
+_OTHERS = 0o077  # the permissions of everybody but a file's owner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,11 +111,27 @@ def examine_project(
         version = active_version(session, project.id)
     n_gold = vitals.gold["train"] + vitals.gold["holdout"]
     yield Finding(part="database", state="good", message=f"reached; {n_gold} labelled texts")
+    yield from _files(settings.home)
     yield _model(version, vitals)
     yield _worker(vitals)
     yield from _run(vitals)
     yield _inbox(vitals)
     yield from _backend(settings, version, ask(settings))
+
+
+def _files(home: Path) -> Iterator[Finding]:
+    """Find what other accounts of this machine may read: projects of before have such files."""
+    if not home.stat().st_mode & _OTHERS:
+        return
+    held = [home / name for name in ("annotator.db", "annotator.db-wal", "queue.db", "models")]
+    loose = [path.name for path in held if path.exists() and path.stat().st_mode & _OTHERS]
+    if loose:
+        yield Finding(
+            part="files",
+            state="warning",
+            message=f"other accounts of this machine may read {', '.join(loose)}",
+            remedy=f"chmod -R go= {home}",
+        )
 
 
 def _model(version: ModelVersion | None, vitals: Vitals) -> Finding:

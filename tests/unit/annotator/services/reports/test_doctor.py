@@ -59,6 +59,22 @@ def test_a_project_with_everything_in_place_is_well(
     assert list(found) == ["database", "model", "worker", "training", "inbox", "backend"]
 
 
+def test_files_that_others_may_read_are_told_with_what_takes_them_away(
+    settings: Settings, database: Database, project: Project
+) -> None:
+    (settings.home / "queue.db").touch(mode=0o644)
+    (settings.home / "models").mkdir(mode=0o700)
+    settings.home.chmod(0o700)
+    closed = here(settings, database)
+    settings.home.chmod(0o755)
+
+    found = here(settings, database)["files"]
+
+    assert "files" not in closed
+    assert found.message.endswith("queue.db")  # not models
+    assert found.remedy == f"chmod -R go= {settings.home}"
+
+
 def test_a_fresh_project_is_told_what_comes_first(
     settings: Settings, database: Database, project: Project
 ) -> None:
