@@ -102,7 +102,7 @@ function signs({ studio, worker, backend }) {
   ].map(([text, kind]) => el("li", {}, badge(text, kind)));
 }
 
-function notices({ studio, worker, backend, failed }) {
+function notices({ studio, worker, backend, failed, unlearnt, labels }) {
   const found = [];
   const say = (kind, text, command = null) =>
     found.push(el("p", { class: `notice ${kind}` }, `${text} `, command && el("code", { text: command })));
@@ -117,6 +117,10 @@ function notices({ studio, worker, backend, failed }) {
   if (!studio.connected) {
     say("", "Label Studio is not connected. Connect it with",
       "annotator connect URL --token TOKEN --project NUMBER");
+  }
+  if (unlearnt > 0) {
+    say(unlearnt < labels ? "" : "bad", `${number(unlearnt)} of ${plural(labels, "label")} cannot be learnt, and their ` +
+      "sentences are left out of training. See where they are with", "annotator doctor");
   }
   if (failed > 0) {
     say("", `${plural(failed, "event")} from Label Studio could not be read. ` +
@@ -290,7 +294,9 @@ function show(status, list) {
   if (heading.textContent !== status.project) heading.textContent = status.project;
   document.title = `${status.project} – annotator`;
   render("signs", { studio, worker, backend }, signs);
-  render("notices", { studio, worker, backend, failed: inbox.failed }, notices);
+  const unlearnt = status.learnable.n_labels - status.learnable.n_learnable;
+  render("notices", { studio, worker, backend, failed: inbox.failed, unlearnt, labels: status.learnable.n_labels },
+    notices);
   render("counts", {
     documents: status.documents.train + status.documents.holdout,
     sentences: status.n_sentences,

@@ -55,6 +55,7 @@ def _lines(value: dict[str, Any]) -> list[str]:
         lines.append(f"a task takes   {value['cost']['summary']}")
     if studio["next"] and not studio["next"]["verified"]:
         lines.append(f"warning        {studio['next']['problem']}")
+    lines += _unlearnt(value["learnable"])
     if value["label_issues"]:
         kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(value["label_issues"].items()))
         lines.append(f"label issues   {kinds} (column issues of the table annotation)")
@@ -62,6 +63,18 @@ def _lines(value: dict[str, Any]) -> list[str]:
     if failed:
         lines.append(f"inbox          {failed} events could not be understood; sync pulls them")
     return lines
+
+
+def _unlearnt(learnable: dict[str, Any]) -> list[str]:
+    if not learnable["left_out"]:
+        return []
+    from annotator.text import describe_left_out
+
+    n_left_out = learnable["n_labels"] - learnable["n_learnable"]
+    return [
+        f"not learnt     {n_left_out} of {learnable['n_labels']} labels: "
+        f"{describe_left_out(learnable['left_out'])} (annotator doctor lists where)"
+    ]
 
 
 def _unseen(n_in_bulk: int) -> str:

@@ -13,6 +13,7 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from annotator.domain import Entity, Relation
+from annotator.store.learnable import find_unlearnt
 from annotator.store.rows import columns_of, from_row
 from db.tables import AnnotationRow, EntityRow, RelationRow, TaskRow
 
@@ -126,7 +127,7 @@ def record_annotation(session: Session, new: NewAnnotation, *, revive: bool = Fa
         is_current=True,
         region_start=new.region[0],
         region_end=new.region[1],
-        issues=[dict(issue) for issue in new.issues],
+        issues=[*(dict(i) for i in new.issues if "learnt" not in i), *_unlearnt(session, new)],
         content_hash=digest,
         received_at=datetime.now(UTC),
     )
@@ -134,6 +135,19 @@ def record_annotation(session: Session, new: NewAnnotation, *, revive: bool = Fa
     session.flush()
     _insert_labels(session, row.id, new)
     return True
+
+
+def _unlearnt(session: Session, new: NewAnnotation) -> list[dict[str, Any]]:
+    if new.state != "submitted":
+        return []
+    return find_unlearnt(
+        session,
+        new.project_id,
+        document_id=new.document_id,
+        region=new.region,
+        entities=new.entities,
+        relations=new.relations,
+    )
 
 
 def _insert_labels(session: Session, annotation_id: int, new: NewAnnotation) -> None:
@@ -295,5 +309,7 @@ def count_issues(session: Session, project_id: int) -> dict[str, int]:
     )
     for issues in rows:
         for issue in issues:
+            if "learnt" in issue:
+                continue
             counts[issue["kind"]] = counts.get(issue["kind"], 0) + 1
     return counts

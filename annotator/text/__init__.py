@@ -8,6 +8,7 @@ from annotator.text.alignment import (
     to_entities,
 )
 from annotator.text.bioes import decode_bioes, encode_bioes, tag_names
+from annotator.text.left_out import describe_left_out
 from annotator.text.segmentation import MAX_WORDS, Segmentation, count_words, segment_document
 from annotator.text.sentences import split_sentences
 from annotator.text.tokens import tokenize
@@ -21,6 +22,7 @@ __all__ = [
     "align_document",
     "count_words",
     "decode_bioes",
+    "describe_left_out",
     "encode_bioes",
     "segment_document",
     "split_sentences",

@@ -21,6 +21,7 @@ from annotator.store.projects import audit_lines
 from annotator.store.runs import Run, get_run, run_to_json
 from annotator.store.snapshots import get_snapshot, snapshot_sources
 from annotator.store.versions import get_version, version_to_json
+from annotator.text import describe_left_out
 from annotator.training import Decision, TrainingSettings
 
 __all__ = ["describe_version", "write_card"]
@@ -101,9 +102,19 @@ def _data(plan: RunPlan) -> list[str]:
     return [
         *lines,
         "",
-        f"Labels that the model cannot express and did not see: {plan.n_left_out}.",
+        f"Labels that the model cannot express and did not see: {plan.n_left_out} of "
+        f"{plan.n_labels}{_why(plan)}.",
         "",
     ]
+
+
+def _why(plan: RunPlan) -> str:
+    if not plan.n_left_out:
+        return ""
+    left_out = (
+        f"; {plan.n_incomplete} sentences are left out with them" if plan.n_incomplete else ""
+    )
+    return f" ({describe_left_out(plan.left_out)}{left_out})"
 
 
 def _count(sentences: Sequence[TaggedSentence]) -> Counter[tuple[str, str]]:

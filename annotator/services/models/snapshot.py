@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from annotator.store.gold import GoldUnit, gold_units
 from annotator.store.projects import current_schema
 from annotator.store.runs import Run, set_snapshot
 from annotator.store.snapshots import Snapshot, get_snapshot, take_snapshot
-from annotator.text import align_document
+from annotator.text import Alignment, align_document, describe_left_out
 from annotator.training import split_holdout
 
 __all__ = ["HoldoutSentence", "RunPlan", "plan_run", "read_test_sentences"]
@@ -22,15 +23,24 @@ __all__ = ["HoldoutSentence", "RunPlan", "plan_run", "read_test_sentences"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPlan:
-    """The sentences of a snapshot, ready for training. ``n_left_out`` labels did not fit.
+    """The sentences of a snapshot, ready for training.
 
-    Of the hold-out, ``dev`` is for fitting and choosing, ``test`` only for measuring.
+    Of the hold-out, ``dev`` is for fitting and choosing, ``test`` only for measuring. ``left_out``
+    counts the labels that did not fit by reason, out of ``n_labels``; ``n_incomplete`` sentences
+    are left out because of them, since their other words would be taken for "nothing here".
     """
 
     snapshot: Snapshot
     train: tuple[TaggedSentence, ...]
     holdout: tuple[TaggedSentence, ...]
-    n_left_out: int
+    n_labels: int
+    left_out: Mapping[str, int]
+    n_incomplete: int
+
+    @property
+    def n_left_out(self) -> int:
+        """How many labels did not fit."""
+        return sum(self.left_out.values())
 
     def describe(self) -> dict[str, Any]:
         """Return the fields for the run's log."""
@@ -38,7 +48,10 @@ class RunPlan:
             "digest": self.snapshot.digest[:12],
             "n_train": len(self.train),
             "n_holdout": len(self.holdout),
+            "n_labels": self.n_labels,
             "n_left_out": self.n_left_out,
+            "left_out": dict(self.left_out),
+            "n_incomplete": self.n_incomplete,
         }
 
     @property
@@ -73,7 +86,9 @@ def read_test_sentences(database: Database, project_id: int) -> list[HoldoutSent
         schema = current_schema(session, project_id)
     found = []
     for unit in units:
-        for sentence in align_document(unit.document, group=unit.group).sentences:
+        for sentence in _align(unit, schema).sentences:
+            if not sentence.is_complete:
+                continue
             found.append(
                 HoldoutSentence(
                     document=unit.source_document,
@@ -96,43 +111,72 @@ def plan_run(database: Database, project_id: int, run: Run) -> RunPlan:
         with database.read() as session:
             snapshot = get_snapshot(session, run.snapshot_id)
             units = list(gold_units(session, project_id, ids=sorted(snapshot.members)))
-        return _plan(snapshot, units)
+        return _plan(snapshot, units, [_align(unit, snapshot.schema) for unit in units])
     group_stored_documents(database, project_id)
-    with database.write() as session:
+    with database.read() as session:
         units = list(gold_units(session, project_id))
-        learnt = LabelSchema.from_documents([unit.document for unit in units])
         known = current_schema(session, project_id)
-        schema = known.with_pairs(learnt.pairs) if known else learnt
-        members = {unit.annotation_id: unit.split for unit in units}
-        n_sentences = sum(
-            len(align_document(unit.document).sentences) for unit in units if unit.split == "train"
+    learnt = LabelSchema.from_documents([unit.document for unit in units])
+    schema = known.with_pairs(learnt.pairs) if known else learnt
+    alignments = [_align(unit, schema) for unit in units]
+    n_sentences = sum(
+        len(alignment.sentences)
+        for unit, alignment in zip(units, alignments, strict=True)
+        if unit.split == "train"
+    )
+    if n_sentences == 0:
+        raise TrainingError(
+            "there is no gold to learn from: import some with annotator import --as gold, or "
+            "label tasks in Label Studio"
         )
-        if n_sentences == 0:
-            raise TrainingError(
-                "there is no gold to learn from: import some with annotator import --as gold, or "
-                "label tasks in Label Studio"
-            )
+    with database.write() as session:
         snapshot = take_snapshot(
-            session, project_id, schema=schema, members=members, n_sentences=n_sentences
+            session,
+            project_id,
+            schema=schema,
+            members={unit.annotation_id: unit.split for unit in units},
+            n_sentences=n_sentences,
         )
         set_snapshot(session, run.id, snapshot.id)
-    return _plan(snapshot, units)
+    return _plan(snapshot, units, alignments)
 
 
-def _plan(snapshot: Snapshot, units: Sequence[GoldUnit]) -> RunPlan:
+def _align(unit: GoldUnit, schema: LabelSchema | None) -> Alignment:
+    return align_document(unit.document, group=unit.group, schema=schema)
+
+
+def _plan(
+    snapshot: Snapshot, units: Sequence[GoldUnit], alignments: Sequence[Alignment]
+) -> RunPlan:
     sentences: dict[str, list[TaggedSentence]] = {"train": [], "holdout": []}
-    n_left_out = 0
-    for unit in units:
-        alignment = align_document(unit.document, group=unit.group)
-        n_left_out += len(alignment.issues)
+    left_out: Counter[str] = Counter()
+    n_labels = n_incomplete = 0
+    for unit, alignment in zip(units, alignments, strict=True):
+        n_labels += len(unit.document.entities) + len(unit.document.relations)
+        left_out.update(i.kind for i in alignment.issues if i.kind != "unusable_meta")
         for sentence in alignment.sentences:
             fitting = sentence.restrict(snapshot.schema)
-            n_left_out += len(sentence.entities) - len(fitting.entities)
-            n_left_out += len(sentence.relations) - len(fitting.relations)
-            sentences[snapshot.members[unit.annotation_id]].append(fitting)
+            left_out["unknown_type"] += len(sentence.entities) - len(fitting.entities)
+            left_out["unknown_type"] += len(sentence.relations) - len(fitting.relations)
+            n_incomplete += not sentence.is_complete
+            if sentence.is_complete:
+                sentences[snapshot.members[unit.annotation_id]].append(fitting)
+    if not any(sentence.entities for sentence in sentences["train"]):
+        raise TrainingError(_nothing_to_learn(n_labels, left_out))
     return RunPlan(
         snapshot=snapshot,
         train=tuple(sentences["train"]),
         holdout=tuple(sentences["holdout"]),
-        n_left_out=n_left_out,
+        n_labels=n_labels,
+        left_out=+left_out,
+        n_incomplete=n_incomplete,
+    )
+
+
+def _nothing_to_learn(n_labels: int, left_out: Mapping[str, int]) -> str:
+    if not n_labels:
+        return "there is no label to learn from: the gold says of every sentence that it has none"
+    return (
+        f"none of the {n_labels} labels can be learnt: {describe_left_out(left_out)}, and their "
+        "sentences are left out with them; annotator doctor lists where they are"
     )

@@ -14,17 +14,20 @@ from typing import Any, Literal
 
 from annotator.errors import CheckpointError
 from annotator.services.inference.versions import check_weights
-from annotator.services.reports.status import Vitals, take_vitals
+from annotator.services.reports.status import Vitals, studio_page, take_vitals
 from annotator.settings import Settings
 from annotator.store.database import Database
+from annotator.store.learnable import count_learnable, unlearnt_places
 from annotator.store.projects import Project
 from annotator.store.versions import ModelVersion, active_version
+from annotator.text import describe_left_out
 
 __all__ = ["BackendAnswer", "Finding", "ask_backend", "examine_project"]
 
 State = Literal["good", "warning", "bad"]
 _LAG_S = 300.0
 _OTHERS = 0o077  # the permissions of everybody but a file's owner
+_PLACES = 10  # labelled regions that are listed one by one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +115,7 @@ def examine_project(
     n_gold = vitals.gold["train"] + vitals.gold["holdout"]
     yield Finding(part="database", state="good", message=f"reached; {n_gold} labelled texts")
     yield from _files(settings.home)
+    yield from _learnable(database, settings, project)
     yield _model(version, vitals)
     yield _worker(vitals)
     yield from _run(vitals)
@@ -131,6 +135,30 @@ def _files(home: Path) -> Iterator[Finding]:
             state="warning",
             message=f"other accounts of this machine may read {', '.join(loose)}",
             remedy=f"chmod -R go= {home}",
+        )
+
+
+def _learnable(database: Database, settings: Settings, project: Project) -> Iterator[Finding]:
+    """Say how many labels can be learnt, and where the latest are that cannot."""
+    with database.read() as session:
+        found = count_learnable(session, project.id)
+        places = unlearnt_places(session, project.id, limit=_PLACES)
+    if not found.left_out:
+        return
+    yield Finding(
+        part="gold",
+        state="warning" if found.n_learnable else "bad",
+        message=f"{found.n_labels - found.n_learnable} of {found.n_labels} labels cannot be "
+        f"learnt: {describe_left_out(found.left_out)}",
+        remedy="correct them there; until then their sentences are left out of training",
+    )
+    for place in places:
+        page = None if place.task is None else studio_page(settings, project, place.task)
+        yield Finding(
+            part="gold",
+            state="warning",
+            message=f"{describe_left_out(place.left_out)}: "
+            + (page or f"document {place.document}, from character {place.start}"),
         )
 
 

@@ -17,6 +17,7 @@ from annotator.store.documents import count_documents, count_sentences
 from annotator.store.gold import count_gold
 from annotator.store.inbox import count_events, oldest_waiting
 from annotator.store.lead_times import fitted_costs
+from annotator.store.learnable import count_learnable
 from annotator.store.leases import WORKER_LEASE, holders
 from annotator.store.projects import Project, get_project, latest_audit
 from annotator.store.runs import Run, list_runs, run_to_json
@@ -142,7 +143,6 @@ def project_status(
         active = active_version(session, project.id)
         runs = list_runs(session, project.id, limit=1)
         gold = count_gold(session, project.id)
-        documents = count_documents(session, project.id)
         tasks = count_tasks(session, project.id)
         n_new, n_gold_sentences, _ = n_new_sentences(session, project.id)
         head = (
@@ -154,7 +154,7 @@ def project_status(
         status = {
             "project": project.name,
             "unit": project.unit,
-            "documents": documents,
+            "documents": count_documents(session, project.id),
             "n_sentences": count_sentences(session, project.id),
             "n_gold": gold["train"] + gold["holdout"],
             "gold": gold,
@@ -173,6 +173,7 @@ def project_status(
             "inbox": count_events(session),
             "accepted_share": accepted_shares(session, project.id),
             "label_issues": count_issues(session, project.id),
+            "learnable": count_learnable(session, project.id).to_json(),
             "worker": {"alive": bool(workers), "owners": workers},
             "label_studio": {
                 "connected": project.studio is not None,

@@ -6,6 +6,7 @@ Findings contain labels, places and scores, never text: they are made to be sent
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ from annotator.studio.client import StudioClient, StudioProject
 from annotator.studio.config import LabelConfig, parse_config
 from annotator.studio.page import Page, PlainPage
 from annotator.studio.validation import clean_prediction, validate_prediction
+from annotator.text import describe_left_out
 
 if TYPE_CHECKING:  # the light commands load no torch
     from annotator.model import Predictor
@@ -152,7 +154,7 @@ def _annotations(
             row = current_revision(
                 session, project.id, source="studio", external_id=str(one.get("id"))
             )
-            known = None if row is None else (row.state, len(row.issues or ()))
+            known = None if row is None else (row.state, [i["kind"] for i in row.issues or ()])
         kind = "skipped" if one.get("was_cancelled") else "submitted"
         n_items = len(one.get("result") or ())
         what = f"annotation {one.get('id')}, {kind}, {n_items} regions and relations"
@@ -167,8 +169,9 @@ def _annotations(
             yield Finding(
                 part="annotations",
                 state="warning",
-                message=f"{what}; {known[1]} of them could not be taken as they are",
-                remedy="see the column issues of the table annotation",
+                message=f"{what}; not taken or not learnt as they are: "
+                f"{describe_left_out(Counter(known[1]))}",
+                remedy="correct them there, or see the column issues of the table annotation",
             )
         else:
             yield Finding(part="annotations", state="good", message=f"{what}; known here")

@@ -70,9 +70,14 @@ def test_labels_that_do_not_fit_are_counted(database: Database, project: Project
         ),
         relations=(Relation(type=None, head="a", tail="c"),),
     )
-    ingest_documents(database, project.id, [document], role="gold", holdout_share=0.0, seed=1)
+    ingest_documents(
+        database, project.id, [document, make_note(0)], role="gold", holdout_share=0.0, seed=1
+    )
 
-    assert plan(database, project, claim(database, project)).n_left_out == 2
+    found = plan(database, project, claim(database, project))
+
+    assert found.left_out == {"off_token_edge": 1, "relation_unlabelled": 1}
+    assert (found.n_labels, found.n_left_out, found.n_incomplete) == (7, 2, 1)
 
 
 # ------------------------------------------------------------------ a run

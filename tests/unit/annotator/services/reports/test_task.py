@@ -154,7 +154,7 @@ def test_labels_that_could_not_be_taken_are_told(case: Case, pull: Pull) -> None
     (found,) = case.part("annotations")
 
     assert found.state == "warning"
-    assert "1 of them" in found.message
+    assert "1 for unknown_label" in found.message
 
 
 def test_a_task_without_a_prediction_of_the_selected_version_is_told(
