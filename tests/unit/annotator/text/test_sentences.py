@@ -9,6 +9,18 @@ import pytest
 
 from annotator.text import split_sentences
 
+# Invented notes in many styles, ``%%`` between them and ``%%%%`` between dev and test. The rules
+# were written with an eye on dev alone.
+FRAGMENTS = dict(
+    zip(
+        ("dev", "test"),
+        Path(__file__)
+        .with_name("clinical_fragments.txt")
+        .read_text(encoding="utf-8")
+        .split("\n%%%%\n"),
+        strict=True,
+    )
+)
 HELDOUT = json.loads(Path(__file__).with_name("heldout_sentences.json").read_text(encoding="utf-8"))
 
 
@@ -41,6 +53,52 @@ def test_boundaries_of_held_out_clinical_text_are_found(part: str) -> None:
     cases = [_gold(marked) for marked in HELDOUT[part]]
 
     assert _boundary_f1(cases) >= 0.93
+
+
+@pytest.mark.parametrize(("part", "least"), [("dev", 0.98), ("test", 0.92)])
+def test_boundaries_of_notes_in_many_styles_are_found(part: str, least: float) -> None:
+    cases = [_gold(marked.strip("\n")) for marked in FRAGMENTS[part].split("\n%%\n")]
+
+    assert len(cases) > 100
+    assert _boundary_f1(cases) >= least
+
+
+@pytest.mark.parametrize(
+    "marked",
+    [
+        "Past history:\n‖-gout\n‖-atrial fibrillation\n‖-anemia",
+        "Tablets:\n‖1.Ramipril 5 mg\n‖2.Bisoprolol 2.5 mg\n‖3.Torasemide 10 mg",
+        "#COPD\n‖- cont inhalers\n‖#GERD\n‖- pantoprazole\n‖#PVD\n‖- statin",
+        "Takes at home:\n‖Ramipril 5 mg daily\n‖Bisoprolol 2.5 mg daily\n‖Insulin 8 units nightly",
+        "She fell (on ice, see note.‖ No fracture.‖ She went home.‖ Follow up (clinic) in May.",
+        "Read www.Cochrane.Org before.",
+        "Registered at ClinicalTrials.Gov last year.",
+        "He takes vit. D daily.",
+        "Less Blautia.Roseburia was found.",
+        "Her O2 sat. 91% on room air.",
+        "Ask j.doe@Clinic.Net about it.",
+    ],
+    ids=[
+        *("dash", "number", "problems", "one drug a line", "unclosed bracket", "address"),
+        *("registry", "vitamin", "taxon", "saturation", "mail"),
+    ],
+)
+def test_lists_are_cut_and_names_are_not(marked: str) -> None:
+    text, ends = _gold(marked)
+
+    assert {s.end for s in split_sentences(text)[:-1]} == ends
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "She was seen by\nDr. Meyer, who found\nnothing.",
+        "He has a history of\nParkinson disease and was\nadmitted to the\nNeurology ward.",
+    ],
+    ids=["title", "proper nouns"],
+)
+def test_wrapped_prose_with_capitals_at_line_starts_is_not_a_list(text: str) -> None:
+    assert _pieces(text) == [text]
 
 
 def test_boundaries_of_joined_pubmed_sentences_are_found(shared_data: Path) -> None:
