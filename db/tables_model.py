@@ -80,6 +80,7 @@ class TrainingRunRow(Base):
     trigger: Mapped[str] = mapped_column(String(50))
     force: Mapped[bool]
     owner: Mapped[str | None] = mapped_column(String(200))
+    renewed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     attempts: Mapped[int]
     progress: Mapped[dict[str, Any]] = mapped_column(Json)

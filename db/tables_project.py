@@ -49,6 +49,7 @@ class ProjectRow(Base):
     studio_project_id: Mapped[int | None]
     pulled_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     pulled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    pulled_event: Mapped[int] = mapped_column(BigId, server_default="0")
 
 
 class LabelSchemaRow(Base):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import timedelta
 from typing import Any
 
 from annotator.errors import CancelledError, LeaseLostError, StoreError
 from annotator.logs import get_logger
+from annotator.store.clock import now
 from annotator.store.database import Database
 from annotator.store.run_log import log_run
 from annotator.store.runs import heartbeat
@@ -19,7 +20,8 @@ __all__ = ["Heartbeat", "Milestones"]
 _log = get_logger("jobs")
 _LEAST_S = 5.0
 
-Line = tuple[str, datetime, dict[str, Any]]
+#: What happened, when (monotonic seconds), and its numbers.
+Line = tuple[str, float, dict[str, Any]]
 
 
 class Milestones:
@@ -63,8 +65,8 @@ def _beginning(progress: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _line(kind: str, detail: Mapping[str, Any]) -> Line:
-    left_out = ("phase", "at")
-    return kind, datetime.now(UTC), {k: v for k, v in detail.items() if k not in left_out}
+    left_out = ("phase", "n_reports")
+    return kind, time.monotonic(), {k: v for k, v in detail.items() if k not in left_out}
 
 
 class Heartbeat:
@@ -82,6 +84,7 @@ class Heartbeat:
         self._milestones = Milestones()
         self._progress: Mapping[str, Any] | None = None
         self._lines: list[Line] = []
+        self._n_reports = 0
         self._ended: BaseException | None = None
         self._alive_at = time.monotonic()
         self._turn = threading.Lock()
@@ -105,7 +108,8 @@ class Heartbeat:
             LeaseLostError: if another worker holds the run, or may hold it by now.
         """
         lines = self._milestones.take(progress)
-        self._progress = {**progress, "at": time.time()}
+        self._n_reports += 1
+        self._progress = {**progress, "n_reports": self._n_reports}
         if lines:
             self._lines += lines
             self._write()
@@ -135,8 +139,9 @@ class Heartbeat:
                         lease_s=self._lease_s,
                         progress=progress,
                     )
-                    for kind, at, detail in lines:
-                        log_run(session, self._run_id, kind, at=at, **detail)
+                    for kind, ticks, detail in lines:
+                        ago = timedelta(seconds=time.monotonic() - ticks)
+                        log_run(session, self._run_id, kind, at=now(session) - ago, **detail)
             except LeaseLostError as error:
                 self._ended = error
             except StoreError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
@@ -31,6 +31,7 @@ from annotator.services.sync.pull import PullReport, reconcile
 from annotator.services.sync.upload import has_uploads, upload_tasks
 from annotator.services.sync.webhooks import process_inbox
 from annotator.settings import Settings
+from annotator.store.clock import SLACK, ClockWatch, elapsed_s, now
 from annotator.store.database import Database
 from annotator.store.projects import Project, get_project
 from annotator.store.prune import has_prunable
@@ -46,6 +47,7 @@ __all__ = ["Housekeeper"]
 
 _log = get_logger("jobs")
 _AGAIN_S = 2.0
+_RECHECK_S = 3600.0  # also what a small step of Label Studio's clock hid is found
 
 
 @dataclass
@@ -58,14 +60,16 @@ class Housekeeper:
     owner: str
     _loaded: tuple[str, Predictor] | None = field(default=None, repr=False)
     _again_at: float = field(default=0.0, repr=False)
+    _recheck_at: float = field(default=0.0, repr=False)
+    _clock: ClockWatch = field(default_factory=ClockWatch, repr=False)
 
     def project(self) -> Project:
         """Read the project as it is now."""
         with self.database.read() as session:
             return get_project(session, self.settings.project)
 
-    def alone(self, what: str) -> AbstractContextManager[bool]:
-        """Hold the lease ``what`` while the block runs; yield False if somebody else holds it."""
+    def alone(self, what: str) -> AbstractContextManager[Database | None]:
+        """Hold the lease ``what`` while the block runs, as ``hold_lease``."""
         return hold_lease(
             self.database,
             f"{what}:{self.settings.project}",
@@ -75,18 +79,18 @@ class Housekeeper:
 
     def tend(self, pull: bool = False) -> None:
         """Reap dead runs, process the inbox, pull if it is time, start what is due."""
-        with self.alone("tend") as mine:
-            if not mine:
+        with self.alone("tend") as database:
+            if database is None:
                 self._look_again()
                 return
-            self._reap()
+            self._reap(database)
             project = self.project()
-            process_inbox(self.database, project, split=split_rule(self.settings))
-            if project.studio is not None and (pull or self._is_pull_due(project)):
-                self._pull(project)
-            self._trigger(project)
-            self._prune(project)
-            self._wake()
+            process_inbox(database, project, split=split_rule(self.settings))
+            if project.studio is not None and (pull or self._is_pull_due(database, project)):
+                self._pull(database, project)
+            self._trigger(database, project)
+            self._prune(database, project)
+            self._wake(database)
 
     def _look_again(self) -> None:
         # One reminder is enough, however many events come in while somebody else tends.
@@ -95,17 +99,17 @@ class Housekeeper:
             self._again_at = now + _AGAIN_S
             self.queue.tend(delay_s=_AGAIN_S)
 
-    def _reap(self) -> None:
-        with self.database.write() as session:
+    def _reap(self, database: Database) -> None:
+        with database.write() as session:
             for run_id in reap_runs(session, max_attempts=self.settings.max_attempts):
                 _log.warning("run.requeued", run_id=run_id, reason="its worker fell silent")
-        with self.database.read() as session:
+        with database.read() as session:
             sweep_stale_files(session, self.settings.models_folder)
 
-    def _prune(self, project: Project) -> None:
+    def _prune(self, database: Database, project: Project) -> None:
         try:
             prune_versions(
-                self.database,
+                database,
                 project.id,
                 keep=self.settings.keep_versions,
                 models_folder=self.settings.models_folder,
@@ -114,19 +118,27 @@ class Housekeeper:
         except OSError as error:  # a folder that cannot be renamed must not stop the rest
             _log.warning("prune.failed", error=str(error.strerror))
 
-    def _is_pull_due(self, project: Project) -> bool:
+    def _is_pull_due(self, database: Database, project: Project) -> bool:
         if project.pulled_at is None:
             return True
-        age_s = (datetime.now(UTC) - project.pulled_at).total_seconds()
-        return age_s >= self.settings.sync_interval_s
+        with database.read() as session:
+            return elapsed_s(project.pulled_at, now(session)) >= self.settings.sync_interval_s
 
-    def _pull(self, project: Project) -> PullReport | None:
+    def _pull(self, database: Database, project: Project) -> PullReport | None:
+        with database.read() as session:
+            if self._clock.has_jumped(now(session)):  # times before may not be those after
+                self._recheck_at = 0.0
+        recheck = time.monotonic() >= self._recheck_at
         try:
             with self.client(project) as client:
-                report = reconcile(self.database, project, client, split=split_rule(self.settings))
+                report = reconcile(
+                    database, project, client, split=split_rule(self.settings), recheck=recheck
+                )
         except (StudioError, ConfigError) as error:  # training can go on with what we have
             _log.warning("pull.failed", error=str(error))
             return None
+        if recheck:
+            self._recheck_at = time.monotonic() + _RECHECK_S
         _log.info(
             "pull.done",
             n_tasks=report.n_tasks,
@@ -140,44 +152,44 @@ class Housekeeper:
         host = project.studio.host if project.studio else (self.settings.studio_url or "")
         return StudioClient(host, self.settings.studio_token.get_secret_value())
 
-    def _trigger(self, project: Project) -> None:
-        with self.database.read() as session:  # counting is slow: do not block writers
+    def _trigger(self, database: Database, project: Project) -> None:
+        with database.read() as session:  # counting is slow: do not block writers
             _, decision = self._decide(session, project)
         if decision.due:
-            self._submit(project)
+            self._submit(database, project)
         if decision.wait_s > 0:
             self.queue.tend(delay_s=decision.wait_s + 0.1)
 
     def _decide(self, session: Session, project: Project) -> tuple[int, TriggerDecision]:
-        now = datetime.now(UTC)
+        at = now(session)
         n_new, n_gold, newest = n_new_sentences(session, project.id)
         hours = self.settings.retrain_after_hours
         return n_new, is_retrain_due(
             n_new=n_new,
             n_gold=n_gold,
             newest=newest,
-            now=now,
+            now=at,
             oldest=oldest_new_label(session, project.id) if hours and n_new else None,
             retrain_after_hours=hours,
-            n_at_cron=self._n_at_cron(session, project, now) if n_new else 0,
+            n_at_cron=self._n_at_cron(session, project, at) if n_new else 0,
             retrain_least=self.settings.retrain_least,
             retrain_after=self.settings.retrain_after,
             retrain_share=self.settings.retrain_share,
             debounce_s=self.settings.debounce_s,
         )
 
-    def _n_at_cron(self, session: Session, project: Project, now: datetime) -> int:
+    def _n_at_cron(self, session: Session, project: Project, at: datetime) -> int:
         cron = self.settings.retrain_cron
         if cron is None:
             return 0
-        due_at = last_cron_time(cron, now)
+        due_at = last_cron_time(cron, at)
         last = list_runs(session, project.id, limit=1)
-        if last and last[0].created_at >= due_at:
+        if last and due_at <= last[0].created_at <= at + SLACK:
             return 0
         return n_new_sentences(session, project.id, until=due_at)[0]
 
-    def _submit(self, project: Project) -> None:
-        with self.database.write() as session:
+    def _submit(self, database: Database, project: Project) -> None:
+        with database.write() as session:
             n_new, decision = self._decide(session, project)  # a run may have started meanwhile
             running = list_runs(session, project.id, states=("running",))
             # A run that has not taken its snapshot yet will include these labels.
@@ -187,15 +199,15 @@ class Housekeeper:
         if is_new:
             _log.info("run.queued", run_id=run.id, trigger=run.trigger, n_new=n_new)
 
-    def _wake(self) -> None:
+    def _wake(self, database: Database) -> None:
         project = self.project()
-        with self.database.read() as session:
+        with database.read() as session:
             waiting = list_runs(session, project.id, states=("queued",))
             running = list_runs(session, project.id, states=("running",))
         if waiting and not running:
             self.queue.submit(waiting[-1].id)
         if project.studio is None:
-            self._prune_predictions(project, None)
+            self._prune_predictions(database, project, None)
         elif self._is_publish_due(project) or self._is_prune_due(project):
             self.queue.publish()
 
@@ -203,11 +215,11 @@ class Housekeeper:
         with self.database.read() as session:
             return has_prunable(session, project.id, keep=self.settings.keep_predictions)
 
-    def _prune_predictions(self, project: Project, client: StudioClient | None) -> None:
+    def _prune_predictions(
+        self, database: Database, project: Project, client: StudioClient | None
+    ) -> None:
         """Delete some of the old versions' predictions; the next round deletes more."""
-        report = prune_predictions(
-            self.database, project, client, keep=self.settings.keep_predictions
-        )
+        report = prune_predictions(database, project, client, keep=self.settings.keep_predictions)
         if not report.is_done:
             _log.info("predictions.pruned", n_rows=report.n_rows, n_tasks=report.n_tasks)
 
@@ -221,23 +233,23 @@ class Housekeeper:
 
     def publish(self) -> PublishReport | None:
         """Upload new documents and push the active version's predictions and order."""
-        with self.alone("publish") as mine:
+        with self.alone("publish") as database:
             project = self.project()
-            if not mine or project.studio is None:
+            if database is None or project.studio is None:
                 return None
-            with self.database.read() as session:
+            with database.read() as session:
                 active = active_version(session, project.id)
             try:
                 with self.client(project) as client:
-                    if has_uploads(self.database, project):
+                    if has_uploads(database, project):
                         # A killed upload may have left tasks behind; learn of them first.
-                        reconcile(self.database, project, client, split=split_rule(self.settings))
-                        upload_tasks(self.database, project, client)
+                        reconcile(database, project, client, split=split_rule(self.settings))
+                        upload_tasks(database, project, client)
                     if active is None:
-                        self._warm_up(project, client)
+                        self._warm_up(database, project, client)
                         return None
                     report = publish_version(
-                        self.database,
+                        database,
                         project,
                         client,
                         active,
@@ -245,16 +257,16 @@ class Housekeeper:
                         queue=queue_settings(self.settings),
                         engine=make_engine(self.settings, load=self.predictor),
                     )
-                    self._prune_predictions(project, client)
+                    self._prune_predictions(database, project, client)
             except StudioError as error:
                 _log.warning("publish.failed", error=str(error))
                 return None
         _log.info("publish.done", version=report.version, n_pushed=report.n_pushed)
         return report
 
-    def _warm_up(self, project: Project, client: StudioClient) -> None:
+    def _warm_up(self, database: Database, project: Project, client: StudioClient) -> None:
         try:
-            report = publish_warmup(self.database, project, client, warmup_of(self.settings))
+            report = publish_warmup(database, project, client, warmup_of(self.settings))
         except ModelError as error:  # people can still label, in no particular order
             _log.warning("warmup.failed", error=str(error))
             return

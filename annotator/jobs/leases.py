@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from annotator.errors import StoreError
 from annotator.logs import get_logger
 from annotator.store.database import Database
-from annotator.store.leases import release_lease, take_lease
+from annotator.store.leases import check_lease, release_lease, renew_lease, take_lease
 
 __all__ = ["hold_lease"]
 
@@ -18,19 +18,22 @@ _log = get_logger("jobs")
 
 
 @contextmanager
-def hold_lease(database: Database, name: str, *, owner: str, lease_s: float) -> Iterator[bool]:
+def hold_lease(
+    database: Database, name: str, *, owner: str, lease_s: float
+) -> Iterator[Database | None]:
     """Take a lease, keep it alive from a thread, and release it at the end of the block.
 
     Two blocks never hold one lease, not even in two threads of one worker.
 
     Yields:
-        True if the lease is ours, False if somebody else holds it: then do nothing.
+        The database, which writes nothing (LeaseLostError) once the lease is lost; None if
+        somebody else holds the lease: then do nothing.
     """
     me = f"{owner}/{uuid.uuid4().hex[:8]}"
     with database.write() as session:
         mine = take_lease(session, name, owner=me, lease_s=lease_s)
     if not mine:
-        yield False
+        yield None
         return
     done = threading.Event()
 
@@ -38,14 +41,16 @@ def hold_lease(database: Database, name: str, *, owner: str, lease_s: float) -> 
         while not done.wait(lease_s / 3):
             try:
                 with database.write() as session:
-                    take_lease(session, name, owner=me, lease_s=lease_s)
+                    if not renew_lease(session, name, owner=me, lease_s=lease_s):
+                        _log.warning("lease.lost", lease=name)
+                        return
             except StoreError as error:
                 _log.warning("lease.not_renewed", lease=name, error=str(error))
 
     keeper = threading.Thread(target=renew, name=f"lease-{name}", daemon=True)
     keeper.start()
     try:
-        yield True
+        yield database.guarded(lambda session: check_lease(session, name, owner=me))
     finally:
         done.set()
         keeper.join()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from annotator.store.database import Database
 from annotator.store.leases import WORKER_LEASE, holders
 
@@ -13,4 +11,4 @@ __all__ = ["workers_alive"]
 def workers_alive(database: Database) -> list[str]:
     """Return the names of the workers that hold a live presence lease."""
     with database.read() as session:
-        return holders(session, WORKER_LEASE, now=datetime.now(UTC))
+        return holders(session, WORKER_LEASE)

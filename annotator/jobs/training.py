@@ -25,7 +25,7 @@ from annotator.services.models.train import RunSettings, run_training
 from annotator.settings import Settings, load_settings
 from annotator.store.database import Database
 from annotator.store.projects import get_project
-from annotator.store.runs import fail_or_requeue, finish_run, get_run, note_settings
+from annotator.store.runs import check_run, fail_or_requeue, finish_run, get_run, note_settings
 from annotator.training import TrainingSettings
 
 __all__ = ["execute_run", "main", "record_crash", "run_settings"]
@@ -66,6 +66,7 @@ def execute_run(settings: Settings, database: Database, run_id: int, *, owner: s
     with database.read() as session:
         project = get_project(session, settings.project)
         run = get_run(session, run_id)
+    database = database.guarded(lambda session: check_run(session, run_id, owner=owner))
     # Keep what it was submitted with, so that another attempt starts from the same version.
     made_with = {**recipe(settings), "start_from": run.settings.get("start_from")}
     with database.write() as session:

@@ -6,13 +6,14 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from annotator.domain import Entity, Relation
+from annotator.store.clock import now
 from annotator.store.learnable import find_unlearnt
 from annotator.store.rows import columns_of, from_row
 from db.tables import AnnotationRow, EntityRow, RelationRow, TaskRow
@@ -22,6 +23,7 @@ __all__ = [
     "correction_totals",
     "count_issues",
     "current_revision",
+    "latest_revision",
     "mark_deleted",
     "record_annotation",
     "studio_annotations",
@@ -96,11 +98,14 @@ def current_revision(
     )
 
 
-def record_annotation(session: Session, new: NewAnnotation, *, revive: bool = False) -> bool:
+def record_annotation(
+    session: Session, new: NewAnnotation, *, pulled_after: int | None = None
+) -> bool:
     """Append a revision, unless the current one says the same or is newer.
 
-    ``revive`` means that an annotation believed deleted exists after all, under this task. Only a
-    pull may say so, since it sees Label Studio as it is; an event may just be late.
+    ``pulled_after`` is the newest revision (its id) at the start of a pull, which sees Label Studio
+    as it is: what it read is newer than that one and all before it, whatever the clocks say, and
+    an annotation believed deleted exists after all. An event may just be late.
 
     Returns:
         True if a revision was added.
@@ -110,6 +115,7 @@ def record_annotation(session: Session, new: NewAnnotation, *, revive: bool = Fa
         session, new.project_id, source=new.source, external_id=new.external_id
     )
     if before is not None:
+        revive = pulled_after is not None and before.id <= pulled_after
         if _is_old_news(before, new, digest, revive=revive):
             if before.diff is None and before.content_hash == digest:
                 # The event lacked the prediction that the annotation began with; the pull has it.
@@ -129,7 +135,7 @@ def record_annotation(session: Session, new: NewAnnotation, *, revive: bool = Fa
         region_end=new.region[1],
         issues=[*(dict(i) for i in new.issues if "learnt" not in i), *_unlearnt(session, new)],
         content_hash=digest,
-        received_at=datetime.now(UTC),
+        received_at=now(session),
     )
     session.add(row)
     session.flush()
@@ -187,7 +193,7 @@ def _is_old_news(before: AnnotationRow, new: NewAnnotation, digest: str, *, revi
         return before.content_hash == digest or (not revive and new.created_at <= before.created_at)
     place = (before.document_id, before.region_start, before.region_end)
     if before.content_hash != digest:
-        return new.created_at < before.created_at
+        return not revive and new.created_at < before.created_at
     if new.source == "import" and place == (new.document_id, *new.region):
         return True  # the time is that of the import, not of a decision
     # Submitted again, it is a later decision, on the text as it was then: which of two annotators
@@ -241,10 +247,13 @@ def mark_deleted(session: Session, project_id: int, *, external_id: str, at: dat
     )
 
 
-def studio_ids(
-    session: Session, project_id: int, *, task_id: int, received_before: datetime
-) -> set[str]:
-    """Return the Label Studio ids of a task's annotations received before then and not deleted."""
+def latest_revision(session: Session) -> int:
+    """Return the id of the newest revision of any annotation, 0 if there is none."""
+    return session.scalar(select(func.max(AnnotationRow.id))) or 0
+
+
+def studio_ids(session: Session, project_id: int, *, task_id: int, up_to: int) -> set[str]:
+    """Return the Label Studio ids of a task's annotations, not deleted, up to a revision's id."""
     return set(
         session.scalars(
             select(AnnotationRow.external_id).where(
@@ -253,7 +262,7 @@ def studio_ids(
                 AnnotationRow.source == "studio",
                 AnnotationRow.is_current,
                 AnnotationRow.state != "deleted",
-                AnnotationRow.received_at < received_before,
+                AnnotationRow.id <= up_to,
             )
         )
     )

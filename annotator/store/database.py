@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -38,6 +39,16 @@ class Database:
                 "postgresql://USER:PASSWORD@HOST/NAME (the latter needs annotator[postgres])"
             ) from error
         self._sessions = make_sessions(self._engine)
+        self._check: Callable[[Session], None] | None = None
+
+    def guarded(self, check: Callable[[Session], None]) -> Database:
+        """Return this database such that each write calls ``check`` just before its commit.
+
+        What ``check`` raises undoes the transaction: who has lost a lease writes nothing.
+        """
+        other = copy.copy(self)
+        other._check = check
+        return other
 
     @property
     def engine_name(self) -> str:
@@ -56,6 +67,9 @@ class Database:
         """Open a transaction that commits at the end of the block, or not at all."""
         with self._session(self._sessions.write) as session:
             yield session
+            if self._check is not None:
+                session.flush()
+                self._check(session)
             session.commit()
 
     @contextmanager

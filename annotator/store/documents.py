@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import func, select
@@ -13,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from annotator.domain import Sentence
 from annotator.errors import ConflictError
+from annotator.store.clock import now
 from annotator.store.rows import from_row
 from db.in_values import in_values
 from db.inserts import insert_many
@@ -173,7 +173,7 @@ def _insert_documents(
 ) -> dict[str, int]:
     if not documents:
         return {}
-    now = datetime.now(UTC)
+    at = now(session)
     given = [
         {
             "project_id": project_id,
@@ -183,7 +183,7 @@ def _insert_documents(
             "split": document.split,
             "group_key": document.group,
             "meta": document.meta,
-            "created_at": now,
+            "created_at": at,
         }
         for name, document in documents.items()
     ]

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from itertools import takewhile
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from annotator.store.clock import now
 from annotator.store.rows import from_row
 from db.tables import WebhookEventRow
 
 __all__ = [
     "StoredEvent",
     "count_events",
-    "done_since",
+    "done_events",
     "finish_event",
     "latest_event_id",
     "new_events",
     "oldest_waiting",
+    "settled_events",
     "store_event",
 ]
+
+
+_IN_FLIGHT = 50  # far more than the threads of all backends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +53,7 @@ def store_event(
 ) -> bool:
     """Store an event; return False if the same one is already stored."""
     row = WebhookEventRow(
-        received_at=datetime.now(UTC),
+        received_at=now(session),
         studio_project_id=studio_project_id,
         action=action[:100],
         dedupe_key=dedupe_key,
@@ -81,7 +85,7 @@ def finish_event(session: Session, event_id: int, *, state: str, error: str | No
     row = session.get_one(WebhookEventRow, event_id)
     row.state, row.error = state, error
     row.attempts += 1
-    row.processed_at = datetime.now(UTC)
+    row.processed_at = now(session)
 
 
 def count_events(session: Session) -> dict[str, int]:
@@ -93,19 +97,26 @@ def count_events(session: Session) -> dict[str, int]:
     return empty | {row[0]: row[1] for row in rows}
 
 
-def done_since(session: Session, since: datetime) -> list[StoredEvent]:
-    """Return the events that have been processed since then and changed something."""
+def done_events(session: Session, *, after: int) -> list[StoredEvent]:
+    """Return the events after number ``after`` that changed something."""
     rows = session.scalars(
         select(WebhookEventRow)
-        .where(WebhookEventRow.state == "done")
-        .order_by(WebhookEventRow.id.desc())
+        .where(WebhookEventRow.state == "done", WebhookEventRow.id > after)
+        .order_by(WebhookEventRow.id)
         .execution_options(yield_per=50)
     )
-    # Events are processed in the order they came, so the first older one ends the search.
-    return [
-        from_row(StoredEvent, row)
-        for row in takewhile(lambda row: row.processed_at and row.processed_at >= since, rows)
-    ]
+    return [from_row(StoredEvent, row) for row in rows]
+
+
+def settled_events(session: Session) -> int:
+    """Return the number of an event up to which all have been processed, whatever comes in now.
+
+    Numbers are given before a transaction commits, so one a little lower may still appear.
+    """
+    waiting = session.scalar(
+        select(func.min(WebhookEventRow.id)).where(WebhookEventRow.state == "new")
+    )
+    return max(0, (waiting - 1 if waiting else latest_event_id(session)) - _IN_FLIGHT)
 
 
 def oldest_waiting(session: Session) -> datetime | None:

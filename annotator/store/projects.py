@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select, update
@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from annotator.domain import LabelSchema
 from annotator.errors import ConfigError, NotFoundError
+from annotator.store.clock import now
 from annotator.store.documents import FORMER
 from annotator.store.rows import from_row
 from db.tables import AnnotationRow, AuditRow, LabelSchemaRow, ProjectRow, TaskRow
@@ -48,7 +49,7 @@ class Project:
     """A project as stored.
 
     All changes in Label Studio before ``pulled_until`` have been seen; the last pull began at
-    ``pulled_at``.
+    ``pulled_at``, when all events up to ``pulled_event`` had been processed.
     """
 
     id: int
@@ -57,6 +58,7 @@ class Project:
     studio: StudioLink | None
     pulled_until: datetime | None
     pulled_at: datetime | None
+    pulled_event: int = 0
 
     def link(self) -> StudioLink:
         """Return the link to Label Studio.
@@ -82,7 +84,7 @@ def ensure_project(session: Session, *, name: str, unit: str) -> Project:
     """Return the project called ``name``, creating it if it does not exist."""
     row = session.scalar(select(ProjectRow).where(ProjectRow.name == name))
     if row is None:
-        row = ProjectRow(name=name, unit=unit, created_at=datetime.now(UTC))
+        row = ProjectRow(name=name, unit=unit, created_at=now(session))
         session.add(row)
         session.flush()
     return _project(row)
@@ -130,7 +132,7 @@ def _set_apart(session: Session, project_id: int, key: str | None) -> None:
     session.execute(
         update(TaskRow)
         .where(TaskRow.project_id == project_id, TaskRow.studio_id > FORMER)
-        .values(studio_id=FORMER - TaskRow.id, state="deleted", updated_at=datetime.now(UTC))
+        .values(studio_id=FORMER - TaskRow.id, state="deleted", updated_at=now(session))
     )
     session.execute(
         update(AnnotationRow)
@@ -144,13 +146,20 @@ def _set_apart(session: Session, project_id: int, key: str | None) -> None:
 
 
 def set_pulled(
-    session: Session, project_id: int, *, started: datetime, until: datetime | None
+    session: Session,
+    project_id: int,
+    *,
+    started: datetime,
+    until: datetime | None,
+    event: int | None = None,
 ) -> None:
-    """Record that a pull has ended, when it began, and until when it saw changes."""
+    """Record a pull that has ended: when it began, after which event, until when it saw changes."""
     row = session.get_one(ProjectRow, project_id)
     row.pulled_at = started
     if until is not None:
         row.pulled_until = until
+    if event is not None:
+        row.pulled_event = event
 
 
 def _schema_row(session: Session, project_id: int) -> LabelSchemaRow | None:
@@ -196,7 +205,7 @@ def save_schema(
             digest=schema.digest,
             content=schema.to_json(),
             config_xml=config_xml,
-            created_at=datetime.now(UTC),
+            created_at=now(session),
         )
     )
     session.flush()
@@ -228,7 +237,7 @@ def audit(session: Session, project_id: int, *, actor: str, action: str, **detai
     session.add(
         AuditRow(
             project_id=project_id,
-            at=datetime.now(UTC),
+            at=now(session),
             actor=actor,
             action=action,
             detail=detail,

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from annotator.store.clock import now
 from annotator.store.rows import from_row
 from db.tables import RunEventRow
 
@@ -42,7 +43,7 @@ def log_run(
     session.add(
         RunEventRow(
             run_id=run_id,
-            at=at or datetime.now(UTC),
+            at=at or now(session),
             kind=kind,
             detail={key: value for key, value in detail.items() if value is not None},
         )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import false, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from annotator.errors import LeaseLostError, NotFoundError
+from annotator.store.clock import instant, now
+from annotator.store.leases import is_live
 from annotator.store.rows import from_row
 from annotator.store.run_log import log_run
 from db.tables import TrainingRunRow
@@ -20,6 +22,7 @@ __all__ = [
     "FINISHED",
     "Run",
     "cancel_run",
+    "check_run",
     "claim_run",
     "fail_or_requeue",
     "finish_run",
@@ -95,7 +98,7 @@ def submit_run(
         cancel_requested=False,
         settings=dict(settings or {}),
         reasons=[],
-        created_at=datetime.now(UTC),
+        created_at=now(session),
     )
     session.add(row)
     session.flush()
@@ -128,7 +131,6 @@ def list_runs(
 
 def claim_run(session: Session, run_id: int, *, owner: str, lease_s: float) -> Run | None:
     """Take a queued run; None if it is not queued, or its project has one running."""
-    now = datetime.now(UTC)
     try:
         with session.begin_nested():
             taken = session.execute(
@@ -137,9 +139,9 @@ def claim_run(session: Session, run_id: int, *, owner: str, lease_s: float) -> R
                 .values(
                     state="running",
                     owner=owner,
-                    lease_until=now + timedelta(seconds=lease_s),
                     attempts=TrainingRunRow.attempts + 1,
-                    started_at=now,
+                    started_at=now(session),
+                    **_term(session, lease_s),
                 )
                 .returning(TrainingRunRow.id)
             ).first()
@@ -168,7 +170,7 @@ def heartbeat(
     Raises:
         LeaseLostError: if the run is no longer ours.
     """
-    values: dict[str, Any] = {"lease_until": datetime.now(UTC) + timedelta(seconds=lease_s)}
+    values = _term(session, lease_s)
     if progress is not None:
         values["progress"] = dict(progress)
     kept = session.execute(
@@ -184,6 +186,25 @@ def heartbeat(
     if kept is None:
         raise LeaseLostError(f"run {run_id} is no longer held by {owner}")
     return bool(kept[0])
+
+
+def _term(session: Session, lease_s: float) -> dict[str, Any]:
+    return {"renewed_at": instant(session), "lease_until": instant(session, after_s=lease_s)}
+
+
+def check_run(session: Session, run_id: int, *, owner: str) -> None:
+    """Lock a run that we hold until the transaction ends; one that we have just ended is ours too.
+
+    An owner is of one attempt only, so it is a fencing token, as in ``leases.check_lease``.
+
+    Raises:
+        LeaseLostError: if the run is no longer ours.
+    """
+    query = select(TrainingRunRow.id).where(
+        TrainingRunRow.id == run_id, TrainingRunRow.owner == owner
+    )
+    if session.execute(query.with_for_update(read=True)).first() is None:
+        raise LeaseLostError(f"run {run_id} is no longer held by {owner}")
 
 
 def set_snapshot(session: Session, run_id: int, snapshot_id: int) -> None:
@@ -223,7 +244,7 @@ def finish_run(
             reasons=list(reasons),
             error=error,
             lease_until=None,
-            finished_at=datetime.now(UTC),
+            finished_at=now(session),
         )
         .returning(TrainingRunRow.id)
     ).first()
@@ -238,11 +259,12 @@ def reap_runs(session: Session, *, max_attempts: int) -> list[int]:
     Returns:
         The ids of the requeued runs.
     """
-    now = datetime.now(UTC)
+    at = now(session)
+    live = is_live(session, TrainingRunRow.renewed_at, TrainingRunRow.lease_until)
     back = []
     for row in session.scalars(
         select(TrainingRunRow)
-        .where(TrainingRunRow.state == "running", TrainingRunRow.lease_until < now)
+        .where(TrainingRunRow.state == "running", ~func.coalesce(live, false()))
         .with_for_update()  # an earlier heartbeat saves its run (PostgreSQL)
     ):
         silent = f"its worker {row.owner} fell silent"
@@ -258,7 +280,7 @@ def reap_runs(session: Session, *, max_attempts: int) -> list[int]:
         log_run(session, row.id, "died", cause=silent, attempt=row.attempts, state=row.state)
         row.owner = row.lease_until = None
         if row.state != "queued":
-            row.finished_at = now
+            row.finished_at = at
     return back
 
 
@@ -271,9 +293,9 @@ def fail_or_requeue(
         raise LeaseLostError(f"run {run_id} is no longer held by {owner}")
     row.error, row.owner, row.lease_until = error, None, None
     if row.cancel_requested:
-        row.state, row.finished_at = "cancelled", datetime.now(UTC)
+        row.state, row.finished_at = "cancelled", now(session)
     elif row.attempts >= max_attempts:
-        row.state, row.finished_at = "failed", datetime.now(UTC)
+        row.state, row.finished_at = "failed", now(session)
     else:
         row.state = "queued"
     log_run(session, run_id, "died", cause=error, attempt=row.attempts, state=row.state)
@@ -295,7 +317,7 @@ def cancel_run(session: Session, run_id: int) -> Run:
     if row is None:
         raise NotFoundError(f"no run {run_id}; annotator runs lists them")
     if row.state == "queued":
-        row.state, row.finished_at = "cancelled", datetime.now(UTC)
+        row.state, row.finished_at = "cancelled", now(session)
         log_run(session, run_id, "ended", state="cancelled")
     elif row.state == "running" and not row.cancel_requested:
         row.cancel_requested = True

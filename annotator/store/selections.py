@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from annotator.store.clock import now
 from annotator.store.rows import columns_of, from_row
 from db.inserts import insert_new
 from db.tables import (
@@ -73,7 +74,7 @@ def log_selection(
         strategy=strategy,
         seed=seed,
         n_pool=n_pool,
-        created_at=datetime.now(UTC),
+        created_at=now(session),
     )
     session.add(log)
     session.flush()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, select, true
 from sqlalchemy.orm import Session
 
 from annotator.domain import LabelSchema
+from annotator.store.clock import SLACK, instant, now
 from annotator.store.gold import counts_in_its_region
 from db.tables import AnnotationRow, DocumentRow, SentenceRow, SnapshotAnnotationRow, SnapshotRow
 
@@ -54,7 +55,7 @@ def take_snapshot(
         label_schema=schema.to_json(),
         n_annotations=len(members),
         n_sentences=n_sentences,
-        created_at=datetime.now(UTC),
+        created_at=now(session),
     )
     session.add(row)
     session.flush()
@@ -103,7 +104,7 @@ def n_new_sentences(
 ) -> tuple[int, int, datetime | None]:
     """Count what has been labelled since the last snapshot.
 
-    New labels that came after ``until`` are left out.
+    New labels that came after ``until`` are left out, unless their time lies ahead.
 
     Returns:
         New gold training sentences, all gold training sentences, and when the newest label came.
@@ -122,7 +123,8 @@ def n_new_sentences(
     )
     new = gold.where(_is_new(session, project_id))
     if until is not None:
-        new = new.where(AnnotationRow.received_at <= until)
+        ahead = AnnotationRow.received_at > instant(session, after_s=SLACK.total_seconds())
+        new = new.where((AnnotationRow.received_at <= until) | ahead)
     n_all = session.execute(gold).one()[0]
     n_new, newest = session.execute(new).one()
     return int(n_new), int(n_all), newest

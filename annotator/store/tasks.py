@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy import Select, func, insert, select, update
 from sqlalchemy.orm import Session
 
+from annotator.store.clock import now
 from annotator.store.documents import StoredSentence, count_rows_of, stored_sentence
 from annotator.store.rows import columns_of, from_row
 from db.inserts import insert_new
@@ -96,15 +97,15 @@ def add_task(
         session.flush()
         row = None
     if row is None:
-        now = datetime.now(UTC)
+        at = now(session)
         row = TaskRow(
             project_id=project_id,
             studio_id=studio_id,
             document_id=document_id,
             sentence_id=sentence_id,
             state="open",
-            created_at=now,
-            updated_at=now,
+            created_at=at,
+            updated_at=at,
         )
         session.add(row)
         session.flush()
@@ -120,15 +121,15 @@ def add_tasks(session: Session, project_id: int, tasks: Sequence[NewTask]) -> li
             TaskRow.project_id == project_id, TaskRow.studio_id.in_(studio_ids)
         )
         taken |= set(session.scalars(query))
-    now = datetime.now(UTC)
+    at = now(session)
     fresh = [task for task in tasks if task.studio_id not in taken]
     rows = [
         {
             **columns_of(task),
             "project_id": project_id,
             "state": "open",
-            "created_at": now,
-            "updated_at": now,
+            "created_at": at,
+            "updated_at": at,
         }
         for task in fresh
     ]
@@ -229,7 +230,7 @@ def refresh_state(session: Session, task_id: int, *, revive: bool = False) -> st
     else:
         state = "open"
     if row.state != state:
-        row.state, row.updated_at = state, datetime.now(UTC)
+        row.state, row.updated_at = state, now(session)
     return state
 
 
@@ -244,7 +245,7 @@ def mark_tasks_deleted(session: Session, project_id: int, studio_ids: Iterable[i
                 TaskRow.studio_id.in_(wanted[i : i + _CHUNK]),
                 TaskRow.state != "deleted",
             )
-            .values(state="deleted", updated_at=datetime.now(UTC))
+            .values(state="deleted", updated_at=now(session))
             .returning(TaskRow.id)
         )
         n += len(result.all())
@@ -337,7 +338,7 @@ def record_pushes(
     session: Session, project_id: int, *, version_id: int, scores: dict[int, float]
 ) -> None:
     """Record that Label Studio has accepted predictions of these tasks (our own ids)."""
-    now = datetime.now(UTC)
+    at = now(session)
     insert_new(
         session,
         PushRow,
@@ -347,7 +348,7 @@ def record_pushes(
                 "version_id": version_id,
                 "task_id": task_id,
                 "score": score,
-                "pushed_at": now,
+                "pushed_at": at,
             }
             for task_id, score in scores.items()
         ],
@@ -358,7 +359,7 @@ def move_task(session: Session, task_id: int, *, document_id: int, sentence_id: 
     """Point a task whose text was edited at another document."""
     row = session.get_one(TaskRow, task_id)
     row.document_id, row.sentence_id = document_id, sentence_id
-    row.seen_at, row.updated_at = None, datetime.now(UTC)
+    row.seen_at, row.updated_at = None, now(session)
 
 
 def has_pushes(session: Session, version_id: int) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from annotator.errors import NotFoundError
+from annotator.store.clock import now
 from annotator.store.rows import from_row
 from db.inserts import insert_new, insert_or_update
 from db.tables import AcquisitionRow, EvaluationRow, ModelVersionRow, PredictionRow
@@ -102,7 +103,7 @@ def add_version(
             sha256=sha256,
             run_id=run_id,
             snapshot_id=snapshot_id,
-            created_at=datetime.now(UTC),
+            created_at=now(session),
         )
         session.add(row)
         session.flush()
@@ -176,7 +177,7 @@ def activate_version(
         before.state = "retired"
         session.flush()
     row = session.get_one(ModelVersionRow, version_id)
-    row.state, row.provisional, row.promoted_at = "active", provisional, datetime.now(UTC)
+    row.state, row.provisional, row.promoted_at = "active", provisional, now(session)
 
 
 def add_evaluation(
@@ -194,7 +195,7 @@ def add_evaluation(
             split=split,
             metrics=dict(metrics),
             n_sentences=n_sentences,
-            created_at=datetime.now(UTC),
+            created_at=now(session),
         )
     )
 
@@ -220,7 +221,7 @@ def save_predictions(
     session: Session, version_id: int, predictions: Sequence[StoredPrediction]
 ) -> None:
     """Store predictions, skipping texts that already have one."""
-    now = datetime.now(UTC)
+    at = now(session)
     insert_new(
         session,
         PredictionRow,
@@ -232,7 +233,7 @@ def save_predictions(
                 "relations": [dict(r) for r in p.relations],
                 "signals": dict(p.signals),
                 "embedding": p.embedding,
-                "created_at": now,
+                "created_at": at,
             }
             for p in {p.text_hash: p for p in predictions}.values()
         ],

@@ -184,7 +184,7 @@ def _check_overwriting(settings: Settings, *, force: bool) -> None:
     database = Database(settings.database)
     try:
         with database.read() as session:
-            workers = holders(session, WORKER_LEASE, now=datetime.now(UTC))
+            workers = holders(session, WORKER_LEASE)
     except (StoreError, DatabaseError):  # whatever is wrong with it, it is to be replaced
         workers = []
     finally:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from annotator.errors import NotFoundError
 from annotator.settings import Settings
+from annotator.store.clock import elapsed_s
 from annotator.store.inbox import new_events
 from annotator.store.runs import Run, list_runs, submit_run
 from annotator.store.snapshots import has_same_gold
@@ -181,11 +182,10 @@ def is_retrain_due(
     elif n_at_cron >= retrain_least:
         reason = "cron"
     elif retrain_after_hours is not None and oldest is not None and n_new >= retrain_least:
-        waited = now - oldest
-        reason = "age" if waited >= timedelta(hours=retrain_after_hours) else None
+        reason = "age" if elapsed_s(oldest, now) >= 3600 * retrain_after_hours else None
     if reason is None:
         return TriggerDecision(due=False)
-    quiet_s = (now - newest).total_seconds()
+    quiet_s = elapsed_s(newest, now)
     if quiet_s < debounce_s and n_new < 2 * needed:
         return TriggerDecision(due=False, wait_s=debounce_s - quiet_s)
     return TriggerDecision(due=True, reason=reason)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
 from annotator.settings import Settings
 from annotator.store.annotations import correction_totals, count_issues
+from annotator.store.clock import now
 from annotator.store.curve_points import PromotedVersion, promoted_versions
 from annotator.store.database import Database
 from annotator.store.documents import count_documents, count_sentences
@@ -68,17 +69,17 @@ def take_vitals(database: Database, project: str) -> Vitals:
         StoreError: if the database cannot be reached.
         NotFoundError: if there is no such project.
     """
-    now = datetime.now(UTC)
     with database.read() as session:
         project_id = get_project(session, project).id
-        oldest = oldest_waiting(session)
+        at = now(session)
+        oldest = oldest_waiting(session) or at
         runs = list_runs(session, project_id, limit=1)
         return Vitals(
             events=count_events(session),
-            inbox_lag_s=0.0 if oldest is None else max(0.0, (now - oldest).total_seconds()),
+            inbox_lag_s=max(0.0, (at - oldest).total_seconds()),
             tasks=count_tasks(session, project_id),
             gold=count_gold(session, project_id),
-            n_workers=len(holders(session, WORKER_LEASE, now=now)),
+            n_workers=len(holders(session, WORKER_LEASE)),
             n_queued=len(list_runs(session, project_id, states=["queued"], limit=1000)),
             run=runs[0] if runs else None,
         )
@@ -150,7 +151,7 @@ def project_status(
             if active
             else []
         )
-        workers = holders(session, WORKER_LEASE, now=datetime.now(UTC))
+        workers = holders(session, WORKER_LEASE)
         status = {
             "project": project.name,
             "unit": project.unit,

@@ -162,12 +162,12 @@ def record_studio_annotation(
     page: Page,
     config: LabelConfig,
     prediction: Mapping[str, Any] | None = None,
-    revive: bool = False,
+    pulled_after: int | None = None,
 ) -> bool:
     """Append an annotation in its current state in Label Studio; return whether it was new.
 
     ``page`` is what the task shows. Its changes to ``prediction`` (the one it started from) are
-    computed here, once, and stored.
+    computed here, once, and stored. ``pulled_after`` is as for ``record_annotation``.
 
     Raises:
         TaskFormatError: if the annotation has no id or no list of results.
@@ -193,8 +193,8 @@ def record_studio_annotation(
         ],
         diff=_corrections(prediction, (labels.entities, labels.relations), page, config),
     )
-    is_new = record_annotation(session, new, revive=revive)
-    refresh_state(session, task.id, revive=revive)
+    is_new = record_annotation(session, new, pulled_after=pulled_after)
+    refresh_state(session, task.id, revive=pulled_after is not None)
     return is_new
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -18,8 +20,10 @@ from annotator.services.sync.annotations import (
     resolve_task,
 )
 from annotator.services.sync.webhooks import touched_tasks
-from annotator.store.annotations import mark_deleted, studio_ids
+from annotator.store.annotations import latest_revision, mark_deleted, studio_ids
+from annotator.store.clock import elapsed_s, now
 from annotator.store.database import Database
+from annotator.store.inbox import settled_events
 from annotator.store.projects import (
     Project,
     adopt_schema,
@@ -61,18 +65,18 @@ def reconcile(
     *,
     split: SplitRule,
     full: bool = False,
+    recheck: bool = False,
     on_progress: Callable[[int], None] | None = None,
 ) -> PullReport:
     """Pull every task that changed since it was last read, and find deleted ones.
 
-    Label Studio's time of a task's last change is stored in the same transaction as the task. So
-    tasks that changed shortly before a pull are not read again by each pull that looks back that
-    far.
+    Label Studio's time of a task's last change is stored with the task, so that a pull which looks
+    back does not read it again. Tasks that events have changed here are read too, since a late
+    event may have reported an old state.
 
-    Tasks that events have changed here are read too: a late event may have reported a state that
-    is no longer current.
-
-    With ``full`` all tasks are read. Those new to us are drawn into the hold-out by ``split``.
+    With ``full`` all tasks are read; with ``recheck`` all whose change was not seen, whatever the
+    clocks say: so also where a stored time lies ahead, since a clock was corrected. Tasks new to us
+    are drawn into the hold-out by ``split``.
     ``on_progress`` is called with the number of tasks read so far.
 
     Raises:
@@ -81,19 +85,19 @@ def reconcile(
         ConfigError: if the project is not connected.
     """
     link = project.link()
-    started = datetime.now(UTC)
+    began = _begin(database)
     xml = client.project(link.project_id).config_xml
     config = _refresh_config(database, project.id, xml)
     with database.read() as session:  # a new configuration resets the time
         before = get_project(session, project.name)
-    pull = _Pull(database, project.id, config, split, started, on_progress)
+    pull = _Pull(database, project.id, config, split, began, on_progress)
     if full or before.pulled_until is None:
         pull.look_at(client.tasks(link.project_id))
     else:
-        pull.look_at_changes(client, link.project_id, since=before.pulled_until - _OVERLAP)
+        pull.look_at_changes(client, link.project_id, since=_since(before, began, recheck))
     with database.read() as session:  # ours first, or a task made meanwhile would seem deleted
         known = known_studio_ids(session, project.id)
-        touched = touched_tasks(session, project.id, since=(before.pulled_at or started) - _OVERLAP)
+        touched = touched_tasks(session, project.id, after=before.pulled_event)
     there = client.task_ids(link.project_id)
     pull.look_at(client.tasks_of(link.project_id, list((touched & there) - pull.seen)))
     with database.write() as session:
@@ -101,8 +105,35 @@ def reconcile(
         # A configuration that arrived meanwhile has requested another full pull.
         is_same = current_config_xml(session, project.id) == xml
         until = pull.until(before.pulled_until) if is_same else None
-        set_pulled(session, project.id, started=started, until=until)
+        set_pulled(session, project.id, started=began.at, until=until, event=began.event)
     return pull.report(n_deleted)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Beginning:
+    """What was there when a pull began: the newest event processed, and the newest revision."""
+
+    at: datetime
+    event: int
+    revision: int
+    ticks: float
+
+
+def _begin(database: Database) -> _Beginning:
+    with database.read() as session:
+        return _Beginning(
+            at=now(session),
+            ticks=time.monotonic(),
+            event=settled_events(session),
+            revision=latest_revision(session),
+        )
+
+
+def _since(before: Project, began: _Beginning, recheck: bool) -> datetime | None:
+    until = before.pulled_until
+    if recheck or until is None or elapsed_s(until, began.at) == math.inf:
+        return None
+    return until - _OVERLAP
 
 
 @dataclass
@@ -113,7 +144,7 @@ class _Pull:
     project_id: int
     config: LabelConfig
     split: SplitRule
-    started: datetime
+    began: _Beginning
     on_progress: Callable[[int], None] | None
     seen: set[int] = field(default_factory=set)
     n_news: int = 0
@@ -123,7 +154,7 @@ class _Pull:
     floor: datetime | None = None
 
     def look_at_changes(
-        self, client: StudioClient, studio_project: int, *, since: datetime
+        self, client: StudioClient, studio_project: int, *, since: datetime | None
     ) -> None:
         """Process the tasks that changed since then, except those already seen in this state."""
         for page in client.changes(studio_project, updated_after=since):
@@ -145,7 +176,7 @@ class _Pull:
         try:
             with self.database.write() as session:
                 news, gone = _apply(
-                    session, self.project_id, task, self.config, self.split, self.started
+                    session, self.project_id, task, self.config, self.split, self.began.revision
                 )
             self.n_news += news
             self.n_gone += gone
@@ -161,11 +192,13 @@ class _Pull:
         """Return a time by Label Studio's clock before which no change is unseen.
 
         A task may have changed after its page was read, and a later page may hold a younger change.
-        Both happened during this pull, so its duration is subtracted.
+        Both happened during this pull, so its duration is subtracted. Label Studio's clock may be
+        ahead until it is corrected: the time is none later than ours.
         """
         newest = self.newest
         if newest is not None:
-            newest -= max(datetime.now(UTC) - self.started, timedelta())
+            newest -= timedelta(seconds=time.monotonic() - self.began.ticks)
+            newest = min(newest, self.began.at)
         newest = max(filter(None, (before, newest)), default=None)
         return min(filter(None, (newest, self.floor)), default=None)
 
@@ -194,7 +227,7 @@ def _apply(
     task: Mapping[str, Any],
     config: LabelConfig,
     split: SplitRule,
-    started: datetime,
+    pulled_after: int,
 ) -> tuple[int, int]:
     known = find_task(session, project_id, studio_id=int(task["id"]))
     ours = resolve_task(session, project_id, task, config=config, split=split)
@@ -213,13 +246,13 @@ def _apply(
             page=page,
             config=config,
             prediction=predictions.get(parent_of(annotation)),
-            revive=True,
+            pulled_after=pulled_after,
         )
     # What arrived by webhook after this pull began may be newer than the page at hand.
-    vanished = studio_ids(session, project_id, task_id=ours.id, received_before=started) - present
-    now = datetime.now(UTC)
+    vanished = studio_ids(session, project_id, task_id=ours.id, up_to=pulled_after) - present
+    at = now(session)
     gone = sum(
-        mark_deleted(session, project_id, external_id=external_id, at=now)
+        mark_deleted(session, project_id, external_id=external_id, at=at)
         for external_id in vanished
     )
     if gone or ours.state == "deleted":

@@ -8,12 +8,17 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from annotator.errors import AnnotatorError, ConflictError, StoreError, TaskFormatError
+from annotator.errors import (
+    AnnotatorError,
+    ConflictError,
+    LeaseLostError,
+    StoreError,
+    TaskFormatError,
+)
 from annotator.logs import get_logger
 from annotator.services.sync.annotations import (
     SplitRule,
@@ -25,7 +30,7 @@ from annotator.store.annotations import mark_deleted, task_of_annotation
 from annotator.store.database import Database
 from annotator.store.inbox import (
     StoredEvent,
-    done_since,
+    done_events,
     finish_event,
     new_events,
     store_event,
@@ -151,8 +156,8 @@ def _process(
             reason = str(error)
             continue
         except AnnotatorError as error:
-            if type(error) is StoreError:  # the database is at fault, not the event
-                raise
+            if isinstance(error, LeaseLostError) or type(error) is StoreError:
+                raise  # not the event's fault
             reason = str(error)
         except Exception as error:  # an event is a job: a failing one must not block the others
             _log.exception("event.crashed", event_id=event.id, action=event.action)
@@ -203,13 +208,13 @@ def _is_about(event: StoredEvent, link: StudioLink) -> bool:
     return event.studio_project_id == link.project_id and key in (None, link.key)
 
 
-def touched_tasks(session: Session, project_id: int, *, since: datetime) -> set[int]:
-    """Return Label Studio's ids of the tasks that events have changed here since then.
+def touched_tasks(session: Session, project_id: int, *, after: int) -> set[int]:
+    """Return Label Studio's ids of the tasks that events after number ``after`` have changed here.
 
     An event may have been late: its content must be compared with Label Studio.
     """
     touched: set[Any] = set()
-    for event in done_since(session, since):
+    for event in done_events(session, after=after):
         if event.action == "ANNOTATIONS_DELETED":  # names no task
             ids = [str(item.get("id")) for item in _objects(event.payload, "annotations")]
             found = [task_of_annotation(session, project_id, external_id=id) for id in ids]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import pytest
 from sqlalchemy.orm import Session
 
-from annotator.errors import StoreError
+from annotator.errors import LeaseLostError, StoreError
 from annotator.jobs.leases import hold_lease
 from annotator.store.database import Database
-from annotator.store.leases import take_lease
+from annotator.store.leases import release_lease, take_lease
+from annotator.store.projects import Project, audit
 
 NAME = "publish:ward"
 
@@ -28,6 +30,9 @@ class AwayDatabase:
         if self.is_away:
             raise StoreError("database ward: connection refused")
         return self._database.write()
+
+    def guarded(self, check: Callable[[Session], None]) -> Database:
+        return self._database.guarded(check)
 
 
 @pytest.fixture
@@ -48,7 +53,7 @@ def test_a_lease_is_kept_over_a_renewal_that_failed(database: Database, away: Aw
         time.sleep(0.6)
         taken = take(database)
 
-    assert (mine, taken) == (True, False)
+    assert (mine is not None, taken) == (True, False)
     assert take(database)
 
 
@@ -65,7 +70,7 @@ def test_who_comes_second_does_not_give_the_lease_of_the_first_back(database: Da
             pass
         taken = take(database)
 
-    assert (first, second, taken) == (True, False, False)
+    assert (first is None, second is None, taken) == (False, True, False)
 
 
 class SlowDatabase:
@@ -78,6 +83,9 @@ class SlowDatabase:
         time.sleep(0.4 * (threading.current_thread() is not threading.main_thread()))
         return self._database.write()
 
+    def guarded(self, check: Callable[[Session], None]) -> Database:
+        return self._database.guarded(check)
+
 
 def test_a_renewal_under_way_does_not_outlive_its_block(database: Database) -> None:
     slow = SlowDatabase(database)
@@ -86,4 +94,24 @@ def test_a_renewal_under_way_does_not_outlive_its_block(database: Database) -> N
         time.sleep(0.3)  # the renewal began at 0.2
     time.sleep(0.4)
 
+    assert take(database)
+
+
+def test_a_block_that_slept_through_its_lease_writes_nothing_and_takes_nothing_back(
+    database: Database, away: AwayDatabase, project: Project
+) -> None:
+    with hold_lease(away, NAME, owner="host:1", lease_s=0.6) as held:  # type: ignore[arg-type]
+        away.is_away = True
+        time.sleep(0.8)
+        other = take(database)
+        with database.write() as session:
+            release_lease(session, NAME, owner="host:2")
+        away.is_away = False
+        time.sleep(0.4)  # the next renewal
+
+        assert held is not None
+        with pytest.raises(LeaseLostError), held.write() as session:
+            audit(session, project.id, actor="host:1", action="too late")
+
+    assert other
     assert take(database)

@@ -31,6 +31,7 @@ from annotator.store.projects import Project, ensure_project
 from db.tables import AnnotationRow, EntityRow, RelationRow
 
 DRUG = Entity(id="e1", type="Drug", start=0, end=7)
+BEGAN = 10**6  # a pull that began after all revisions
 EFFECT = Entity(id="e2", type="Effect", start=17, end=21)
 
 
@@ -53,7 +54,7 @@ def current(database: Database, project: Project) -> SimpleNamespace:
     with database.read() as session:
         row = current_revision(session, project.id, source="studio", external_id="1")
         assert row is not None
-        names = ("state", "raw", "received_at", "revision", "diff", "parent_version")
+        names = ("id", "state", "raw", "received_at", "revision", "diff", "parent_version")
         return SimpleNamespace(**{name: getattr(row, name) for name in names})
 
 
@@ -132,7 +133,7 @@ def test_what_changed_of_a_prediction_is_kept_once_the_prediction_is_known(
     record(database, first)  # an event of live mode brings no prediction
     known = replace(first, diff={"entities_kept": 2}, parent_version="v1")
 
-    is_new = record(database, known, revive=True)
+    is_new = record(database, known, pulled_after=BEGAN)
     record(database, first)
 
     now = current(database, project)
@@ -147,7 +148,7 @@ def test_labels_stay_with_the_text_they_were_made_for(
     with database.write() as session:
         edited, _, _ = store_document(session, project.id, make_document("edited"), split="train")
 
-    unchanged = record(database, replace(first, document_id=edited), revive=True)
+    unchanged = record(database, replace(first, document_id=edited), pulled_after=BEGAN)
     again = record(database, replace(first, document_id=edited, created_at=at(60)))
 
     assert (unchanged, again) == (False, True)
@@ -193,7 +194,7 @@ def test_a_pull_brings_back_what_was_believed_deleted(
     record(database, first)
     delete(database, project, 5)
 
-    assert record(database, first, revive=True)
+    assert record(database, first, pulled_after=BEGAN)
     assert current(database, project).state == "submitted"
 
 
@@ -214,11 +215,11 @@ def test_only_what_was_known_before_a_pull_can_have_vanished(
 
         task = add_task(session, project.id, studio_id=1, document_id=document_id, sentence_id=None)
     record(database, replace(first, task_id=task))
-    received = current(database, project).received_at
+    known = current(database, project).id
 
     with database.read() as session:
-        before = studio_ids(session, project.id, task_id=task, received_before=received)
-        later = studio_ids(session, project.id, task_id=task, received_before=at(10**8))
+        before = studio_ids(session, project.id, task_id=task, up_to=known - 1)
+        later = studio_ids(session, project.id, task_id=task, up_to=known)
         owner = task_of_annotation(session, project.id, external_id="1")
         raw = studio_annotations(session, project.id)
 

@@ -6,7 +6,8 @@ A task made an hour later keeps a pull, which looks at what has changed, from th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -30,16 +31,10 @@ def gold(database: Database, project: Project) -> dict[str, list[str]]:
         }
 
 
-def slow_clock(*, hours: int) -> type[datetime]:
-    """Make a clock on which some hours go by between the first look and the second."""
-    looks = iter([timedelta(hours=hours)])
-
-    class Clock(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:
-            return datetime.now(tz) - next(looks, timedelta())
-
-    return Clock
+def slow_clock(*, hours: int) -> SimpleNamespace:
+    """Make a clock on which some hours go by between two looks."""
+    looks = count(step=3600 * hours)
+    return SimpleNamespace(monotonic=lambda: next(looks))
 
 
 def test_an_annotation_heard_of_after_it_was_deleted_goes_with_the_next_pull(
@@ -166,7 +161,7 @@ def test_a_change_during_a_long_pull_is_seen_by_the_next(
 
     with monkeypatch.context() as patch:
         patch.setattr(studio, "tasks", read_slowly)
-        patch.setattr("annotator.services.sync.pull.datetime", slow_clock(hours=2))
+        patch.setattr("annotator.services.sync.pull.time", slow_clock(hours=2))
         pull()
 
     pull()
