@@ -26,12 +26,13 @@ __all__ = [
 ]
 
 # Raised whenever a result is read differently than before: what was derived is derived anew.
-READER_VERSION: Final = 2
+READER_VERSION: Final = 3
 
 IssueKind = Literal[
     "unknown_label",
     "unknown_control",
     "mention_differs",
+    "offsets_differ",
     "offsets_repaired",
     "bad_region",
     "bad_relation",
@@ -236,6 +237,9 @@ class _Reader:
         if quoted is not None and not _is_same_mention(quoted, self.text[start:end]):
             where = f"quotes other words than stand at {start}..{end}, where the editor draws it"
             self.report("mention_differs", name, where, kept=True)
+        if self.page.miscounts(value):
+            where = f"has globalOffsets of another place than {start}..{end}, where the XPaths are"
+            self.report("offsets_differ", name, where, kept=True)
         return start, end
 
     def _misfit(self, start: int, end: int) -> str | None:

@@ -19,7 +19,8 @@ Layout = Literal["text", "paragraphs", "hypertext"]
 
 _MAX_CHARACTERS: Final = 1_000_000
 _MARKUP_DECLARATION: Final = re.compile(r"<!\s*(DOCTYPE|ENTITY)", re.IGNORECASE)
-_FIELD: Final = re.compile(r"\$([^\W\d][\w.\-]*)")
+# What the editor takes for the name of a field: in others it fills in the part that looks like one.
+_FIELD: Final = re.compile(r"\$(\w[\w.\[\]]*)", re.ASCII)
 _OTHER_OBJECTS: Final = frozenset(
     {"audio", "audioplus", "chat", "dialog", "image", "list", "pdf", "table", "timeseries"}
     | {"timeserieslabels", "video"}
@@ -60,9 +61,10 @@ class LabelControl:
 class LabelConfig:
     """A labeling configuration in the parts that the annotator needs.
 
-    ``text_field`` is the key in a task's data that holds the text (the ``field`` of
-    ``<Text value="$field">``); ``text_name`` is the name of that tag, ``to_name`` in results;
-    ``layout`` says which tag it is. A turn of a dialog has its speaker under ``name_key`` and its
+    ``text_field`` is the path in a task's data to the text (the ``field``, ``note.text`` or
+    ``notes[0]`` of ``<Text value="$field">``); ``text_name`` is the name of that tag, ``to_name``
+    in results; ``layout`` says which tag it is, ``is_inline`` that an HTML page is shown without a
+    frame. A turn of a dialog has its speaker under ``name_key`` and its
     text under ``text_key``.
     """
 
@@ -72,6 +74,7 @@ class LabelConfig:
     controls: tuple[LabelControl, ...]
     relation_labels: tuple[str, ...] = ()
     layout: Layout = "text"
+    is_inline: bool = False
     name_key: str = "author"
     text_key: str = "text"
 
@@ -127,6 +130,7 @@ def parse_config(xml: str) -> LabelConfig:
             one for group in _tags(root, "relations") for one in _tags(group, "relation")
         ),
         layout=layout,
+        is_inline=_attribute(tag, "inline") == "true",
         name_key=_attribute(tag, "nameKey") or "author",
         text_key=_attribute(tag, "textKey") or "text",
     )
@@ -252,7 +256,10 @@ def _text_field(tag: ElementTree.Element) -> str:
         raise ConfigError(f"{shown} has an encoding; only plain text is supported")
     match = _FIELD.fullmatch(_attribute(tag, "value").strip())
     if match is None:
-        raise ConfigError(f'{shown} must show exactly one field: value="$text"')
+        raise ConfigError(
+            f'{shown} must show exactly one field: value="$text", "$note.text" or "$notes[0]"; '
+            "Label Studio finds no others than those of letters A to Z, digits and _"
+        )
     return match.group(1)
 
 

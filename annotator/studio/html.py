@@ -1,20 +1,23 @@
-"""HTML as a browser parses it: its text nodes, their XPaths, and their one flat text. Pure."""
+"""HTML as Label Studio shows it: its text nodes, their XPaths, and the text that is seen. Pure."""
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from justhtml import JustHTML
 
 from annotator.errors import TaskFormatError
+from annotator.studio.sanitizer import clean_html
 
 __all__ = ["HtmlText", "TextNode", "read_html"]
 
 _BREAK: Final = "\n"
+_MARK: Final = "\ufeff"
 _MAX_DEPTH: Final = 200
 # A browser puts these on lines of their own.
 _BLOCK_NAMES: Final = (
@@ -23,97 +26,147 @@ _BLOCK_NAMES: Final = (
     "optgroup option p pre section summary table tbody td tfoot th thead title tr ul"
 )
 _BLOCKS: Final = frozenset(_BLOCK_NAMES.split())
-# Their text is not visible on the page, but would count in offsets.
-_REFUSED_NAMES: Final = (
-    "iframe math noembed noframes noscript script select style svg template textarea"
+# Their text counts in offsets, but nobody sees it, or can select it.
+_UNSEEN_NAMES: Final = (
+    "audio canvas datalist defs desc metadata noembed noframes noscript rp select style textarea "
+    "title video"
 )
-_REFUSED: Final = frozenset(_REFUSED_NAMES.split())
+_UNSEEN: Final = frozenset(_UNSEEN_NAMES.split())
+_NOT_DISPLAYED: Final = re.compile(r"(?:^|;)\s*display\s*:\s*none", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextNode:
-    """A text node: its XPath below the page's root, its start in the flat text, and its text."""
+    """A text node: its XPath below the page's root, its text, and whether that is seen.
+
+    ``start`` is where it stands in the seen text, ``counted`` where in Label Studio's counting.
+    """
 
     path: str
-    start: int
     text: str
+    is_seen: bool
+    start: int
+    counted: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """What a walk through the page meets."""
+
+    kind: Literal["text", "element", "edge", "break"]
+    path: str = ""
+    text: str = ""
+    is_seen: bool = True
 
 
 class HtmlText:
-    """The text nodes of a page in their order.
+    """The text of a page.
 
     Attributes:
-        nodes: The text nodes that are not empty.
-        text: The flat text: the nodes, with a line break between those of different blocks.
-        joined: The nodes alone, as Label Studio counts them.
+        nodes: The text nodes that are not empty, in their order.
+        text: What is seen: the nodes, with a line break between those of different blocks.
     """
 
-    def __init__(self, parts: list[tuple[str, str, bool]]) -> None:
+    def __init__(self, steps: Iterator[_Step]) -> None:
         self.nodes: list[TextNode] = []
+        self._by_path: dict[str, TextNode | int] = {}
         pieces: list[str] = []
-        length, self._globals = 0, [0]
-        for path, text, begins_block in parts:
-            if begins_block and pieces:
-                pieces.append(_BREAK)
-                length += len(_BREAK)
-            self.nodes.append(TextNode(path=path, start=length, text=text))
-            pieces.append(text)
-            length += len(text)
-            self._globals.append(self._globals[-1] + len(text))
+        length = counted = 0
+        begins_block = True
+        for step in steps:
+            if step.kind == "edge":
+                begins_block = True
+            elif step.kind == "break":
+                counted += 1
+            elif step.kind == "element":
+                self._by_path[step.path] = counted
+            elif step.text:
+                if step.is_seen and begins_block and pieces:
+                    pieces.append(_BREAK)
+                    length += len(_BREAK)
+                node = TextNode(
+                    path=step.path,
+                    text=step.text,
+                    is_seen=step.is_seen,
+                    start=length,
+                    counted=counted,
+                )
+                self.nodes.append(node)
+                self._by_path[step.path] = node
+                counted += len(step.text)
+                if step.is_seen:
+                    pieces.append(step.text)
+                    length += len(step.text)
+                    begins_block = False
         self.text = "".join(pieces)
-        self.joined = "".join(node.text for node in self.nodes)
-        self._starts = [node.start for node in self.nodes]
+        self._seen = [node for node in self.nodes if node.is_seen]
+        self._starts = [node.start for node in self._seen]
+        self._counts = [node.counted for node in self.nodes]
 
     def node_at(self, offset: int) -> TextNode:
-        """Return the node at ``offset``; for a line break between nodes, the node before it."""
-        return self.nodes[self._index(offset)]
+        """Return the seen node at ``offset``; for a line break between nodes, the one before it."""
+        return self._seen[max(0, bisect_right(self._starts, offset) - 1)]
 
-    def to_global(self, offset: int) -> int:
-        """Convert an offset in the flat text to one in ``joined``."""
-        index = self._index(offset)
-        node = self.nodes[index]
-        return self._globals[index] + min(offset - node.start, len(node.text))
+    def named(self, path: object) -> TextNode | None:
+        """Return the text node with this XPath, or the first one of the element with it."""
+        found = self._by_path.get(path) if isinstance(path, str) else None
+        return self._node_counted(found, is_end=False) if isinstance(found, int) else found
 
-    def from_global(self, offset: int, *, is_end: bool) -> int:
-        """Convert an offset in ``joined`` to one in the flat text; -1 if it lies outside.
+    def from_counts(self, start: int, end: int) -> tuple[int, int] | None:
+        """Return the span in the seen text that ``globalOffsets`` stand for, if they do for any.
 
-        Where two nodes meet, an end belongs to the first and a start to the second.
+        They count code points of all text nodes, and each ``<br>`` as one. An end that is in no
+        node, but after a ``<br>``, ends with the node of the start.
         """
-        if not 0 <= offset <= self._globals[-1] or not self.nodes:
-            return -1
-        index = bisect_right(self._globals, offset - 1 if is_end and offset else offset) - 1
-        index = min(index, len(self.nodes) - 1)
-        return self.nodes[index].start + offset - self._globals[index]
+        first = self._node_counted(start, is_end=False)
+        if first is None:
+            return None
+        last = self._node_counted(end, is_end=True)
+        return (
+            self.flat(first, start - first.counted),
+            self.flat(first, len(first.text))
+            if last is None
+            else self.flat(last, end - last.counted),
+        )
 
-    def _index(self, offset: int) -> int:
-        return max(0, bisect_right(self._starts, offset) - 1)
+    @staticmethod
+    def flat(node: TextNode, offset: int) -> int:
+        """Return where ``offset`` of a node is in the seen text; what is unseen has no length."""
+        return node.start + offset if node.is_seen else node.start
+
+    def _node_counted(self, count: int, *, is_end: bool) -> TextNode | None:
+        """Return the node that holds a count; between two, the earlier for an end."""
+        index = bisect_right(self._counts, count - 1 if is_end else count) - 1
+        if index < 0:
+            return None
+        node = self.nodes[index]
+        return node if count - is_end < node.counted + len(node.text) else None
 
 
-def read_html(html: str) -> HtmlText:
-    """Parse a page as a browser parses the content of an element.
+def read_html(html: str, *, is_inline: bool = False) -> HtmlText:
+    """Parse a page as the browser does: a document in a frame, or the content of a ``<div>``.
 
     Raises:
-        TaskFormatError: if it is nested too deep, or holds an element whose text would count in
-            offsets without being visible.
+        TaskFormatError: if it is nested too deep.
     """
+    cleaned = clean_html(html)
+    if is_inline and cleaned.startswith(_MARK):
+        cleaned = _MARK + cleaned  # the parser drops one, as a browser does in a document only
     try:
-        root = JustHTML(html, fragment=True, sanitize=False).root
+        root = JustHTML(
+            cleaned, fragment=is_inline, iframe_srcdoc=not is_inline, sanitize=False
+        ).root
     except (ValueError, RecursionError) as error:
         raise TaskFormatError(f"its HTML cannot be read ({type(error).__name__})") from None
-    parts: list[tuple[str, str, bool]] = []
-    pending = True
-    for path, kind, text in _walk(root, "", 0):
-        if kind == "text":
-            if text:
-                parts.append((path, text, pending))
-                pending = False
-        else:
-            pending = True
-    return HtmlText(parts)
+    return HtmlText(_walk(root if is_inline else _body(root), "", 0, is_seen=True))
 
 
-def _walk(node: Any, path: str, depth: int) -> Iterator[tuple[str, str, str]]:
-    """Yield text nodes, and an edge at each start and end of a block."""
+def _body(document: Any) -> Any:
+    elements = [child for top in document.children or () for child in top.children or ()]
+    return next((one for one in elements if one.name == "body"), JustHTML("", fragment=True).root)
+
+
+def _walk(node: Any, path: str, depth: int, *, is_seen: bool) -> Iterator[_Step]:
     if depth > _MAX_DEPTH:
         raise TaskFormatError(f"its HTML is nested deeper than {_MAX_DEPTH}")
     seen: Counter[str] = Counter()
@@ -121,16 +174,20 @@ def _walk(node: Any, path: str, depth: int) -> Iterator[tuple[str, str, str]]:
         name = str(child.name).lower()
         if name == "#text":
             seen["text()"] += 1
-            yield f"{path}/text()[{seen['text()']}]", "text", child.data or ""
+            at = f"{path}/text()[{seen['text()']}]"
+            yield _Step(kind="text", path=at, text=child.data or "", is_seen=is_seen)
             continue
-        if name.startswith("#") or name == "!doctype":
-            continue
-        if name in _REFUSED:
-            raise TaskFormatError(f"its HTML holds <{name}>: take it out")
         seen[name] += 1
-        is_block = name in _BLOCKS
-        if is_block:
-            yield path, "edge", ""
-        yield from _walk(child, f"{path}/{name}[{seen[name]}]", depth + 1)
-        if is_block:
-            yield path, "edge", ""
+        below = f"{path}/{name}[{seen[name]}]"
+        yield _Step(kind="break" if name == "br" else "element", path=below)
+        if name in _BLOCKS:
+            yield _Step(kind="edge")
+        shown = is_seen and name not in _UNSEEN and _is_displayed(child.attrs or {})
+        yield from _walk(child, below, depth + 1, is_seen=shown)
+        if name in _BLOCKS:
+            yield _Step(kind="edge")
+
+
+def _is_displayed(attributes: Mapping[str, str | None]) -> bool:
+    style = attributes.get("style") or ""
+    return "hidden" not in attributes and _NOT_DISPLAYED.search(style) is None

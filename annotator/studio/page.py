@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any, Final, Protocol
 
 from annotator.errors import TaskFormatError
 from annotator.studio.config import LabelConfig
-from annotator.studio.html import HtmlText, read_html
+from annotator.studio.html import HtmlText, TextNode, read_html
+from annotator.studio.task_data import read_field
 
 __all__ = [
     "DialogPage",
@@ -23,6 +25,7 @@ __all__ = [
     "as_page",
     "compose_data",
     "open_page",
+    "shown_text",
     "text_length",
 ]
 
@@ -46,6 +49,9 @@ class Page(Protocol):
     def place(self, start: int, end: int) -> dict[str, Any]:
         """Return the ``value`` of a span, without labels; ``0 <= start < end <= len(text)``."""
 
+    def miscounts(self, value: Mapping[str, Any]) -> bool:
+        """Return whether a ``value`` that was found gives its place twice, and differently."""
+
 
 class PlainPage:
     """A ``<Text>``: its offsets are ours."""
@@ -60,6 +66,10 @@ class PlainPage:
     def place(self, start: int, end: int) -> dict[str, Any]:
         """Write ``start``, ``end`` and the mention."""
         return {"start": start, "end": end, "text": self.text[start:end]}
+
+    def miscounts(self, value: Mapping[str, Any]) -> bool:
+        """Return False: there are no other offsets."""
+        return False
 
 
 class DialogPage:
@@ -94,6 +104,10 @@ class DialogPage:
             "text": self.text[start:end],
         }
 
+    def miscounts(self, value: Mapping[str, Any]) -> bool:
+        """Return False: there are no other offsets."""
+        return False
+
     def _flat(self, value: Mapping[str, Any], *, turn: str, offset: str) -> int:
         number = _offset(value, turn)
         if not 0 <= number < len(self._turns):
@@ -102,11 +116,10 @@ class DialogPage:
 
 
 class HtmlPage:
-    """``<HyperText>``: offsets are code points of the concatenated text nodes.
+    """``<HyperText>``: XPaths of text nodes, with offsets of UTF-16 code units in them.
 
-    A region also has XPaths of text nodes with UTF-16 offsets in them. Both are written; the XPaths
-    are read only if ``globalOffsets`` is missing. The flat text has an additional line break
-    between blocks, which Label Studio shows apart but does not count.
+    As in the editor, ``globalOffsets`` count only where an XPath names nothing. The flat text is
+    what the page shows, with a line break between blocks.
     """
 
     def __init__(self, html: HtmlText) -> None:
@@ -114,37 +127,48 @@ class HtmlPage:
         self.text = html.text
 
     def find(self, value: Mapping[str, Any]) -> tuple[int, int]:
-        """Read ``globalOffsets``, else the XPaths and the offsets in their nodes."""
-        offsets = value.get("globalOffsets")
-        if isinstance(offsets, Mapping):
+        """Read the XPaths and the offsets in their nodes, else ``globalOffsets``."""
+        first, last = self._html.named(value.get("start")), self._html.named(value.get("end"))
+        if first is not None and last is not None:
             return (
-                self._html.from_global(_offset(offsets, "start"), is_end=False),
-                self._html.from_global(_offset(offsets, "end"), is_end=True),
+                self._flat(first, _offset(value, "startOffset")),
+                self._flat(last, _offset(value, "endOffset")),
             )
-        return (
-            self._flat(value, path="start", offset="startOffset"),
-            self._flat(value, path="end", offset="endOffset"),
-        )
+        found = self._counted(value)
+        if found is None:
+            raise TaskFormatError("names a text node that is not there")
+        return found
 
     def place(self, start: int, end: int) -> dict[str, Any]:
         """Write XPaths, offsets in their nodes, ``globalOffsets`` and the mention."""
         first, last = self._html.node_at(start), self._html.node_at(end - 1)
-        global_start, global_end = self._html.to_global(start), self._html.to_global(end)
+        begin, stop = min(start - first.start, len(first.text)), end - last.start
+        stop = min(stop, len(last.text))
         return {
             "start": first.path,
             "end": last.path,
-            "startOffset": _to_utf16(first.text, max(0, start - first.start)),
-            "endOffset": _to_utf16(last.text, min(len(last.text), end - last.start)),
-            "globalOffsets": {"start": global_start, "end": global_end},
-            "text": self._html.joined[global_start:global_end],
+            "startOffset": _to_utf16(first.text, begin),
+            "endOffset": _to_utf16(last.text, stop),
+            "globalOffsets": {"start": first.counted + begin, "end": last.counted + stop},
+            "text": self.text[start:end],
         }
 
-    def _flat(self, value: Mapping[str, Any], *, path: str, offset: str) -> int:
-        named = value.get(path)
-        node = next((n for n in self._html.nodes if n.path == named), None)
-        if node is None:
-            raise TaskFormatError("names a text node that is not there")
-        return node.start + _from_utf16(node.text, _offset(value, offset))
+    def miscounts(self, value: Mapping[str, Any]) -> bool:
+        """Return whether ``globalOffsets`` say another place than the XPaths."""
+        has_counts = isinstance(value.get("globalOffsets"), Mapping)
+        return has_counts and self._counted(value) != self.find(value)
+
+    def _counted(self, value: Mapping[str, Any]) -> tuple[int, int] | None:
+        offsets = value.get("globalOffsets")
+        if not isinstance(offsets, Mapping):
+            return None
+        try:
+            return self._html.from_counts(_offset(offsets, "start"), _offset(offsets, "end"))
+        except TaskFormatError:
+            return None
+
+    def _flat(self, node: TextNode, offset: int) -> int:
+        return self._html.flat(node, _from_utf16(node.text, offset))
 
 
 def open_page(data: Any, config: LabelConfig) -> Page:
@@ -155,19 +179,19 @@ def open_page(data: Any, config: LabelConfig) -> Page:
     """
     if not isinstance(data, Mapping):
         raise TaskFormatError(f"data must be an object, found {type(data).__name__}")
-    where, value = f"data.{config.text_field}", data.get(config.text_field)
+    where, value = f"data.{config.text_field}", read_field(data, config.text_field)
     if config.layout == "paragraphs":
         return DialogPage(_turns(value, config, where))
     if not isinstance(value, str):
         raise TaskFormatError(f"{where} must be a text, found {type(value).__name__}")
     if config.layout == "hypertext":
-        return HtmlPage(read_html(value))
+        return HtmlPage(read_html(value, is_inline=config.is_inline))
     return PlainPage(value)
 
 
 def text_length(data: Any, config: LabelConfig) -> int:
     """Return the length of a task's text with markup, without parsing it; 0 if there is none."""
-    value = data.get(config.text_field) if isinstance(data, Mapping) else None
+    value = read_field(data, config.text_field) if isinstance(data, Mapping) else None
     turns = value if isinstance(value, list) and config.layout == "paragraphs" else []
     texts = [turn.get(config.text_key) for turn in turns if isinstance(turn, Mapping)]
     return sum(len(one) for one in (value, *texts) if isinstance(one, str))
@@ -179,15 +203,23 @@ def as_page(text: str | Page) -> Page:
 
 
 def compose_data(text: str, config: LabelConfig) -> Any:
-    """Return what the configured field of a task must hold to show ``text``."""
+    """Return what the configured field of a task must hold to show ``shown_text(text)``."""
     if config.layout == "paragraphs":
         return [{config.name_key: "", config.text_key: text}]
     if config.layout == "hypertext":
-        escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        # HTML parsing turns every line break into one character; text nodes keep it that way.
-        escaped = escaped.replace("\r", "&#13;")
-        return f'<div style="white-space: pre-wrap">{escaped}</div>'
+        shown = escape(shown_text(text, config), quote=False)
+        return f'<div style="white-space: pre-wrap">{shown}</div>'
     return text
+
+
+def shown_text(text: str, config: LabelConfig) -> str:
+    """Return ``text`` as a task shows it, of the same length.
+
+    HTML holds no carriage return: it is shown as a blank before a line feed, else as a line feed.
+    """
+    if config.layout != "hypertext":
+        return text
+    return text.replace("\r\n", " \n").replace("\r", "\n")
 
 
 def _turns(value: Any, config: LabelConfig, where: str) -> list[str]:

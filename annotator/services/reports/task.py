@@ -32,7 +32,7 @@ from annotator.store.tasks import Task, find_task
 from annotator.store.versions import ModelVersion, active_version
 from annotator.studio.client import StudioClient, StudioProject
 from annotator.studio.config import LabelConfig, parse_config
-from annotator.studio.page import Page, PlainPage
+from annotator.studio.page import Page, PlainPage, shown_text
 from annotator.studio.validation import clean_prediction, validate_prediction
 from annotator.text import describe_left_out
 
@@ -124,18 +124,19 @@ def _text(
             message=f"{error}: nothing can be predicted",
             remedy="put the text there, or change value= of its tag in the labeling configuration",
         )
-    return page, _compare_text(page.text, ours)
+    known = page.text if ours is None else shown_text(ours.text, config)
+    return page, _compare_text(page.text, known)
 
 
-def _compare_text(text: str, ours: Task | None) -> Finding:
-    if ours is not None and ours.text != text:
-        pairs = enumerate(zip(text, ours.text, strict=False))
-        differs = next((i for i, (a, b) in pairs if a != b), min(len(text), len(ours.text)))
+def _compare_text(text: str, known: str) -> Finding:
+    if known != text:
+        pairs = enumerate(zip(text, known, strict=False))
+        differs = next((i for i, (a, b) in pairs if a != b), min(len(text), len(known)))
         return Finding(
             part="text",
             state="warning",
             message=f"it differs from ours from character {differs} on ({len(text)} characters "
-            f"there, {len(ours.text)} here): it was edited there",
+            f"there, {len(known)} here): it was edited there",
             remedy="annotator sync takes the new text; labels stay with the old one",
         )
     return Finding(part="text", state="good", message=f"{len(text)} characters")

@@ -21,7 +21,8 @@ from annotator.store.groups import group_of
 from annotator.store.tasks import Task, add_task, find_task, move_task, refresh_state
 from annotator.studio.codec import result_to_labels
 from annotator.studio.config import LabelConfig
-from annotator.studio.page import Page, open_page
+from annotator.studio.page import Page, open_page, shown_text
+from annotator.studio.task_data import read_field
 
 __all__ = [
     "Corrections",
@@ -79,15 +80,15 @@ def resolve_task(
     text = page_of(task, config).text
     if not text:
         raise TaskFormatError(f"task {studio_id}: data.{config.text_field} holds no text")
-    shown = None if config.layout == "text" else data.get(config.text_field)
+    shown = None if config.layout == "text" else read_field(data, config.text_field)
     known = find_task(session, project_id, studio_id=studio_id)
-    if known is not None and known.text == text:
+    if known is not None and text in (known.text, shown_text(known.text, config)):
         if shown is not None and known.sentence_id is None:
             keep_shown(session, known.document_id, shown)
         return known
     if known is not None and known.state == "deleted":
         known = None  # not an edit: Label Studio reuses ids of deleted tasks
-    place = _place(session, project_id, studio_id, data, text, split, known, is_plain=shown is None)
+    place = _place(session, project_id, studio_id, data, text, split, known, config)
     document_id, sentence_id = place
     if shown is not None and sentence_id is None:
         keep_shown(session, document_id, shown)
@@ -115,20 +116,20 @@ def _place(
     text: str,
     split: SplitRule,
     known: Task | None,
-    *,
-    is_plain: bool,
+    config: LabelConfig,
 ) -> tuple[int, int | None]:
     name, start = data.get("doc_id"), data.get("sent_start")
     if isinstance(name, str) and isinstance(start, int):
         sentence = find_sentence(session, project_id, document=name, start=start)
-        if sentence is not None and sentence.text == text:
+        if sentence is not None and text in (sentence.text, shown_text(sentence.text, config)):
             return sentence.document_id, sentence.id
     document = f"studio-{studio_id}-{hash_text(text)[:8]}"
     if isinstance(name, str) and 0 < len(name) <= _MAX_NAME and start is None and known is None:
         # A name that another text already has cannot be used for this one.
         held = find_document(session, project_id, name)
         # Two pages of one text may differ in markup; a document keeps only one page's.
-        document = name if held is None or (is_plain and held.text == text) else document
+        is_same = config.layout == "text" and held is not None and held.text == text
+        document = name if held is None or is_same else document
     held = find_document(session, project_id, document)
     if held is not None and held.text == text:
         return held.id, None

@@ -17,6 +17,7 @@ from annotator.store.tasks import NewTask, add_tasks
 from annotator.studio.client import StudioClient
 from annotator.studio.config import LabelConfig, parse_config
 from annotator.studio.page import compose_data
+from annotator.studio.task_data import nest_field
 
 __all__ = ["has_uploads", "upload_tasks"]
 
@@ -117,7 +118,9 @@ def _sentence_data(
 
 
 def _shown(text: str, config: LabelConfig | None) -> dict[str, object]:
-    return {"text": text} if config is None else {config.text_field: compose_data(text, config)}
+    if config is None:
+        return {"text": text}
+    return nest_field(config.text_field, compose_data(text, config))
 
 
 def _first_words(text: str) -> str:

@@ -178,3 +178,27 @@ def test_tasks_of_our_own_notes_fit_the_tag(
             by_task[number], text=read(config_xml, data["talk"]), config=parse_config(config_xml)
         )
         assert problems == []
+
+
+@pytest.mark.parametrize("config_xml", [DIALOG, PAGE], ids=["dialog", "page"])
+def test_a_task_of_ours_with_carriage_returns_is_known_again(
+    database: Database, linked: Project, studio: FakeStudio, pull: Pull, config_xml: str
+) -> None:
+    from factories import make_document
+
+    studio.config_xml = config_xml
+    pull()
+    note = make_document("n1", "Aspirin induced\r\nsevere rash .")
+    ingest_documents(database, linked.id, [note], role="pool", holdout_share=0.0, seed=1)
+    with database.read() as session:
+        project = get_project(session, linked.name)
+    upload_tasks(database, project, studio)
+    ((data,),) = studio.imports
+    studio.annotate(1, [region(config_xml, data["talk"], "a", "rash", "Effect")])
+
+    assert pull().problems == ()
+
+    with database.read() as session:
+        (unit,) = gold_units(session, linked.id)
+    assert unit.document.id.startswith("n1")
+    assert [unit.document.mention(entity) for entity in unit.document.entities] == ["rash"]
