@@ -16,7 +16,7 @@ from annotator.bench.clock import Report, median_ratio
 from annotator.bench.machine import describe_machine
 from annotator.bench.ray_nodes import RayNodes
 from annotator.domain import Document, LabelSchema, TaggedSentence
-from annotator.model import Predictor
+from annotator.model import Predictor, checkpoint_sha256
 from annotator.services.inference.compute import Engine, LocalEngine
 from annotator.services.inference.predictions import PoolText, segment_text
 from annotator.services.inference.ray_engine import RayEngine
@@ -172,7 +172,7 @@ def _version(trained: TrainingResult) -> ModelVersion:
         state="candidate",
         provisional=False,
         folder=str(trained.folder),
-        sha256=trained.weights_sha256,
+        sha256=checkpoint_sha256(trained.folder),
         run_id=1,
         snapshot_id=1,
         created_at=datetime.now(UTC),

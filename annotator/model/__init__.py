@@ -9,7 +9,12 @@ from annotator.lazy import load_when_asked
 
 if TYPE_CHECKING:
     from annotator.model.calibration import Calibration
-    from annotator.model.checkpoint import checkpoint_sha256, load_checkpoint, save_checkpoint
+    from annotator.model.checkpoint import (
+        checkpoint_sha256,
+        is_checkpoint,
+        load_checkpoint,
+        save_checkpoint,
+    )
     from annotator.model.config import ModelConfig
     from annotator.model.encoder import Encoder, load_encoder
     from annotator.model.joint import JointModel
@@ -23,6 +28,7 @@ __all__ = [
     "Predictor",
     "SentencePrediction",
     "checkpoint_sha256",
+    "is_checkpoint",
     "load_checkpoint",
     "load_encoder",
     "save_checkpoint",
@@ -31,7 +37,7 @@ __all__ = [
 __getattr__ = load_when_asked(
     __name__,
     calibration="Calibration",
-    checkpoint="checkpoint_sha256 load_checkpoint save_checkpoint",
+    checkpoint="checkpoint_sha256 is_checkpoint load_checkpoint save_checkpoint",
     config="ModelConfig",
     encoder="Encoder load_encoder",
     joint="JointModel",

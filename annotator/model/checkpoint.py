@@ -27,7 +27,14 @@ from annotator.model.encoder import Encoder, restore_encoder, save_encoder
 from annotator.model.folder import write_whole
 from annotator.model.joint import JointModel
 
-__all__ = ["WEIGHTS_FILE", "checkpoint_sha256", "load_checkpoint", "save_checkpoint"]
+__all__ = [
+    "WEIGHTS_FILE",
+    "checkpoint_sha256",
+    "is_checkpoint",
+    "load_checkpoint",
+    "save_checkpoint",
+    "weights_sha256",
+]
 
 WEIGHTS_FILE = "model.safetensors"
 _CONFIG_FILE, _LABELS_FILE, _CALIBRATION_FILE = "config.json", "labels.json", "calibration.json"
@@ -159,16 +166,50 @@ def _load_weights(model: JointModel, folder: Path) -> None:
         ) from error
 
 
-def checkpoint_sha256(folder: Path) -> str:
+def weights_sha256(folder: Path) -> str:
     """Return the SHA-256 of the weights file, hexadecimal.
 
     Raises:
         CheckpointError: if there is none.
     """
+    return _file_sha256(Path(folder), WEIGHTS_FILE)
+
+
+def checkpoint_sha256(folder: Path) -> str:
+    """Return the SHA-256 over names and digests of all files of a checkpoint, hexadecimal.
+
+    What lies beside them, such as the model card, does not count.
+
+    Raises:
+        CheckpointError: if there are no weights, or a file cannot be read.
+    """
+    return _combine(Path(folder), weights=weights_sha256(folder))
+
+
+def is_checkpoint(folder: Path, sha256: str) -> bool:
+    """Return whether a checkpoint is the one with this SHA-256.
+
+    Older versions were registered with that of the weights alone: it is recognised too, and their
+    other files are not compared.
+
+    Raises:
+        CheckpointError: if there are no weights, or a file cannot be read.
+    """
+    weights = weights_sha256(folder)
+    return sha256 in (weights, _combine(Path(folder), weights=weights))
+
+
+def _combine(folder: Path, *, weights: str) -> str:
+    encoder = (f for f in (folder / _ENCODER_FOLDER).rglob("*") if f.is_file())
+    names = {*_FILES, *(file.relative_to(folder).as_posix() for file in encoder)} - {WEIGHTS_FILE}
+    present = sorted(name for name in names if (folder / name).is_file())
+    lines = [f"{weights} {WEIGHTS_FILE}", *(f"{_file_sha256(folder, n)} {n}" for n in present)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _file_sha256(folder: Path, name: str) -> str:
     try:
-        with (Path(folder) / WEIGHTS_FILE).open("rb") as file:
+        with (folder / name).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise CheckpointError(
-            f"checkpoint {Path(folder).name} has no readable {WEIGHTS_FILE}"
-        ) from error
+        raise CheckpointError(f"checkpoint {folder.name} has no readable {name}") from error

@@ -17,7 +17,7 @@ from torch import nn
 from annotator.domain import TaggedSentence
 from annotator.errors import ConfigError, TrainingError
 from annotator.model.batch import plan_batches
-from annotator.model.checkpoint import checkpoint_sha256
+from annotator.model.checkpoint import weights_sha256
 from annotator.model.device import computes_bf16
 from annotator.model.encoder import Encoder, load_encoder
 from annotator.model.masked_words import CARD_FILE, MaskedWordModel, save_adapted
@@ -115,7 +115,7 @@ def adapt(
         result = run.result(encoder=encoder, base_sha256=base_sha256, resumed_from=resumed_from)
     save_adapted(model, parts, folder, card=write_card(result, settings=settings, sources=sources))
     drop_state(folder)
-    return replace(result, weights_sha256=checkpoint_sha256(folder))
+    return replace(result, weights_sha256=weights_sha256(folder))
 
 
 def _check_folder(folder: Path) -> None:

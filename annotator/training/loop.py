@@ -12,7 +12,7 @@ import torch
 from annotator.domain import LabelSchema, TaggedSentence
 from annotator.errors import ConfigError, TrainingError
 from annotator.model.calibration import Calibration
-from annotator.model.checkpoint import checkpoint_sha256, save_checkpoint
+from annotator.model.checkpoint import save_checkpoint, weights_sha256
 from annotator.model.config import ModelConfig
 from annotator.model.encoder import load_encoder
 from annotator.model.joint import JointModel
@@ -174,7 +174,7 @@ def _write(run: Run, folder: Path) -> TrainingResult:
     run.replica.wait()
     return TrainingResult(
         folder=folder,
-        weights_sha256=checkpoint_sha256(folder),
+        weights_sha256=weights_sha256(folder),
         n_sentences=len(run.data.ids),
         n_epochs=len(run.schedule.epoch_steps),
         n_steps=run.position.step,

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from annotator.errors import ConfigError, TrainingError
-from annotator.model.checkpoint import checkpoint_sha256, load_checkpoint
+from annotator.model.checkpoint import load_checkpoint, weights_sha256
 from annotator.model.joint import JointModel
 
 __all__ = ["WarmStart", "shrink_and_perturb"]
@@ -39,7 +39,7 @@ class WarmStart:
         Raises:
             CheckpointError: if there are no weights.
         """
-        return [checkpoint_sha256(self.folder), self.keep]
+        return [weights_sha256(self.folder), self.keep]
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from typing import Any
 from annotator.cluster import Share, joined, plan_share
 from annotator.domain import TaggedSentence
 from annotator.errors import CheckpointError, JobError
-from annotator.model import Predictor, checkpoint_sha256
+from annotator.model import Predictor, is_checkpoint
 from annotator.model.precision import Precision
 from annotator.services.inference.predictions import (
     PoolText,
@@ -137,8 +137,8 @@ class _Scorer:
 
         if not share.gpus:
             torch.set_num_threads(share.cpus)
-        if checkpoint_sha256(Path(folder)) != sha256:
-            raise CheckpointError(f"the weights in {folder} are not those that were registered")
+        if not is_checkpoint(Path(folder), sha256):
+            raise CheckpointError(f"the files in {folder} are not those that were registered")
         self._predictor = Predictor.load(Path(folder), device=share.device, precision=precision)
 
     def __call__(self, table: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Loading a version from the registry, if its weights are those that were registered."""
+"""Loading a version from the registry, if its files are those that were registered."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:  # the light commands load no torch
     from annotator.model import Predictor
     from annotator.model.precision import Precision
 
-__all__ = ["check_weights", "load_version"]
+__all__ = ["check_files", "load_version"]
 
 
-def check_weights(version: ModelVersion) -> None:
-    """Compare the weights on disk with those registered.
+def check_files(version: ModelVersion) -> None:
+    """Compare the checkpoint on disk with the one registered: weights, calibration, configuration.
 
     Raises:
         CheckpointError: if they are missing or different.
@@ -27,11 +27,11 @@ def check_weights(version: ModelVersion) -> None:
             "are kept (setting keep_versions): choose another with annotator models, or restore "
             f"{version.folder} from a backup"
         )
-    from annotator.model import checkpoint_sha256
+    from annotator.model import is_checkpoint
 
-    if checkpoint_sha256(Path(version.folder)) != version.sha256:
+    if not is_checkpoint(Path(version.folder), version.sha256):
         raise CheckpointError(
-            f"the weights of {version.name} in {version.folder} are not those that were "
+            f"the files of {version.name} in {version.folder} are not those that were "
             "registered; restore the folder from a backup, choose another version with annotator "
             "promote, or train again"
         )
@@ -49,5 +49,5 @@ def load_version(version: ModelVersion, *, device: str, precision: Precision = "
     from annotator.model import Predictor
     from annotator.model.device import pick_device
 
-    check_weights(version)
+    check_files(version)
     return Predictor.load(Path(version.folder), device=pick_device(device), precision=precision)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from annotator.errors import NotFoundError
 from annotator.logs import get_logger
-from annotator.services.inference.versions import check_weights
+from annotator.services.inference.versions import check_files
 from annotator.store.database import Database
 from annotator.store.projects import audit
 from annotator.store.runs import FINISHED, Run, get_run, list_runs
@@ -57,7 +57,7 @@ def promote_version(
     actor: str,
     action: Literal["promote", "rollback"] = "promote",
 ) -> ModelVersion:
-    """Make a version the active one, if its weights are those that were registered.
+    """Make a version the active one, if its files are those that were registered.
 
     ``action`` is its name in the audit trail.
 
@@ -67,13 +67,13 @@ def promote_version(
     """
     with database.read() as session:
         version = get_version(session, project_id, name)
-    check_weights(version)
+    check_files(version)
     with database.write() as session:
         before = active_version(session, project_id)
         activate_version(session, project_id, version.id, provisional=version.provisional)
         session.flush()
         if not Path(version.folder).is_dir():  # pruned since the version was read
-            check_weights(version)
+            check_files(version)
         audit(
             session,
             project_id,

@@ -18,7 +18,7 @@ from annotator.errors import CheckpointError, TrainingError
 from annotator.model import Predictor, checkpoint_sha256
 from annotator.model.folder import move_whole
 from annotator.services.inference.compute import Engine, LocalEngine
-from annotator.services.inference.versions import check_weights, load_version
+from annotator.services.inference.versions import check_files, load_version
 from annotator.services.models.card import write_card
 from annotator.services.models.evaluate import evaluate_version, measure_version
 from annotator.services.models.learning_curve import describe_point
@@ -163,7 +163,7 @@ def _keep(
     """Write the card and give the model its final name, before the database names it.
 
     Returns:
-        The SHA-256 of the weights, and the model's folder.
+        The SHA-256 of the checkpoint, and the model's folder.
     """
     sha256 = checkpoint_sha256(folder)
     final = settings.models_folder / f"{_slug(settings.project)}-{run.id}-{sha256[:8]}"
@@ -192,7 +192,7 @@ def _start(
         return None
     with database.read() as session:
         version = get_version(session, project_id, name)
-    check_weights(version)
+    check_files(version)
     return WarmStart(folder=Path(version.folder), keep=settings.warm_keep)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from annotator.errors import CheckpointError
-from annotator.services.inference.versions import check_weights
+from annotator.services.inference.versions import check_files
 from annotator.services.reports.status import Vitals, studio_page, take_vitals
 from annotator.settings import Settings
 from annotator.store.database import Database
@@ -175,10 +175,10 @@ def _model(version: ModelVersion | None, vitals: Vitals) -> Finding:
             remedy="annotator retrain --wait trains one",
         )
     try:
-        check_weights(version)
+        check_files(version)
     except CheckpointError as error:
         return Finding(part="model", state="bad", message=str(error))
-    return Finding(part="model", state="good", message=f"{version.name}, its weights are intact")
+    return Finding(part="model", state="good", message=f"{version.name}, its files are intact")
 
 
 def _worker(vitals: Vitals) -> Finding:

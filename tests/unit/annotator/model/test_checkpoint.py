@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,21 @@ from annotator.model import (
     JointModel,
     Predictor,
     checkpoint_sha256,
+    is_checkpoint,
     load_checkpoint,
     save_checkpoint,
 )
+from annotator.model.checkpoint import weights_sha256
 
 WORDS = ["aspirin", "induced", "severe", "rash"]
+FILES = (
+    "model.safetensors",
+    "config.json",
+    "labels.json",
+    "calibration.json",
+    "encoder/config.json",
+    "encoder/tokenizer.json",
+)
 
 
 @pytest.fixture
@@ -86,17 +97,7 @@ def test_loading_leaves_the_global_generator_alone(folder: Path) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "model.safetensors",
-        "config.json",
-        "labels.json",
-        "calibration.json",
-        "encoder/config.json",
-        "encoder/tokenizer.json",
-    ],
-)
+@pytest.mark.parametrize("name", FILES)
 def test_missing_file_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()
 
@@ -153,3 +154,27 @@ def test_folder_that_cannot_be_written_is_told(
 def test_hash_of_nothing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"model\.safetensors"):
         checkpoint_sha256(tmp_path)
+
+
+@pytest.mark.parametrize("name", [*FILES, "encoder/added_tokens.json"])
+@pytest.mark.parametrize("change", ["changed", "gone"])
+def test_any_other_file_of_a_checkpoint_is_seen(folder: Path, name: str, change: str) -> None:
+    (folder / "encoder/added_tokens.json").write_text("{}")
+    whole, weights = checkpoint_sha256(folder), weights_sha256(folder)
+    {
+        "changed": lambda: (folder / name).write_bytes((folder / name).read_bytes() + b" "),
+        "gone": (folder / name).unlink,
+    }[change]()
+    lost_weights = (name, change) == ("model.safetensors", "gone")
+
+    with pytest.raises(CheckpointError) if lost_weights else nullcontext():
+        assert not is_checkpoint(folder, whole)
+        # Older versions were registered with the digest of the weights alone.
+        assert is_checkpoint(folder, weights) is (name != "model.safetensors")
+
+
+def test_what_lies_beside_a_checkpoint_does_not_count(folder: Path) -> None:
+    before = checkpoint_sha256(folder)
+    (folder / "README.md").write_text("a card")
+
+    assert is_checkpoint(folder, before)

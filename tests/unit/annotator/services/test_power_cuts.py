@@ -15,7 +15,7 @@ from run_world import claim, do, versions
 from sqlalchemy.orm import Session
 
 from annotator.model import load_checkpoint
-from annotator.services.inference.versions import check_weights
+from annotator.services.inference.versions import check_files
 from annotator.services.models import train
 from annotator.services.models.registry import folder_of_run, sweep_stale_files
 from annotator.settings import Settings
@@ -82,7 +82,7 @@ def test_a_power_cut_between_any_two_writes_leaves_one_version_that_loads(
 
         version, _ = do(database, gold, run, settings)
 
-        check_weights(version)
+        check_files(version)
         load_checkpoint(Path(version.folder))
         states = versions(database, gold)
         assert [name for name, state in states.items() if state == "active"] == [version.name]

@@ -148,13 +148,13 @@ def test_files_that_vanish_while_a_version_is_promoted_leave_the_old_one_in_use(
     from annotator.store.versions import active_version
 
     make_versions(database, project, folder, 3)
-    check = registry.check_weights
+    check = registry.check_files
 
     def check_and_lose(version: object) -> None:
         check(version)  # type: ignore[arg-type]
         shutil.rmtree(folder / "v1")
 
-    monkeypatch.setattr(registry, "check_weights", check_and_lose)
+    monkeypatch.setattr(registry, "check_files", check_and_lose)
     with pytest.raises(CheckpointError, match="not there any more"):
         promote_version(database, project.id, "v1", actor="test")
 
