@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from annotator.domain import TaggedSentence, WordEntity, WordRelation
+from annotator.errors import InputError
 from annotator.model.analysis import BatchAnalysis, analyse, relate
 from annotator.model.batch import collate, plan_batches
 from annotator.model.candidates import candidates_from_entities
@@ -129,7 +130,12 @@ class Predictor:
     def predict(
         self, sentences: Sequence[Sequence[str] | TaggedSentence]
     ) -> list[SentencePrediction]:
-        """Predict each sentence, given as words or tagged; its labels are ignored."""
+        """Predict each sentence, given as words or tagged; its labels are ignored.
+
+        Raises:
+            InputError: if a text is given where words are expected.
+        """
+        _refuse_text(sentences)
         words = [_words(sentence) for sentence in sentences]
         predictions = [self._empty()] * len(words)
         present = [i for i, found in enumerate(words) if found]
@@ -171,7 +177,7 @@ class Predictor:
 
         Raises:
             LabelError: if an entity type is not among those of the model.
-            InputError: if an entity ends past the words.
+            InputError: if an entity ends past the words, or a text is given for words.
         """
         return self.predict_relations_among([words], [entities])[0]
 
@@ -182,8 +188,9 @@ class Predictor:
 
         Raises:
             LabelError: if an entity type is not among those of the model.
-            InputError: if an entity ends past its words.
+            InputError: if an entity ends past its words, or a text is given for words.
         """
+        _refuse_text(sentences)
         n_words = [len(words) for words in sentences]
         given = candidates_from_entities(entities, n_words=n_words, config=self.model.config)
         found: list[list[WordRelation]] = [[] for _ in sentences]
@@ -248,6 +255,15 @@ class Predictor:
             )
             for i in range(n_sentences)
         ]
+
+
+def _refuse_text(sentences: Sequence[object]) -> None:
+    # A string is a sequence of strings, its characters: it would be read letter by letter.
+    if isinstance(sentences, str) or any(isinstance(one, str) for one in sentences):
+        raise InputError(
+            "expected sentences as lists of words, found a text: cut it with "
+            "annotator.text.split_sentences and annotator.text.tokenize"
+        )
 
 
 def _words(sentence: Sequence[str] | TaggedSentence) -> Sequence[str]:

@@ -8,7 +8,7 @@ import pytest
 from tiny_bert import EIGHT_SENTENCES
 
 from annotator.domain import LabelSchema, WordEntity
-from annotator.errors import LabelError
+from annotator.errors import InputError, LabelError
 from annotator.model import JointModel, Predictor, SentencePrediction
 from annotator.model.signals import SIGNALS
 
@@ -177,3 +177,23 @@ def test_threads_get_the_answers_to_their_own_sentences(predictor: Predictor) ->
     [thread.join() for thread in threads]
 
     assert [answers[i] for i in range(len(WORDS))] == expected
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda predictor: predictor.predict("aspirin induced a rash"),
+        lambda predictor: predictor.predict(["aspirin induced a rash"]),
+        lambda predictor: predictor.predict([["fever"], "aspirin induced a rash"]),
+        lambda predictor: predictor.predict_relations("aspirin induced a rash", []),
+        lambda predictor: predictor.predict_relations_among(["aspirin"], [[]]),
+    ],
+    ids=["text", "texts", "mixed", "relations", "relations among"],
+)
+def test_a_text_is_not_read_letter_by_letter(
+    predictor: Predictor, ask: Callable[[Predictor], object]
+) -> None:
+    with pytest.raises(InputError, match="tokenize") as raised:
+        ask(predictor)
+
+    assert "aspirin" not in str(raised.value)
