@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import func, select
@@ -220,9 +222,9 @@ def stored_sentence(row: SentenceRow, document: DocumentRow) -> StoredSentence:
     own = document.meta.get("tokens")
     tokens = None
     if isinstance(own, list):
-        tokens = tuple(
-            (a - row.start, b - row.start) for a, b in own if row.start <= a and b <= row.end
-        )
+        first = bisect_left(own, row.start, key=itemgetter(0))
+        stop = bisect_right(own, row.end, key=itemgetter(1))
+        tokens = tuple((a - row.start, b - row.start) for a, b in own[first:stop])
     return StoredSentence(
         id=row.id,
         document_id=row.document_id,
@@ -238,14 +240,15 @@ def stored_sentence(row: SentenceRow, document: DocumentRow) -> StoredSentence:
     )
 
 
-def sentences_of(session: Session, document_id: int) -> list[StoredSentence]:
-    """Return a document's sentences in order."""
+def sentences_of(
+    session: Session, document_id: int, *, ordinals: tuple[int, int] | None = None
+) -> list[StoredSentence]:
+    """Return a document's sentences in order, or those from the first to the last ordinal."""
     document = session.get_one(DocumentRow, document_id)
-    rows = session.scalars(
-        select(SentenceRow)
-        .where(SentenceRow.document_id == document_id)
-        .order_by(SentenceRow.ordinal)
-    )
+    query = select(SentenceRow).where(SentenceRow.document_id == document_id)
+    if ordinals is not None:
+        query = query.where(SentenceRow.ordinal.between(*ordinals))
+    rows = session.scalars(query.order_by(SentenceRow.ordinal))
     return [stored_sentence(row, document) for row in rows]
 
 
@@ -272,10 +275,8 @@ def sentences_without_task(
     alone = select(TaskRow.id).where(
         TaskRow.sentence_id == SentenceRow.id, TaskRow.studio_id > FORMER
     )
-    within = select(TaskRow.id).where(
-        TaskRow.document_id == SentenceRow.document_id,
-        TaskRow.sentence_id.is_(None),
-        TaskRow.studio_id > FORMER,
+    within = select(TaskRow.document_id).where(
+        TaskRow.project_id == project_id, TaskRow.sentence_id.is_(None), TaskRow.studio_id > FORMER
     )
     decided = select(AnnotationRow.id).where(
         AnnotationRow.document_id == SentenceRow.document_id,
@@ -284,20 +285,23 @@ def sentences_without_task(
         AnnotationRow.region_start <= SentenceRow.start,
         AnnotationRow.region_end >= SentenceRow.end,
     )
-    rows = session.execute(
-        select(SentenceRow, DocumentRow)
-        .join(DocumentRow, DocumentRow.id == SentenceRow.document_id)
+    rows = session.scalars(
+        select(SentenceRow)
         .where(
             SentenceRow.project_id == project_id,
             SentenceRow.id > after,
             ~alone.exists(),
-            ~within.exists(),
+            SentenceRow.document_id.not_in(within),
             ~decided.exists(),
         )
         .order_by(SentenceRow.id)
         .limit(limit)
-    )
-    return [stored_sentence(row, document) for row, document in rows]
+    ).all()
+    # Not joined: the text of a long document would come with each of its sentences.
+    ids = sorted({row.document_id for row in rows})
+    found = session.scalars(select(DocumentRow).where(in_values(session, DocumentRow.id, ids)))
+    documents = {document.id: document for document in found}
+    return [stored_sentence(row, documents[row.document_id]) for row in rows]
 
 
 def documents_without_task(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import count
 
 from annotator.errors import StudioError
 from annotator.store.database import Database
@@ -93,21 +94,44 @@ def _next_upload(
                 )
             ]
         sentences = sentences_without_task(session, project.id, after=after, limit=_UPLOAD_CHUNK)
-        around: dict[int, list[StoredSentence]] = {}
-        for s in sentences:
-            if s.document_id not in around:
-                around[s.document_id] = sentences_of(session, s.document_id)
+        texts = {
+            document_id: {
+                s.ordinal: s.text for s in sentences_of(session, document_id, ordinals=ordinals)
+            }
+            for document_id, ordinals in _shown_ordinals(sentences).items()
+        }
         return [
-            (_sentence_data(s, around[s.document_id], config), s.document_id, s.id)
+            (_sentence_data(s, texts[s.document_id], config), s.document_id, s.id)
             for s in sentences
         ]
 
 
+def _shown_ordinals(sentences: Sequence[StoredSentence]) -> dict[int, tuple[int, int]]:
+    """Return, by document, between which sentences lies all that is shown around these."""
+    found: dict[int, tuple[int, int]] = {}
+    for s in sentences:
+        # No sentence is empty, so that as many as there are characters are enough.
+        low, high = found.get(s.document_id, (s.ordinal - _CONTEXT, s.ordinal + _CONTEXT))
+        found[s.document_id] = (min(low, s.ordinal - _CONTEXT), max(high, s.ordinal + _CONTEXT))
+    return found
+
+
+def _near(texts: Mapping[int, str], ordinals: Iterable[int]) -> Iterator[str]:
+    """Yield sentences in this order until they are more than is shown, or the document ends."""
+    length = -1  # of the blanks between them there is one less
+    for ordinal in ordinals:
+        if ordinal not in texts or length > _CONTEXT:
+            return
+        yield texts[ordinal]
+        length += len(texts[ordinal]) + 1
+
+
 def _sentence_data(
-    sentence: StoredSentence, siblings: Sequence[StoredSentence], config: LabelConfig | None
+    sentence: StoredSentence, texts: Mapping[int, str], config: LabelConfig | None
 ) -> dict[str, object]:
-    before = " ".join(s.text for s in siblings if s.ordinal < sentence.ordinal)
-    after = " ".join(s.text for s in siblings if s.ordinal > sentence.ordinal)
+    """Return a task's data; ``texts`` are the sentences of its document, by ordinal."""
+    before = " ".join([*_near(texts, count(sentence.ordinal - 1, -1))][::-1])
+    after = " ".join(_near(texts, count(sentence.ordinal + 1)))
     return {
         **_shown(sentence.text, config),
         "doc_id": sentence.document,
