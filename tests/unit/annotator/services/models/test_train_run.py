@@ -12,20 +12,21 @@ from run_world import OWNER, claim, do, ingest, make_note, read, versions
 from sqlalchemy import func, select
 from tiny_bert import TINY_SCHEMA
 
-from annotator.domain import Entity, Relation
+from annotator.domain import Document, Entity, Relation
 from annotator.errors import CheckpointError, NotFoundError, TrainingError
 from annotator.jobs.training import execute_run
 from annotator.model import checkpoint_sha256
 from annotator.services.inference import compute
 from annotator.services.intake.documents import ingest_documents
+from annotator.services.models import snapshot
 from annotator.services.models.registry import previous_version, promote_version
 from annotator.services.models.snapshot import RunPlan, plan_run
 from annotator.settings import Settings
 from annotator.store.database import Database
-from annotator.store.projects import Project
+from annotator.store.projects import Project, audit
 from annotator.store.runs import Run, cancel_run
 from annotator.store.versions import ModelVersion, active_version
-from annotator.text import align_document
+from annotator.text import Alignment, align_document
 from annotator.training import TrainingSettings
 from annotator.training import train as real_train
 from db.tables import ModelVersionRow, SnapshotRow
@@ -59,6 +60,23 @@ def test_without_gold_to_learn_from_there_is_no_plan(database: Database, project
 
     with pytest.raises(TrainingError, match="annotator import --as gold"):
         plan(database, project, claim(database, project))
+
+
+def test_others_write_while_gold_is_aligned(
+    database: Database, gold: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_written = []
+
+    def write_and_align(document: Document, **options: Any) -> Alignment:
+        with database.write() as session:  # locked out until a timeout, if the plan held the lock
+            audit(session, gold.id, actor="somebody else", action="label")
+        n_written.append(1)
+        return align_document(document, **options)
+
+    monkeypatch.setattr(snapshot, "align_document", write_and_align)
+
+    assert len(plan(database, gold, claim(database, gold)).train) == 24
+    assert len(n_written) == 32  # each unit once
 
 
 def test_labels_that_do_not_fit_are_counted(database: Database, project: Project) -> None:
