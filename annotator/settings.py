@@ -142,6 +142,9 @@ class Settings(BaseSettings):
     )
     debounce_s: float = Field(5.0, ge=0, description="Quiet seconds before a run is triggered.")
     sync_interval_s: float = Field(120.0, ge=1, description="Seconds between pulls.")
+    stall_s: float = Field(
+        1800.0, ge=5, description="Seconds without progress after which a training counts as hung."
+    )
     lease_s: float = Field(60.0, ge=3, description="Seconds after which a silent worker is dead.")
     keep_versions: int = Field(
         10, ge=2, description="Newest model versions whose files and predictions are kept."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from annotator.store.database import Database
 from annotator.store.run_log import log_run
 from annotator.store.runs import heartbeat
 
-__all__ = ["Heartbeat", "Milestones"]
+__all__ = ["Heartbeat", "Milestones", "StallWatch"]
 
 _log = get_logger("jobs")
 _LEAST_S = 5.0
@@ -69,18 +70,61 @@ def _line(kind: str, detail: Mapping[str, Any]) -> Line:
     return kind, time.monotonic(), {k: v for k, v in detail.items() if k not in left_out}
 
 
+class StallWatch:
+    """Tells how long a run has made no progress while somebody looked.
+
+    A process that was itself frozen meanwhile has seen no hang. ``pause_s`` is the time between
+    two looks; ``clock`` returns monotonic seconds.
+    """
+
+    def __init__(
+        self, stall_s: float, *, pause_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._stall_s, self._most_s, self._clock = stall_s, 2 * pause_s, clock
+        self._looked_at, self._silent_s = clock(), 0.0
+        self._last: Mapping[str, Any] = {}
+
+    def find(self, progress: Mapping[str, Any] | None) -> str | None:
+        """Return that and where a run hangs, if it does; None as progress is that it is unknown."""
+        at = self._clock()
+        self._silent_s += min(at - self._looked_at, self._most_s)
+        self._looked_at = at
+        if progress is not None and progress != self._last:
+            self._last, self._silent_s = dict(progress), 0.0
+        if self._silent_s <= self._stall_s:
+            return None
+        return f"it hung: no progress for {self._silent_s:.0f} s (stall_s) in {self._place()}"
+
+    def _place(self) -> str:
+        if "step" in self._last:
+            return f"step {self._last['step']} of {self._last.get('n_steps', '?')}"
+        return f"phase {self._last.get('phase', 'start')}"
+
+
 class Heartbeat:
     """Keeps a run's lease alive from a thread, and stores its progress and its log.
 
     A run that could not renew its lease within ``lease_s`` is over: another worker may have taken
-    it.
+    it. The lease of one without progress for ``stall_s`` is not renewed; ``on_stall`` is told why.
     """
 
-    def __init__(self, database: Database, run_id: int, *, owner: str, lease_s: float) -> None:
+    def __init__(
+        self,
+        database: Database,
+        run_id: int,
+        *,
+        owner: str,
+        lease_s: float,
+        stall_s: float = math.inf,
+        on_stall: Callable[[str], None] = lambda _cause: None,
+    ) -> None:
         self._database = database
         self._run_id = run_id
         self._owner = owner
         self._lease_s = lease_s
+        self._pause_s = min(2.0, lease_s / 4)
+        self._watch = StallWatch(stall_s, pause_s=self._pause_s)
+        self._on_stall = on_stall
         self._milestones = Milestones()
         self._progress: Mapping[str, Any] | None = None
         self._lines: list[Line] = []
@@ -123,8 +167,12 @@ class Heartbeat:
             raise self._ended
 
     def _beat(self) -> None:
-        pause_s = min(2.0, self._lease_s / 4)
-        while not self._stop.wait(pause_s) and not isinstance(self._ended, LeaseLostError):
+        while not self._stop.wait(self._pause_s) and not isinstance(self._ended, LeaseLostError):
+            stall = self._watch.find(self._progress)
+            if stall is not None:
+                self._ended = LeaseLostError(f"run {self._run_id} was given up: {stall}")
+                self._on_stall(stall)
+                return
             self._write()
 
     def _write(self) -> None:

@@ -6,8 +6,6 @@ import os
 import secrets
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -16,15 +14,15 @@ from typing import Any
 
 from huey.consumer import Consumer
 
-from annotator.errors import AnnotatorError, LeaseLostError, NewerDatabaseError, StoreError
-from annotator.jobs.deaths import cause_of_code, count_oom_kills
+from annotator.errors import AnnotatorError, NewerDatabaseError, StoreError
 from annotator.jobs.housekeeper import Housekeeper
 from annotator.jobs.messages import JobQueue, OutageFilter
+from annotator.jobs.training_process import TrainingProcess
 from annotator.logs import get_logger
 from annotator.settings import Settings
 from annotator.store.database import Database
 from annotator.store.leases import WORKER_LEASE, release_lease, take_lease
-from annotator.store.runs import claim_run, fail_or_requeue, get_run, heartbeat, release_run
+from annotator.store.runs import claim_run, fail_or_requeue, get_run, release_run
 
 __all__ = ["Worker", "worker_name"]
 
@@ -48,7 +46,7 @@ class Worker:
         self.database = Database(settings.database)
         self.queue = JobQueue(settings.queue, secret=settings.queue_secret)
         self.housekeeper = Housekeeper(settings, self.database, self.queue, self.owner)
-        self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._processes: dict[int, TrainingProcess] = {}
         self._stopping = threading.Event()
         self._signalled = False
         self._closed = False
@@ -73,7 +71,7 @@ class Worker:
             self._wait_for_signal()
         finally:
             self._stopping.set()
-            self._stop_children()
+            self._stop_processes()
             consumer.stop(graceful=True)
             presence.join()
             _log.info("worker.stopped", owner=self.owner)
@@ -124,66 +122,20 @@ class Worker:
         if run is None:
             return
         _log.info("run.started", run_id=run_id, attempt=run.attempts)
-        n_kills = count_oom_kills()
-        child = self._spawn(run_id, owner)
-        self._children[run_id] = child
+        process = TrainingProcess(self.settings, self.database, run_id, owner=owner)
+        self._processes[run_id] = process
         try:
-            code = self._see_through(run_id, child, owner)
-            if code != 0:
-                cause = cause_of_code(code, oom_kills=count_oom_kills() - n_kills)
-                self._record_death(run_id, owner, cause)
+            if self._stopping.is_set():  # asked to stop before the process existed
+                process.terminate()
+            cause = process.see_through()
         finally:
-            del self._children[run_id]
+            process.kill()  # whatever happened here, nothing of it works on unwatched
+            del self._processes[run_id]
+        if cause is not None:
+            self._record_death(run_id, owner, cause)
         if not self._stopping.is_set():
             self.queue.publish()
             self.queue.tend(delay_s=1.0)
-
-    def _spawn(self, run_id: int, owner: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(  # noqa: S603 (our own interpreter and module)
-            [
-                sys.executable,
-                "-m",
-                "annotator.jobs.training",
-                str(self.settings.home),
-                str(run_id),
-                owner,
-                self.settings.device,
-            ],
-            stdin=subprocess.DEVNULL,
-            # Makes matrix products, and so the weights, reproducible on a GPU as well.
-            env={"CUBLAS_WORKSPACE_CONFIG": ":4096:8", **os.environ},
-            start_new_session=True,  # only the worker handles Ctrl-C
-        )
-
-    def _see_through(self, run_id: int, child: subprocess.Popen[bytes], owner: str) -> int:
-        """Wait for the child's end; kill it if the lease is lost or a cancelled run hangs."""
-        if self._stopping.is_set():  # asked to stop before the child existed
-            child.terminate()
-        cancelled_at: float | None = None
-        while True:
-            try:
-                return child.wait(timeout=min(2.0, self.settings.lease_s / 4))
-            except subprocess.TimeoutExpired:
-                # The child renews the lease itself once it has started, which takes a while.
-                state = self._beat(run_id, owner)
-            if state == "lost":  # another worker may have the run: two must not write its files
-                child.kill()
-            elif state == "cancelled":
-                cancelled_at = cancelled_at or time.monotonic()
-                if time.monotonic() - cancelled_at > self.settings.lease_s:
-                    child.kill()  # it hangs where it does not check for cancellation
-
-    def _beat(self, run_id: int, owner: str) -> str:
-        try:
-            with self.database.write() as session:
-                cancelled = heartbeat(session, run_id, owner=owner, lease_s=self.settings.lease_s)
-        except LeaseLostError:
-            with self.database.read() as session:
-                return "ended" if get_run(session, run_id).owner == owner else "lost"
-        except AnnotatorError as error:
-            _log.warning("heartbeat.failed", run_id=run_id, error=str(error))
-            return "unknown"
-        return "cancelled" if cancelled else "ours"
 
     def _record_death(self, run_id: int, owner: str, cause: str) -> None:
         # Wait for the database so that the reason is recorded, but no longer than a lease lasts.
@@ -231,22 +183,22 @@ class Worker:
     def _on_signal(self, _number: int, _frame: object) -> None:
         self._signalled = True  # takes no lock: a signal handler runs between any two steps
 
-    def _stop_children(self) -> None:
-        for child in list(self._children.values()):
-            child.terminate()
+    def _stop_processes(self) -> None:
+        for process in list(self._processes.values()):
+            process.terminate()
         deadline = time.monotonic() + _SHUTDOWN_S
-        while self._children and time.monotonic() < deadline:
+        while self._processes and time.monotonic() < deadline:
             time.sleep(0.1)
-        for child in list(self._children.values()):
-            child.kill()
+        for process in list(self._processes.values()):
+            process.kill()
 
     def close(self) -> None:
-        """Stop children and close connections."""
+        """Stop training processes and close connections."""
         if self._closed:
             return
         self._closed = True
         self._stopping.set()
-        self._stop_children()
+        self._stop_processes()
         self.queue.close()
         self.database.close()
 

@@ -10,7 +10,7 @@ import time
 
 import psutil
 
-__all__ = ["end_group", "free_port", "is_free", "is_running", "process_start"]
+__all__ = ["end_group", "free_port", "is_free", "is_running", "process_start", "signal_group"]
 
 
 def is_free(host: str, port: int) -> bool:
@@ -54,15 +54,16 @@ def end_group(pid: int, *, timeout_s: float) -> None:
 
     The process must have been started as the leader of a session.
     """
-    _signal_group(pid, signal.SIGTERM)
+    signal_group(pid, signal.SIGTERM)
     deadline = time.monotonic() + timeout_s
     while is_running(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
-    _signal_group(pid, signal.SIGKILL)
+    signal_group(pid, signal.SIGKILL)
     while is_running(pid) and time.monotonic() < deadline + timeout_s:
         time.sleep(0.05)
 
 
-def _signal_group(pid: int, number: int) -> None:
+def signal_group(pid: int, number: int) -> None:
+    """Send a signal to all of the group that a process leads or led; none left is no error."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
