@@ -291,7 +291,7 @@ def init_home(
         values = {"project": project, "unit": unit, "encoder": encoder, **more}
         lines = ["# Settings of this project; docs/reference/settings.md lists all keys."]
         lines += [f"{key} = {_toml_value(value)}" for key, value in values.items()]
-        _write_atomic(home / CONFIG_FILE, "\n".join(lines) + "\n", mode=0o644)
+        _write_atomic(home / CONFIG_FILE, "\n".join(lines) + "\n")
     have = _read_toml(home / SECRETS_FILE)
     fresh = {"backend_password": secrets.token_urlsafe(24), "api_token": secrets.token_urlsafe(32)}
     missing = {key: value for key, value in fresh.items() if key not in have}
@@ -306,7 +306,7 @@ def write_secrets(home: Path, values: Mapping[str, str | int | None]) -> None:
     merged = {**_read_toml(path), **values}
     lines = ["# Written by annotator init and annotator connect. Do not share this file."]
     lines += [f"{k} = {_toml_value(v)}" for k, v in sorted(merged.items()) if v is not None]
-    _write_atomic(path, "\n".join(lines) + "\n", mode=0o600)
+    _write_atomic(path, "\n".join(lines) + "\n")
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -324,11 +324,11 @@ def _toml_value(value: str | int | float | bool) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _write_atomic(path: Path, content: str, *, mode: int) -> None:
+def _write_atomic(path: Path, content: str) -> None:
     aside = path.with_name(path.name + ".new")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        os.fchmod(descriptor, mode)  # also if a file of that name was left behind
+        os.fchmod(descriptor, 0o600)  # also if a file of that name was left behind
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -99,6 +99,10 @@ def restore(
     force: Annotated[
         bool, typer.Option("--force", help="Put it in the place of what is there; that is kept.")
     ] = False,
+    with_settings: Annotated[
+        bool,
+        typer.Option("--with-settings", help="Take its addresses and credentials as well."),
+    ] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -111,7 +115,12 @@ def restore(
     from annotator.services.archive.restore import restore as restore_into
 
     named = home or (Path(value) if (value := os.environ.get("ANNOTATOR_HOME")) else None)
-    report = restore_into(file, named.resolve() if named else find_home(), force=force)
+    report = restore_into(
+        file,
+        named.resolve() if named else find_home(),
+        force=force,
+        with_settings=with_settings,
+    )
     emit(
         {name: getattr(report, name) for name in report.__slots__},
         [

@@ -6,6 +6,7 @@ SQLite is copied by its own online backup, PostgreSQL by ``pg_dump`` and ``pg_re
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -18,11 +19,12 @@ from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, exc, inspect, make_url, select, text
 
-from annotator.errors import ConflictError, StoreError
+from annotator.errors import ConflictError, InputError, StoreError
 from db import Base, make_engine
 from db.tables import ModelVersionRow
 
 __all__ = [
+    "VERSION_NAME",
     "DatabaseFacts",
     "adopt",
     "copy_database",
@@ -32,6 +34,8 @@ __all__ = [
     "sqlite_url",
 ]
 
+# A version's name becomes a folder's: as a regular expression, for names from outside.
+VERSION_NAME = r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*"
 _PAGES = 4096
 _ASIDE = "before_restore_"
 _TOOLS = "PostgreSQL's client programs (on Debian: postgresql-client) of the server's version"
@@ -163,9 +167,18 @@ def has_rows(url: str) -> bool:
 
 
 def adopt(url: str, models_folder: Path) -> None:
-    """Adapt a restored copy: set its models' folders, drop leases, make the next pull read all."""
+    """Adapt a restored copy: set its models' folders, drop leases, make the next pull read all.
+
+    Raises:
+        InputError: if a version's name is not that of a folder.
+    """
     with _connected(make_url(url)) as connection:
         for name in connection.execute(select(ModelVersionRow.name)).scalars().all():
+            if re.fullmatch(VERSION_NAME, name) is None:
+                raise InputError(
+                    "the database names a model version that is no folder's name: it was not "
+                    "written by annotator; take another backup"
+                )
             connection.execute(
                 text("UPDATE model_version SET folder = :folder WHERE name = :name"),
                 {"folder": str(models_folder / name), "name": name},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
@@ -17,7 +16,7 @@ from command_line import Run
 
 from annotator.errors import ConflictError, InputError, StoreError
 from annotator.services.archive.backup import BackupReport, back_up
-from annotator.services.archive.restore import read_manifest, restore
+from annotator.services.archive.restore import restore
 from annotator.services.inference.versions import load_version
 from annotator.settings import Settings, load_settings, write_secrets
 from annotator.store.database import Database
@@ -78,8 +77,11 @@ def test_no_secret_is_in_it_unless_asked_for(world: World, tmp_path: Path) -> No
     assert PASSWORD.encode() not in bare.read_bytes()
     assert "setting queue_url: it holds a secret" in report.left_out
     whole, _ = take(world, tmp_path, with_secrets=True, replace=True)
-    restore(whole, tmp_path / "new")
+    shown = restore(whole, tmp_path / "without").to_do
+    restore(whole, tmp_path / "new", with_settings=True)
 
+    assert PASSWORD not in "".join(shown)
+    assert load_settings(tmp_path / "without").studio_token.get_secret_value() == ""
     assert load_settings(tmp_path / "new").studio_token.get_secret_value() == PASSWORD
     assert stat.S_IMODE((tmp_path / "new" / "secrets.toml").stat().st_mode) == 0o600
 
@@ -170,21 +172,6 @@ def test_half_an_archive_is_refused(world: World, tmp_path: Path, share: float) 
     os.truncate(file, int(report.size_bytes * share))
 
     with pytest.raises(InputError, match="not a whole backup"):
-        restore(file, tmp_path / "new")
-
-
-@pytest.mark.parametrize("name", ["../evil", "models/../../evil", "/etc/evil", "models/.x/y"])
-def test_a_file_that_belongs_elsewhere_is_refused(world: World, tmp_path: Path, name: str) -> None:
-    file, _ = take(world, tmp_path)
-    manifest = read_manifest(file)
-    manifest["files"] = {name: {"sha256": "", "size": 1}}
-    packed = json.dumps(manifest).encode()
-    with tarfile.open(file, "w") as tar:
-        info = tarfile.TarInfo("manifest.json")
-        info.size = len(packed)
-        tar.addfile(info, io.BytesIO(packed))
-
-    with pytest.raises(InputError, match="has no place in a backup"):
         restore(file, tmp_path / "new")
 
 

@@ -27,14 +27,12 @@ from pydantic import SecretStr
 
 from annotator import __version__
 from annotator.errors import InputError
+from annotator.services.archive.manifest import DATABASE_FILES, FORMAT, MANIFEST
 from annotator.settings import CONFIG_FILE, LEXICON_FILE, SECRETS_FILE, Settings
 from annotator.store.dump import DatabaseFacts, copy_database
 
-__all__ = ["DATABASE_FILES", "FORMAT", "MANIFEST", "BackupReport", "back_up"]
+__all__ = ["BackupReport", "back_up"]
 
-FORMAT = 1
-MANIFEST = "manifest.json"
-DATABASE_FILES = {"sqlite": "database.sqlite", "postgresql": "database.dump"}
 _WEIGHTS = "model.safetensors"
 
 Models = Literal["all", "active", "none"]

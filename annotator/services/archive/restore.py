@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import re
 import shutil
-import tarfile
 import tempfile
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from sqlalchemy.exc import DatabaseError
 
 from annotator.errors import ConflictError, InputError, StoreError
-from annotator.services.archive.backup import DATABASE_FILES, FORMAT, MANIFEST
+from annotator.services.archive.carried import carried_settings, differences
+from annotator.services.archive.manifest import (
+    DATABASE_FILES,
+    Manifest,
+    content_of,
+    open_archive,
+    read_manifest,
+)
 from annotator.settings import (
     CONFIG_FILE,
     LEXICON_FILE,
@@ -30,12 +34,7 @@ from annotator.store.database import Database, check_known
 from annotator.store.dump import adopt, has_rows, put_copy, read_facts, sqlite_url
 from annotator.store.leases import WORKER_LEASE, holders
 
-__all__ = ["RestoreReport", "read_manifest", "restore"]
-
-_PLACES = re.compile(
-    r"database\.(sqlite|dump)|(annotator|secrets)\.toml|lexicon\.tsv"
-    r"|models/(?!\.)[^/]+(/(?!\.\.?/)[^/]+)+"
-)
+__all__ = ["RestoreReport", "restore"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,31 +48,13 @@ class RestoreReport:
     to_do: list[str]
 
 
-def read_manifest(file: Path) -> dict[str, Any]:
-    """Return the manifest of an archive.
-
-    Raises:
-        InputError: if the file is no backup, or one of a later format.
-    """
-    try:
-        with tarfile.open(file, "r:") as tar:
-            manifest: dict[str, Any] = json.load(_content(tar, MANIFEST))
-            version = manifest["format"]
-    except (tarfile.TarError, KeyError, ValueError, EOFError) as error:
-        raise InputError(
-            f"{file} is not a whole backup ({type(error).__name__}); make one with annotator db "
-            "backup, or take another"
-        ) from error
-    if version != FORMAT:
-        raise InputError(
-            f"{file} is a backup of format {version}, this program reads {FORMAT}; install the "
-            f"annotator that wrote it ({manifest.get('program')}) or a later one"
-        )
-    return manifest
-
-
-def restore(file: Path, home: Path, *, force: bool = False) -> RestoreReport:
+def restore(
+    file: Path, home: Path, *, force: bool = False, with_settings: bool = False
+) -> RestoreReport:
     """Restore a backup into the project folder ``home``, which is created if needed.
+
+    A new folder gets the archive's settings but for addresses and credentials, which are taken
+    only ``with_settings``; a project that is there keeps its own. What differs is reported.
 
     Raises:
         InputError: if the file is damaged or no backup.
@@ -82,27 +63,32 @@ def restore(file: Path, home: Path, *, force: bool = False) -> RestoreReport:
         StoreError: if the database cannot be put in place; the old one is then back in its place.
     """
     manifest = read_manifest(file)
-    check_known(manifest["database"]["migration"])
+    check_known(manifest.database.migration)
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     staged = Path(tempfile.mkdtemp(prefix=".restore-", dir=home))
     try:
         _unpack(file, manifest, staged)
-        to_do = _settings(manifest, staged, home)
+        copy = staged / DATABASE_FILES[manifest.database.engine]
+        if manifest.database.engine == "sqlite":  # known to be whole before anything is changed
+            _make_ready(sqlite_url(copy), manifest, home / "models")
+        to_do = _settings(manifest, staged, home, with_settings=with_settings)
         settings = load_settings(home)
         _check_engine(manifest, settings)
         if has_rows(settings.database):
             _check_overwriting(settings, force=force)
         mark = datetime.now(UTC).strftime("%Y%m%d_%H%M%S_%f")
         kept = _models(manifest, staged, settings.models_folder, mark)
-        aside = _database(manifest, staged, settings, mark)
+        aside = put_copy(settings.database, copy, mark=mark)
+        if manifest.database.engine != "sqlite":
+            _make_ready(settings.database, manifest, settings.models_folder)
         if aside is not None:
             kept.insert(0, aside)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     return RestoreReport(
         home=str(home),
-        rows=manifest["database"]["rows"],
-        models=manifest["models"],
+        rows=manifest.database.rows,
+        models=manifest.models,
         kept_aside=kept,
         to_do=to_do,
     )
@@ -111,26 +97,13 @@ def restore(file: Path, home: Path, *, force: bool = False) -> RestoreReport:
 # ---------------------------------------------------------------- out of the archive
 
 
-def _content(tar: tarfile.TarFile, name: str) -> IO[bytes]:
-    found = tar.extractfile(tar.getmember(name))
-    if found is None:
-        raise KeyError(name)
-    return found
-
-
-def _unpack(file: Path, manifest: dict[str, Any], staged: Path) -> None:
-    """Extract only what the manifest names, and compare each SHA-256."""
-    with tarfile.open(file, "r:") as tar:
-        for name, expected in manifest["files"].items():
-            if _PLACES.fullmatch(name) is None:
-                raise InputError(f"{file} holds {name}, which has no place in a backup")
+def _unpack(file: Path, manifest: Manifest, staged: Path) -> None:
+    """Extract only what the manifest names, and compare each size and SHA-256."""
+    with open_archive(file) as tar:
+        for name, expected in manifest.files.items():
             target = staged / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                sha256 = _write(_content(tar, name), target)
-            except (KeyError, tarfile.TarError) as error:
-                raise InputError(f"{file}: {name} is missing or cut off") from error
-            if sha256 != expected["sha256"]:
+            if _write(content_of(tar, name, size=expected.size), target) != expected.sha256:
                 raise InputError(
                     f"{file}: {name} is not what was written (its SHA-256 differs): the archive is "
                     "damaged, take another"
@@ -152,26 +125,41 @@ def _write(content: IO[bytes], target: Path) -> str:
 # ---------------------------------------------------------------- into the folder
 
 
-def _settings(manifest: dict[str, Any], staged: Path, home: Path) -> list[str]:
+def _settings(manifest: Manifest, staged: Path, home: Path, *, with_settings: bool) -> list[str]:
     """Put the settings into a new folder; an existing project keeps its own."""
+    try:
+        taken, shown = carried_settings(staged)
+    except InputError as error:
+        if (home / CONFIG_FILE).is_file():
+            return [f"the settings in {home} were left as they are", str(error)]
+        raise InputError(
+            f"{error}; make a project first (annotator init), and restore into it"
+        ) from None
     if (home / CONFIG_FILE).is_file():
-        return [f"the settings in {home} were left as they are"]
-    for name in (SECRETS_FILE, CONFIG_FILE, LEXICON_FILE):
-        if (staged / name).is_file():
-            (staged / name).replace(home / name)
-    (home / CONFIG_FILE).chmod(0o644)
-    init_home(home, project=manifest["project"], unit="sentence", encoder="minilm")  # credentials
-    if manifest["with_secrets"]:
+        unlike = differences({**taken, **shown}, load_settings(home))
+        return [f"the settings in {home} were left as they are", *unlike]
+    if (staged / LEXICON_FILE).is_file():
+        (staged / LEXICON_FILE).replace(home / LEXICON_FILE)
+    if with_settings:
+        for name in (SECRETS_FILE, CONFIG_FILE):
+            if (staged / name).is_file():
+                (staged / name).replace(home / name)
+    init_home(
+        home,
+        **{"project": manifest.project, "unit": "sentence", "encoder": "minilm", **taken},
+    )
+    if with_settings and manifest.with_secrets:
         return []
-    hidden = [line for line in manifest["left_out"] if line.startswith("setting ")]
+    hidden = [line for line in manifest.left_out if line.startswith("setting ")]
     return [
         *(f"set it again in {home / CONFIG_FILE}: {line}" for line in hidden),
+        *differences(shown, load_settings(home)),
         "new credentials were made: run annotator connect with Label Studio's token",
     ]
 
 
-def _check_engine(manifest: dict[str, Any], settings: Settings) -> None:
-    wanted = manifest["database"]["engine"]
+def _check_engine(manifest: Manifest, settings: Settings) -> None:
+    wanted = manifest.database.engine
     there = "sqlite" if settings.database.startswith("sqlite") else "postgresql"
     if wanted != there:
         raise InputError(
@@ -201,15 +189,15 @@ def _check_overwriting(settings: Settings, *, force: bool) -> None:
         )
 
 
-def _models(manifest: dict[str, Any], staged: Path, folder: Path, mark: str) -> list[str]:
+def _models(manifest: Manifest, staged: Path, folder: Path, mark: str) -> list[str]:
     """Move the models in; an existing one with other files is kept aside."""
     kept = []
     folder.mkdir(parents=True, exist_ok=True)
-    for name in manifest["models"]:
+    for name in manifest.models:
         place, prefix = folder / name, f"models/{name}/"
         files = {
-            key.removeprefix(prefix): value["sha256"]
-            for key, value in manifest["files"].items()
+            key.removeprefix(prefix): value.sha256
+            for key, value in manifest.files.items()
             if key.startswith(prefix)
         }
         if place.exists():
@@ -229,25 +217,13 @@ def _has(path: Path, sha256: str) -> bool:
         return hashlib.file_digest(file, "sha256").hexdigest() == sha256
 
 
-def _database(manifest: dict[str, Any], staged: Path, settings: Settings, mark: str) -> str | None:
-    engine = manifest["database"]["engine"]
-    copy = staged / DATABASE_FILES[engine]
-    url = settings.database
-    if engine == "sqlite":  # prepared before it is put in place
-        _make_ready(sqlite_url(copy), manifest, settings)
-        return put_copy(url, copy, mark=mark)
-    aside = put_copy(url, copy, mark=mark)
-    _make_ready(url, manifest, settings)
-    return aside
-
-
-def _make_ready(url: str, manifest: dict[str, Any], settings: Settings) -> None:
+def _make_ready(url: str, manifest: Manifest, models_folder: Path) -> None:
     found = asdict(read_facts(url))["rows"]
-    if found != manifest["database"]["rows"]:
+    if found != manifest.database.rows:
         raise InputError("the database in the backup does not hold the rows its manifest names")
     database = Database(url)
     try:
         database.upgrade()
     finally:
         database.close()
-    adopt(url, settings.models_folder)
+    adopt(url, models_folder)
