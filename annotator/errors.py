@@ -121,4 +121,11 @@ class CancelledError(JobError):
 
 
 class StudioError(AnnotatorError):
-    """Label Studio is unreachable, refused a call, or answered something unexpected."""
+    """Label Studio is unreachable, refused a call, or answered something unexpected.
+
+    ``status`` is the HTTP status of a refusal.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status

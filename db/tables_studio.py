@@ -30,6 +30,7 @@ class TaskRow(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     project_id: Mapped[int] = mapped_column(ForeignKey("project.id"))
     studio_id: Mapped[int] = mapped_column(BigId)
+    refused_version: Mapped[str | None] = mapped_column(String(200))
     document_id: Mapped[int] = mapped_column(ForeignKey("document.id"), index=True)
     sentence_id: Mapped[int | None] = mapped_column(ForeignKey("sentence.id"), index=True)
     state: Mapped[str] = mapped_column(String(20))

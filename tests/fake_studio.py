@@ -159,6 +159,8 @@ class FakeStudio(StudioClient):
         """Store predictions, but for those of ``refused_tasks``."""
         self._check()
         self.pushes.append([dict(item) for item in items])
+        if any(item["task"] not in self._tasks for item in items):
+            raise StudioError("a task is not in this project any more", status=400)
         taken = [item for item in items if item["task"] not in self.refused_tasks]
         for item in taken:
             self._n_predictions += 1

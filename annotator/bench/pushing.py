@@ -19,7 +19,7 @@ from annotator.errors import JobError
 from annotator.services.intake.documents import ingest_documents
 from annotator.services.sync.connect import connect_project, ensure_studio_project
 from annotator.settings import write_secrets
-from annotator.store.tasks import has_pushes
+from annotator.store.pushes import has_pushes
 from annotator.store.versions import ModelVersion, active_version
 from annotator.studio.client import StudioClient
 from annotator.studio.server import RunningStudio, StudioServer

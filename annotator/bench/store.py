@@ -30,9 +30,10 @@ from annotator.settings import init_home, load_settings
 from annotator.store.database import Database
 from annotator.store.documents import count_sentences, sentences_without_task
 from annotator.store.projects import Project, ensure_project
+from annotator.store.pushes import record_pushes
 from annotator.store.runs import submit_run
 from annotator.store.snapshots import take_snapshot
-from annotator.store.tasks import NewTask, add_tasks, record_pushes
+from annotator.store.tasks import NewTask, add_tasks
 from annotator.store.versions import ModelVersion, activate_version, add_version
 
 __all__ = ["StoreBenchPlan", "bench_store"]

@@ -79,8 +79,11 @@ def push(
 def _pull(opened: OpenProject, client: StudioClient) -> Project:
     from annotator.services.queue.room_settings import split_rule
     from annotator.services.sync.pull import reconcile
+    from annotator.store.pushes import forget_refusals
 
     reconcile(opened.database, opened.project, client, split=split_rule(opened.settings))
+    with opened.database.write() as session:
+        forget_refusals(session, opened.project.id)
     return opened.reload()
 
 

@@ -53,6 +53,11 @@ def _lines(value: dict[str, Any]) -> list[str]:
     lines += learning_lines(value["learning"])
     if value["cost"]:
         lines.append(f"a task takes   {value['cost']['summary']}")
+    if studio["refused"]:
+        lines.append(
+            f"warning        Label Studio refuses predictions of {len(studio['refused'])} tasks; "
+            "annotator push tries them again"
+        )
     if studio["next"] and not studio["next"]["verified"]:
         lines.append(f"warning        {studio['next']['problem']}")
     lines += _unlearnt(value["learnable"])

@@ -16,8 +16,9 @@ from annotator.services.sync.connect import connect_project, ensure_studio_proje
 from annotator.settings import Settings, init_home, load_settings, write_secrets
 from annotator.store.database import Database
 from annotator.store.projects import Project, ensure_project, get_project
+from annotator.store.pushes import has_unpushed
 from annotator.store.runs import get_run, list_runs, submit_run
-from annotator.store.tasks import count_tasks, has_unpushed
+from annotator.store.tasks import count_tasks
 from annotator.store.versions import ModelVersion, active_version
 from annotator.studio.client import StudioClient
 from annotator.studio.server import RunningStudio

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
+from annotator.store.pushes import takes
 from db.tables import (
     AnnotationRow,
     DocumentRow,
@@ -75,7 +76,12 @@ def _waiting(project_id: int, *, name: str) -> Select[*tuple[Any, ...]]:
     return (
         select(TaskRow.id, DocumentRow.split)
         .join(DocumentRow, DocumentRow.id == TaskRow.document_id)
-        .where(TaskRow.project_id == project_id, TaskRow.state == "open", ~_placed(name).exists())
+        .where(
+            TaskRow.project_id == project_id,
+            TaskRow.state == "open",
+            ~_placed(name).exists(),
+            takes(name),
+        )
     )
 
 

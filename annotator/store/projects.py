@@ -13,6 +13,7 @@ from annotator.domain import LabelSchema
 from annotator.errors import ConfigError, NotFoundError
 from annotator.store.clock import now
 from annotator.store.documents import FORMER
+from annotator.store.pushes import forget_refusals
 from annotator.store.rows import from_row
 from db.tables import AnnotationRow, AuditRow, LabelSchemaRow, ProjectRow, TaskRow
 
@@ -215,7 +216,11 @@ def save_schema(
 def adopt_schema(
     session: Session, project_id: int, schema: LabelSchema, *, config_xml: str
 ) -> None:
-    """Save the labels of a labeling configuration, with the pairs that are already known."""
+    """Save the labels of a labeling configuration, with the pairs that are already known.
+
+    What Label Studio refused under the former labels may be tried again.
+    """
+    forget_refusals(session, project_id)
     known = current_schema(session, project_id)
     pairs = known.pairs if known else frozenset()
     save_schema(session, project_id, schema.with_pairs(pairs), config_xml=config_xml)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from annotator.store.clock import now
@@ -28,8 +28,6 @@ __all__ = [
     "add_choices",
     "latest_choice",
     "log_selection",
-    "lowest_score",
-    "move_pushes",
     "queue_head",
 ]
 
@@ -137,29 +135,3 @@ def queue_head(
         {"task": row[0], "id": row[1], "document": row[2], "score": row[3], "reason": row[4]}
         for row in rows
     ]
-
-
-def lowest_score(session: Session, version_id: int, *, without: Sequence[int]) -> float:
-    """Return the lowest score of this version for an open task in Label Studio, except ``without``.
-
-    It is 1.0 if there is none.
-    """
-    rows = session.execute(
-        select(PushRow.score, PushRow.task_id)
-        .join(TaskRow, TaskRow.id == PushRow.task_id)
-        .where(PushRow.version_id == version_id, TaskRow.state == "open")
-        .order_by(PushRow.score)
-        .limit(len(without) + 1)
-    )
-    left_out = set(without)
-    return next((score for score, task_id in rows if task_id not in left_out), 1.0)
-
-
-def move_pushes(session: Session, version_id: int, scores: Mapping[int, float]) -> None:
-    """Record new scores of predictions in Label Studio, by task."""
-    for task_id, score in scores.items():
-        session.execute(
-            update(PushRow)
-            .where(PushRow.version_id == version_id, PushRow.task_id == task_id)
-            .values(score=score)
-        )

@@ -6,14 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, func, insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from annotator.store.clock import now
 from annotator.store.documents import StoredSentence, count_rows_of, stored_sentence
 from annotator.store.rows import columns_of, from_row
-from db.inserts import insert_new
-from db.tables import AnnotationRow, DocumentRow, PushRow, SentenceRow, TaskRow
+from db.tables import AnnotationRow, DocumentRow, SentenceRow, TaskRow
 
 __all__ = [
     "NewTask",
@@ -23,18 +22,14 @@ __all__ = [
     "add_tasks",
     "count_tasks",
     "find_task",
-    "has_pushes",
-    "has_unpushed",
     "known_studio_ids",
     "mark_tasks_deleted",
     "move_task",
     "note_seen",
     "open_tasks",
-    "record_pushes",
     "refresh_state",
     "seen_tasks",
     "task_by_id",
-    "unpushed_task_ids",
 ]
 
 _CHUNK = 500
@@ -313,56 +308,8 @@ def count_tasks(session: Session, project_id: int) -> dict[str, int]:
     return counts
 
 
-def has_unpushed(session: Session, project_id: int, *, version_id: int) -> bool:
-    """Return whether Label Studio lacks this version's prediction of any open task."""
-    found = session.scalar(_unpushed(project_id, version_id=version_id).limit(1))
-    return found is not None
-
-
-def unpushed_task_ids(session: Session, project_id: int, *, version_id: int) -> list[int]:
-    """Return open tasks whose prediction by this version Label Studio does not yet have."""
-    query = _unpushed(project_id, version_id=version_id).order_by(TaskRow.id)
-    return list(session.scalars(query))
-
-
-def _unpushed(project_id: int, *, version_id: int) -> Select[int]:
-    pushed = select(PushRow.id).where(
-        PushRow.task_id == TaskRow.id, PushRow.version_id == version_id
-    )
-    return select(TaskRow.id).where(
-        TaskRow.project_id == project_id, TaskRow.state == "open", ~pushed.exists()
-    )
-
-
-def record_pushes(
-    session: Session, project_id: int, *, version_id: int, scores: dict[int, float]
-) -> None:
-    """Record that Label Studio has accepted predictions of these tasks (our own ids)."""
-    at = now(session)
-    insert_new(
-        session,
-        PushRow,
-        [
-            {
-                "project_id": project_id,
-                "version_id": version_id,
-                "task_id": task_id,
-                "score": score,
-                "pushed_at": at,
-            }
-            for task_id, score in scores.items()
-        ],
-    )
-
-
 def move_task(session: Session, task_id: int, *, document_id: int, sentence_id: int | None) -> None:
     """Point a task whose text was edited at another document."""
     row = session.get_one(TaskRow, task_id)
     row.document_id, row.sentence_id = document_id, sentence_id
     row.seen_at, row.updated_at = None, now(session)
-
-
-def has_pushes(session: Session, version_id: int) -> bool:
-    """Return whether Label Studio has any prediction of this version."""
-    found = session.scalar(select(PushRow.id).where(PushRow.version_id == version_id).limit(1))
-    return found is not None

@@ -186,7 +186,7 @@ class StudioTransport:
 
     def _refusal(self, attempt: str, status: int, body: Any) -> StudioError:
         kind = _PassingError if status >= 500 or status == 429 else StudioError
-        return kind(self._message(attempt, explain_refusal(status, body)))
+        return kind(self._message(attempt, explain_refusal(status, body)), status=status)
 
     def _message(self, attempt: str, reason: str) -> str:
         return f"could not {attempt} at {self.url}: {reason}"

@@ -20,9 +20,10 @@ from annotator.services.intake.documents import ingest_documents
 from annotator.store.lead_times import keep_costs
 from annotator.store.leases import take_lease
 from annotator.store.projects import StudioLink, link_studio
+from annotator.store.pushes import record_pushes
 from annotator.store.runs import cancel_run, claim_run, finish_run, heartbeat, submit_run
 from annotator.store.selections import Choice, log_selection
-from annotator.store.tasks import add_task, record_pushes
+from annotator.store.tasks import add_task
 from annotator.store.versions import active_version, add_evaluation
 from db.tables import AnnotationRow
 from ml_backend.server import BackendServer

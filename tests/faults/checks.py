@@ -14,8 +14,8 @@ from annotator.model import checkpoint_sha256
 from annotator.services.inference.versions import load_version
 from annotator.store.inbox import count_events
 from annotator.store.projects import get_project
+from annotator.store.pushes import unpushed_task_ids
 from annotator.store.runs import FINISHED, Run, list_runs
-from annotator.store.tasks import unpushed_task_ids
 from annotator.store.versions import ModelVersion, active_version, list_versions
 from db.tables import AnnotationRow, AuditRow
 from faults.world import FaultWorld

@@ -167,7 +167,7 @@ def _push_first(
             seed=warmup.seed,
             n_pool=n_pool,
         )
-    for part in push_predictions(
+    for sent in push_predictions(
         database,
         project.id,
         client,
@@ -178,6 +178,7 @@ def _push_first(
         mark=_MARK,
         size=_CHUNK,
     ):
+        part = sent.taken
         if part and not is_selected:
             client.select_version(target.number, warmup.name)
             is_selected = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,6 +28,7 @@ __all__ = [
     "candidates_of",
     "order_tasks",
     "repeats_among",
+    "scores_among",
     "warmup_left",
 ]
 
@@ -126,6 +127,26 @@ def order_tasks(
         n_open=len(tasks.ids),
         n_unscored=int(np.isnan(tasks.utilities).sum()),
     )
+
+
+def scores_among(
+    task_ids: NDArray[np.int64], pushed: Mapping[int, float], ranks: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return scores in (0, 1) that put the tasks at ``ranks`` of an order among those pushed.
+
+    Served by ascending score, each then stands at its rank, between the tasks pushed before, which
+    keep their scores and their order.
+    """
+    waiting = np.zeros(len(task_ids), dtype=np.bool_)
+    waiting[ranks] = True
+    known = sorted(pushed[task_id] for task_id in task_ids[~waiting].tolist() if task_id in pushed)
+    edges = np.array([0.0, *known, 1.0])
+    before = np.minimum(ranks - np.arange(len(ranks)), len(known))  # pushed ones that come first
+    _, first, n_in_gap = np.unique(before, return_index=True, return_counts=True)
+    in_gap = np.arange(len(ranks)) - np.repeat(first, n_in_gap)
+    share = (in_gap + 1) / (np.repeat(n_in_gap, n_in_gap) + 1)
+    low, high = edges[before], edges[before + 1]
+    return np.asarray(low + (high - low) * share, dtype=np.float64)
 
 
 def warmup_left(database: Database, project_id: int, n: int) -> int:

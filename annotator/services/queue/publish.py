@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from annotator.services.inference.predictions import labels_of_task, to_text_sentences
 from annotator.services.models.learning_curve import note_learning
-from annotator.services.queue.order import QueueSettings, TaskOrder, order_tasks
+from annotator.services.queue.order import QueueSettings, TaskOrder, order_tasks, scores_among
 from annotator.services.queue.score import labelled_embeddings, refresh_costs, score_open_tasks
 from annotator.services.sync.connect import UNCERTAINTY
 from annotator.services.sync.predictions import (
@@ -23,22 +23,17 @@ from annotator.services.sync.predictions import (
 from annotator.services.sync.upload import has_uploads
 from annotator.store.database import Database
 from annotator.store.projects import Project, audit
-from annotator.store.selections import (
-    add_choices,
-    log_selection,
-    lowest_score,
-    move_pushes,
-    queue_head,
-)
-from annotator.store.tasks import (
-    OpenTask,
-    find_task,
+from annotator.store.pushes import (
     has_pushes,
     has_unpushed,
-    open_tasks,
+    lowest_score,
+    move_pushes,
+    pushed_scores,
     record_pushes,
     unpushed_task_ids,
 )
+from annotator.store.selections import add_choices, log_selection, queue_head
+from annotator.store.tasks import OpenTask, find_task, open_tasks
 from annotator.store.versions import ModelVersion, predictions_for
 from annotator.studio.client import StudioClient, StudioProject
 
@@ -152,23 +147,21 @@ def push_order(
 ) -> int:
     """Push the part of an order that Label Studio lacks; return the number of tasks.
 
-    A task's place is logged, and the task marked as pushed, once Label Studio has it.
+    A task's place is logged, and the task marked as pushed, once Label Studio has it. Tasks pushed
+    before keep their scores, and the others get scores that put each at its rank among them. Tasks
+    that came after the scoring wait for the next push.
 
     Raises:
         StudioError: as ``push_predictions`` does.
     """
-    with database.read() as session:
-        missing = np.array(unpushed_task_ids(session, project_id, version_id=version.id))
-    ranks = np.flatnonzero(np.isin(order.task_ids, missing))
-    places = (Place(choice=order.choice(i), score=order.score(i)) for i in map(int, ranks))
+    n_missing, places = _missing_places(database, project_id, version, order)
 
-    def labels_of(tasks: Sequence[OpenTask]) -> list[Labels]:
+    def labels_of(tasks: Sequence[OpenTask]) -> list[Labels | None]:
         return _predicted_labels(database, version.id, tasks)
 
-    with database.write() as session:
-        query_id = _log_order(session, project_id, version.id, order)
+    query_id: int | None = None
     n_pushed = 0
-    for part in push_predictions(
+    for sent in push_predictions(
         database,
         project_id,
         client,
@@ -178,23 +171,47 @@ def push_order(
         labels_of=labels_of,
         size=_PUSH_CHUNK,
     ):
-        scores = {place.choice.task_id: place.score for place in part}
+        if not sent.taken:
+            continue
         with database.write() as session:
-            add_choices(session, query_id, [place.choice for place in part])
-            record_pushes(session, project_id, version_id=version.id, scores=scores)
-        n_pushed += len(part)
-        on_progress("push", n_pushed, len(ranks))
+            query_id = query_id or _log_order(session, project_id, version.id, order)
+            add_choices(session, query_id, [place.choice for place in sent.taken])
+            record_pushes(
+                session,
+                project_id,
+                version_id=version.id,
+                scores={place.choice.task_id: place.score for place in sent.taken},
+            )
+        n_pushed += len(sent.taken)
+        on_progress("push", n_pushed, n_missing)
     return n_pushed
+
+
+def _missing_places(
+    database: Database, project_id: int, version: ModelVersion, order: TaskOrder
+) -> tuple[int, Iterator[Place]]:
+    """Count the tasks that Label Studio lacks; their places have scores among those it has."""
+    with database.read() as session:
+        missing = np.array(unpushed_task_ids(session, project_id, version_id=version.id))
+        pushed = pushed_scores(session, version.id)
+    ranks = np.flatnonzero(np.isin(order.task_ids, missing))
+    scores = scores_among(order.task_ids, pushed, ranks)
+    return len(ranks), (
+        Place(choice=order.choice(rank), score=score)
+        for rank, score in zip(ranks.tolist(), scores.tolist(), strict=True)
+    )
 
 
 def _predicted_labels(
     database: Database, version_id: int, tasks: Sequence[OpenTask]
-) -> list[Labels]:
+) -> list[Labels | None]:
     hashes = {s.text_hash for task in tasks for s in task.sentences}
     with database.read() as session:
         found = predictions_for(session, version_id, hashes)
     return [
         labels_of_task(to_text_sentences(task.sentences, region_start=task.region[0]), found)
+        if all(s.text_hash in found for s in task.sentences)
+        else None
         for task in tasks
     ]
 

@@ -21,11 +21,12 @@ from annotator.store.lead_times import fitted_costs
 from annotator.store.learnable import count_learnable
 from annotator.store.leases import WORKER_LEASE, holders
 from annotator.store.projects import Project, get_project, latest_audit
+from annotator.store.pushes import refused_tasks
 from annotator.store.runs import Run, list_runs, run_to_json
 from annotator.store.selections import queue_head
 from annotator.store.snapshots import n_new_sentences
 from annotator.store.tasks import count_tasks
-from annotator.store.versions import active_version, version_to_json
+from annotator.store.versions import ModelVersion, active_version, version_to_json
 
 __all__ = [
     "Vitals",
@@ -136,6 +137,20 @@ def _cost_to_json(value: dict[str, Any] | None) -> dict[str, Any] | None:
     return {**value, "summary": summary}
 
 
+def _studio_to_json(
+    session: Session, project: Project, settings: Settings, active: ModelVersion | None
+) -> dict[str, Any]:
+    return {
+        "connected": project.studio is not None,
+        "url": project.studio.host if project.studio else None,
+        "page": studio_page(settings, project),
+        "project": project.studio.project_id if project.studio else None,
+        "pulled_at": project.pulled_at.isoformat() if project.pulled_at else None,
+        "refused": refused_tasks(session, project.id, version=active.name) if active else [],
+        "next": _next_to_json(latest_audit(session, project.id, "verify_next")),
+    }
+
+
 def project_status(
     database: Database, project: Project, settings: Settings, *, queue_limit: int = 10
 ) -> dict[str, Any]:
@@ -176,14 +191,7 @@ def project_status(
             "label_issues": count_issues(session, project.id),
             "learnable": count_learnable(session, project.id).to_json(),
             "worker": {"alive": bool(workers), "owners": workers},
-            "label_studio": {
-                "connected": project.studio is not None,
-                "url": project.studio.host if project.studio else None,
-                "page": studio_page(settings, project),
-                "project": project.studio.project_id if project.studio else None,
-                "pulled_at": project.pulled_at.isoformat() if project.pulled_at else None,
-                "next": _next_to_json(latest_audit(session, project.id, "verify_next")),
-            },
+            "label_studio": _studio_to_json(session, project, settings, active),
         }
     return status
 

@@ -21,6 +21,7 @@ from annotator.store.prune import (
     pushed_tasks,
     versions_to_prune,
 )
+from annotator.store.pushes import record_refusals
 from annotator.store.selections import Choice
 from annotator.store.tasks import OpenTask, open_tasks, task_by_id
 from annotator.studio.client import StudioClient
@@ -32,12 +33,14 @@ __all__ = [
     "Place",
     "PruneReport",
     "PushTarget",
+    "Sent",
     "open_target",
     "prune_predictions",
     "push_predictions",
 ]
 
 _FEW = 500
+_REFUSED = 400  # HTTP status of a request that names a task which is not there
 _ROWS = 20_000  # per round, in our tables
 _ROWS_AT_ONCE = 1_000  # bounds how long other writers wait
 _TASKS = 100  # per round, in Label Studio: two requests each, which block others there
@@ -78,6 +81,14 @@ def open_target(database: Database, project: Project, client: StudioClient) -> P
     return PushTarget(number=remote.id, selected=remote.model_version, config=config)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """What became of a request: places that Label Studio now has, and tasks that it refuses."""
+
+    taken: Sequence[Place]
+    refused: Sequence[int]
+
+
 def push_predictions(
     database: Database,
     project_id: int,
@@ -86,22 +97,23 @@ def push_predictions(
     places: Iterable[Place],
     *,
     version: str,
-    labels_of: Callable[[Sequence[OpenTask]], Sequence[Labels]],
+    labels_of: Callable[[Sequence[OpenTask]], Sequence[Labels | None]],
     size: int,
     mark: str | None = None,
-) -> Iterator[list[Place]]:
+) -> Iterator[Sent]:
     """Push predictions of open tasks under the name ``version``, ``size`` per request.
 
     ``places`` are pushed in their order. ``labels_of`` returns the labels of tasks, with offsets
-    in each task's text. ``mark`` names the origin in the details of each region.
+    in each task's text; None leaves a task out for now. ``mark`` names the origin in the details of
+    each region. Tasks that Label Studio refuses are noted, and not tried again under ``version``
+    until ``forget_refusals``.
 
     Yields:
-        The places that Label Studio now has, for the caller to record: the next push checks for
-        any that were not recorded, and does not send them again. Tasks labelled meanwhile are
-        left out.
+        What Label Studio now has, for the caller to record: the next push checks for any that were
+        not recorded, and does not send them again. Tasks labelled meanwhile are left out.
 
     Raises:
-        StudioError: if Label Studio accepted fewer predictions than were sent.
+        StudioError: if Label Studio refuses all of several predictions.
     """
     waiting = iter(places)
     while part := {place.choice.task_id: place for place in islice(waiting, size)}:
@@ -109,24 +121,49 @@ def push_predictions(
             found = {t.id: t for t in open_tasks(session, project_id, task_ids=list(part))}
         tasks = [found[task_id] for task_id in part if task_id in found]
         there = _pushed_before(client, target.number, version, tasks)
-        items = [
-            _item(database, task, target.config, version, part[task.id].score, labels, mark)
-            for task, labels in zip(tasks, labels_of(tasks), strict=True)
-            if task.id not in there
-        ]
-        _send(client, target.number, version, items)
-        yield [part[task.id] for task in tasks]
+        labelled = zip(tasks, labels_of(tasks), strict=True)
+        items = {
+            task.id: _item(
+                database, task, target.config, version, part[task.id].score, labels, mark
+            )
+            for task, labels in labelled
+            if labels is not None and task.id not in there
+        }
+        refused = _send(client, target.number, version, items)
+        with database.write() as session:
+            record_refusals(session, refused, version=version)
+        taken = there | items.keys() - set(refused)
+        yield Sent(taken=[part[t.id] for t in tasks if t.id in taken], refused=refused)
 
 
 def _send(
-    client: StudioClient, studio_project: int, version: str, items: Sequence[dict[str, Any]]
-) -> None:
-    created = client.push_predictions(studio_project, items)
-    if created != len(items):
+    client: StudioClient, studio_project: int, version: str, items: Mapping[int, dict[str, Any]]
+) -> list[int]:
+    """Send the predictions of tasks, and return which of these tasks Label Studio refuses."""
+    ours = {int(item["task"]): task_id for task_id, item in items.items()}
+    gone: set[int] = set()
+    try:
+        created = client.push_predictions(studio_project, list(items.values()))
+    except StudioError as error:
+        if error.status != _REFUSED:
+            raise
+        # One task that is gone there fails the request: nothing of it is stored.
+        gone = ours.keys() - {int(t["id"]) for t in client.tasks_of(studio_project, list(ours))}
+        if not gone:
+            raise
+        rest = [item for item in items.values() if item["task"] not in gone]
+        created = client.push_predictions(studio_project, rest)
+    left = ours.keys() - gone
+    dropped: set[int] = set()
+    if created != len(left):
+        found = client.tasks_of(studio_project, list(left))
+        dropped = left - {int(task["id"]) for task in found if _has_one(task, version)}
+    if len(dropped) == len(left) > 1:
         raise StudioError(
-            f"sent {len(items)} predictions of {version} to project {studio_project}, "
-            f"Label Studio took {created}: its labels differ from ours; run annotator connect again"
+            f"Label Studio refuses all {len(left)} predictions of {version} sent to project "
+            f"{studio_project}: its labels differ from ours; run annotator connect again"
         )
+    return sorted(ours[studio_id] for studio_id in gone | dropped)
 
 
 def _item(
@@ -159,18 +196,20 @@ def _pushed_before(
     Label Studio stores duplicates. Checking all tasks of a large chunk costs as much as pushing
     it, so three are checked first.
     """
-
-    def has_one(task: Mapping[str, Any]) -> bool:
-        return any(p.get("model_version") == version for p in task.get("predictions") or ())
-
     ours = {task.studio_id: task.id for task in tasks}
     if len(tasks) > _FEW:
         probes = [tasks[i].studio_id for i in (0, len(tasks) // 2, -1)]
-        if not any(has_one({"predictions": client.predictions(one)}) for one in probes):
+        if not any(_has_one({"predictions": client.predictions(one)}, version) for one in probes):
             return set()
     return {
-        ours[task["id"]] for task in client.tasks_of(studio_project, list(ours)) if has_one(task)
+        ours[task["id"]]
+        for task in client.tasks_of(studio_project, list(ours))
+        if _has_one(task, version)
     }
+
+
+def _has_one(task: Mapping[str, Any], version: str) -> bool:
+    return any(p.get("model_version") == version for p in task.get("predictions") or ())
 
 
 def _page_of(database: Database, task: OpenTask, config: LabelConfig) -> Page:

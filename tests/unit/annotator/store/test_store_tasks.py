@@ -9,20 +9,18 @@ from annotator.services.intake.documents import store_document
 from annotator.store.annotations import record_annotation
 from annotator.store.database import Database
 from annotator.store.projects import Project
+from annotator.store.pushes import has_pushes, record_pushes, unpushed_task_ids
 from annotator.store.selections import Choice, latest_choice, log_selection, queue_head
 from annotator.store.tasks import (
     add_task,
     count_tasks,
     find_task,
-    has_pushes,
     known_studio_ids,
     mark_tasks_deleted,
     move_task,
     open_tasks,
-    record_pushes,
     refresh_state,
     task_by_id,
-    unpushed_task_ids,
 )
 from annotator.store.versions import add_version
 

@@ -218,7 +218,7 @@ def test_predictions_that_label_studio_refuses_are_told(
 ) -> None:
     studio.refused_tasks = set(range(100))
 
-    with pytest.raises(StudioError, match="Label Studio took 0"):
+    with pytest.raises(StudioError, match="refuses all 20 predictions"):
         warm()
 
 
