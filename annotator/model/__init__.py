@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from annotator.model.config import ModelConfig
     from annotator.model.encoder import Encoder, load_encoder
     from annotator.model.joint import JointModel
-    from annotator.model.predictor import Predictor, SentencePrediction
+    from annotator.model.prediction import SentencePrediction
+    from annotator.model.predictor import Predictor
 
 __all__ = [
     "Calibration",
@@ -41,5 +42,6 @@ __getattr__ = load_when_asked(
     config="ModelConfig",
     encoder="Encoder load_encoder",
     joint="JointModel",
-    predictor="Predictor SentencePrediction",
+    prediction="SentencePrediction",
+    predictor="Predictor",
 )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from annotator.domain import TaggedSentence, WordEntity, WordRelation
@@ -22,37 +20,24 @@ from annotator.model.joint import JointModel
 from annotator.model.memory import in_halves
 from annotator.model.pieces import PieceSentence
 from annotator.model.precision import ChosenPrecision, Measure, Precision, choose_precision
+from annotator.model.prediction import SentencePrediction, join_predictions, part_spans
 from annotator.model.signals import BALD, SIGNALS
+from annotator.model.turns import Turns
 
-__all__ = ["Predictor", "SentencePrediction"]
+__all__ = ["Predictor"]
 
 _CPU_BUDGET = 1_536  # larger batches exceed the caches, are slower, and pad more
 _DEVICE_BUDGET = 65_536
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SentencePrediction:
-    """The model's predictions for one sentence.
-
-    Attributes:
-        entities: Predicted entities in order, each with its score.
-        relations: Predicted relations between them, each with its score.
-        signals: Acquisition signals by the names in ``annotator.model.signals``.
-        embedding: Mean word state, L2-normalised; zeros for a sentence without words.
-            Shape ``(H,)``, float32.
-    """
-
-    entities: tuple[WordEntity, ...] = ()
-    relations: tuple[WordRelation, ...] = ()
-    signals: Mapping[str, float]
-    embedding: NDArray[np.float32]
+_ENCODED_AT_ONCE = 32  # parts of sentences
 
 
 class Predictor:
     """Predicts any number of sentences of any length.
 
-    Sentences are batched by length; predictions keep their order. Calls from several threads take
-    turns. A batch that does not fit into memory is halved, and later batches stay that small.
+    Sentences are batched by length; predictions keep their order. Those of more than ``MAX_WORDS``
+    words are predicted in parts. Calls from several threads take turns after each batch, so that
+    short ones need not wait for the end of long ones. A batch that does not fit into memory is
+    halved, and later batches stay that small.
 
     Args:
         model: The model; it is put into evaluation mode.
@@ -85,7 +70,7 @@ class Predictor:
         self._bald_passes = bald_passes
         self._signals = (*SIGNALS, BALD) if bald_passes else SIGNALS
         self._classes = self.model.config.relation_classes
-        self._lock = threading.Lock()
+        self._turns = Turns()
 
     @classmethod
     def load(
@@ -137,27 +122,40 @@ class Predictor:
         """
         _refuse_text(sentences)
         words = [_words(sentence) for sentence in sentences]
-        predictions = [self._empty()] * len(words)
-        present = [i for i, found in enumerate(words) if found]
-        if not present:
-            return predictions
-        with self._lock, torch.inference_mode():
-            pieces = self.model.pieces.encode([words[i] for i in present])
+        spans = [part_spans(len(found)) for found in words]
+        parts = [found[a:b] for found, cuts in zip(words, spans, strict=True) for a, b in cuts]
+        predicted = iter(self._predict_parts(parts))
+        return [
+            join_predictions([next(predicted) for _ in cuts], cuts) if cuts else self._empty()
+            for cuts in spans
+        ]
 
-            def answer(chosen: Sequence[int]) -> None:
-                batch = collate([pieces[i] for i in chosen], self.model.pieces)
-                analysis = analyse(
-                    self.model,
-                    batch.to(self.model.device),
-                    row_budget=self._budget,
-                    network=self._reduced,
-                    bald_passes=self._bald_passes,
-                )
-                for i, prediction in zip(chosen, self._unpack(analysis), strict=True):
-                    predictions[present[i]] = prediction
+    @torch.inference_mode()
+    def _predict_parts(self, parts: Sequence[Sequence[str]]) -> list[SentencePrediction]:
+        predictions = [self._empty()] * len(parts)
+        pieces = self._encode(parts)
 
-            self._in_batches(pieces, answer)
+        def answer(chosen: Sequence[int]) -> None:
+            batch = collate([pieces[i] for i in chosen], self.model.pieces)
+            analysis = analyse(
+                self.model,
+                batch.to(self.model.device),
+                row_budget=self._budget,
+                network=self._reduced,
+                bald_passes=self._bald_passes,
+            )
+            for i, prediction in zip(chosen, self._unpack(analysis), strict=True):
+                predictions[i] = prediction
+
+        self._in_batches(pieces, answer)
         return predictions
+
+    def _encode(self, parts: Sequence[Sequence[str]]) -> list[PieceSentence]:
+        pieces: list[PieceSentence] = []
+        for i in range(0, len(parts), _ENCODED_AT_ONCE):
+            with self._turns:
+                pieces += self.model.pieces.encode(parts[i : i + _ENCODED_AT_ONCE])
+        return pieces
 
     def _in_batches(
         self, pieces: Sequence[PieceSentence], work: Callable[[Sequence[int]], None]
@@ -165,10 +163,11 @@ class Predictor:
         costs = [sentence.cost for sentence in pieces]
         for planned in plan_batches(costs, token_budget=self._budget):
             chosen: list[int] = planned.tolist()
-            n_at_once = in_halves(chosen, work, device=self.model.device)
-            if n_at_once < len(chosen):
-                fitting = n_at_once * max(costs[i] for i in chosen)
-                self._budget = max(1, min(self._budget, fitting))
+            with self._turns:
+                n_at_once = in_halves(chosen, work, device=self.model.device)
+                if n_at_once < len(chosen):
+                    fitting = n_at_once * max(costs[i] for i in chosen)
+                    self._budget = max(1, min(self._budget, fitting))
 
     def predict_relations(
         self, words: Sequence[str], entities: Sequence[WordEntity]
@@ -186,36 +185,56 @@ class Predictor:
     ) -> list[tuple[WordRelation, ...]]:
         """Predict, for each sentence, the relations among its given entities.
 
+        In each part of a sentence, as in ``predict``, at most ``max_candidates`` are looked at.
+
         Raises:
             LabelError: if an entity type is not among those of the model.
             InputError: if an entity ends past its words, or a text is given for words.
         """
         _refuse_text(sentences)
         n_words = [len(words) for words in sentences]
-        given = candidates_from_entities(entities, n_words=n_words, config=self.model.config)
+        candidates_from_entities(entities, n_words=n_words, config=self.model.config)  # or raises
         found: list[list[WordRelation]] = [[] for _ in sentences]
-        related = [i for i, given in enumerate(entities) if len(given) > 1]
-        if self.model.relation is None or not related:
-            return [() for _ in sentences]
-        with self._lock, torch.inference_mode():
-            pieces = self.model.pieces.encode([sentences[i] for i in related])
-
-            def answer(chosen: Sequence[int]) -> None:
-                places = [related[i] for i in chosen]
-                batch = collate([pieces[i] for i in chosen], self.model.pieces)
-                states = self.model.encode(
-                    batch.to(self.model.device), row_budget=self._budget, network=self._reduced
-                )
-                candidates = given.take(places).to(self.model.device)
-                scores = torch.ones_like(candidates.mask, dtype=states.dtype)
-                relations = relate(self.model, states, candidates, scores=scores)
-                for (k, head, tail, label), score in zip(
-                    relations.index.tolist(), relations.score.tolist(), strict=True
-                ):
-                    found[places[k]].append(self._relation(head, tail, label, score))
-
-            self._in_batches(pieces, answer)
+        if self.model.relation is not None:
+            groups = [
+                group
+                for i, among in enumerate(entities)
+                for group in _groups(i, among, n_words[i], self.model.config.max_candidates)
+            ]
+            self._relate_groups(groups, sentences, found)
         return [tuple(links) for links in found]
+
+    @torch.inference_mode()
+    def _relate_groups(
+        self,
+        groups: Sequence[_Group],
+        sentences: Sequence[Sequence[str]],
+        found: Sequence[list[WordRelation]],
+    ) -> None:
+        pieces = self._encode([sentences[g.i_sentence][g.start : g.end] for g in groups])
+
+        def answer(chosen: Sequence[int]) -> None:
+            batch = collate([pieces[i] for i in chosen], self.model.pieces)
+            states = self.model.encode(
+                batch.to(self.model.device), row_budget=self._budget, network=self._reduced
+            )
+            among = [groups[i] for i in chosen]
+            candidates = candidates_from_entities(
+                [group.entities for group in among],
+                n_words=[group.end - group.start for group in among],
+                config=self.model.config,
+            ).to(self.model.device)
+            scores = torch.ones_like(candidates.mask, dtype=states.dtype)
+            relations = relate(self.model, states, candidates, scores=scores)
+            for (k, head, tail, label), score in zip(
+                relations.index.tolist(), relations.score.tolist(), strict=True
+            ):
+                group = among[k]
+                found[group.i_sentence].append(
+                    self._relation(group.places[head], group.places[tail], label, score)
+                )
+
+        self._in_batches(pieces, answer)
 
     def _relation(self, head: int, tail: int, label: int, score: float) -> WordRelation:
         return WordRelation(type=self._classes[label], head=head, tail=tail, score=score)
@@ -264,6 +283,38 @@ def _refuse_text(sentences: Sequence[object]) -> None:
             "expected sentences as lists of words, found a text: cut it with "
             "annotator.text.split_sentences and annotator.text.tokenize"
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Group:
+    """The given entities of a part of a sentence; ``places`` are their places among all of it.
+
+    ``entities`` count their words from the part's first, ``start``.
+    """
+
+    i_sentence: int
+    start: int
+    end: int
+    entities: tuple[WordEntity, ...]
+    places: tuple[int, ...]
+
+
+def _groups(
+    i_sentence: int, given: Sequence[WordEntity], n_words: int, limit: int
+) -> Iterator[_Group]:
+    for start, end in part_spans(n_words):
+        places = [i for i, e in enumerate(given) if start <= e.first and e.last < end][:limit]
+        if len(places) > 1:
+            yield _Group(
+                i_sentence=i_sentence,
+                start=start,
+                end=end,
+                entities=tuple(
+                    replace(given[i], first=given[i].first - start, last=given[i].last - start)
+                    for i in places
+                ),
+                places=tuple(places),
+            )
 
 
 def _words(sentence: Sequence[str] | TaggedSentence) -> Sequence[str]:

@@ -18,7 +18,8 @@ from annotator.domain import TaggedSentence, WordEntity, WordRelation
 from annotator.errors import ShapeError
 
 if TYPE_CHECKING:  # the light commands load no torch
-    from annotator.model.predictor import Predictor, SentencePrediction
+    from annotator.model.prediction import SentencePrediction
+    from annotator.model.predictor import Predictor
 
 __all__ = [
     "COLUMNS",

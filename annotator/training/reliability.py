@@ -11,7 +11,8 @@ import numpy as np
 from annotator.domain import TaggedSentence, WordEntity
 from annotator.model.calibration import Calibration, calibration_error
 from annotator.model.joint import JointModel
-from annotator.model.predictor import Predictor, SentencePrediction
+from annotator.model.prediction import SentencePrediction
+from annotator.model.predictor import Predictor
 from annotator.training.calibrate import HEADS, fit_calibration
 
 __all__ = ["choose_calibration", "measure_calibration"]
