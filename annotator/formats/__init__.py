@@ -47,6 +47,7 @@ __getattr__ = load_when_asked(
 )
 
 _Part = TypeVar("_Part")
+_SHOWN = 5  # faults in one message
 
 
 class _Parts(Mapping[str, _Part]):
@@ -88,16 +89,26 @@ READERS: Mapping[str, Reader] = _Parts(
 WRITERS: Mapping[str, Writer] = _Parts("write", "bioes", "brat", "jsonl")
 
 
-def read_corpus(name: str, path: Path) -> Corpus:
+def read_corpus(name: str, path: Path, *, strict: bool = False) -> Corpus:
     """Read the file or folder ``path`` in the format ``name``.
 
+    What cannot be read is left out and stands in the report; with ``strict`` it is refused.
+
     Raises:
-        InputError: if there is no reader of that name (the message lists them), or the file is
-            not in that format.
+        InputError: if there is no reader of that name (the message lists them), the file is not in
+            that format or holds no document, or something could not be read and ``strict`` is set.
     """
     if name not in READERS:
         raise InputError(f"no reader for format {name!r}; there are {', '.join(READERS)}")
-    return READERS[name](path)
+    corpus = READERS[name](path)
+    faults = [item for item in corpus.report.skipped if item.unreadable]
+    if faults and (strict or not corpus.documents):
+        shown = [f"{item.place}: {item.reason}" for item in faults[: _SHOWN if strict else 1]]
+        more = [f"and {len(faults) - len(shown)} more"] if len(faults) > len(shown) else []
+        raise InputError("; ".join(shown + more))
+    if not corpus.documents:
+        raise InputError(f"{path} holds no document; expected some in the format {name}")
+    return corpus
 
 
 def write_corpus(

@@ -20,12 +20,13 @@ from annotator.errors import InputError
 from annotator.formats.corpus import Corpus, ReadLog
 from annotator.formats.markup import parse_xml
 from annotator.formats.mentions import same_words
-from annotator.formats.source import find_files, read_text, split_named_by
+from annotator.formats.source import find_groups, read_bytes, read_text, split_named_by
 from annotator.formats.standoff import Link, Mention, link_entities, place_mentions
 
 __all__ = ["read"]
 
 _LABELS = ".apf.xml"
+_TEXT = ".sgm"
 _TAG = re.compile(r"<[^<>]*>")
 _NUMBER = re.compile(r"[0-9]{1,12}")
 _ARGUMENTS = {  # element: attribute of the mention, of its place, and the places in order
@@ -52,38 +53,36 @@ def read(path: Path) -> Corpus:
     Skipped: relations that lost an argument, that become duplicates or join an entity with itself,
     and ``DISC``; also times, values, events and mentions without a head.
 
+    A document whose XML is malformed or unsafe, or lacks an id or offset, is lost.
+
     Raises:
-        InputError: naming the file, if its XML is malformed or unsafe or lacks an id or offset; if
-            there is no such file, or two documents have the same name.
+        InputError: if there is no such file, or two documents have the same name.
     """
     root = path if path.is_dir() else path.parent
-    if path.suffix.lower() == ".sgm":
-        path = path.with_suffix(_LABELS)
     log = ReadLog()
     documents: dict[str, Document] = {}
-    for file in find_files(path, _LABELS):
-        name = file.name[: -len(_LABELS)]
+    for stem, files in find_groups(path, _LABELS, _TEXT).items():
+        name = stem.name
+        if _LABELS not in files:
+            log.skip(files[_TEXT].name, f"there is no {name}{_LABELS} beside it")
+            continue
+        file = files[_LABELS]
         if name in documents:
             raise InputError(
                 f"{file.relative_to(root)}: another document below this folder is named so too; "
                 "read one version of the annotation at a time"
             )
-        text_file = next(
-            (file.with_name(name + end) for end in (".sgm", ".SGM") if _exists(file, name + end)),
-            None,
-        )
-        if text_file is None:
-            log.skip(file.name, f"there is no {name}.sgm beside it")
+        if _TEXT not in files:
+            log.lose(file.name, f"there is no {name}{_TEXT} beside it")
             continue
         split = split_named_by(file, root=root)
         meta: dict[str, Any] = {} if split is None else {"split": split}
-        source = _Source(name=file.name, root=parse_xml(file), log=log.of(name))
-        documents[name] = _build(name, _TAG.sub("", read_text(text_file)), source, meta)
+        with log.forgive(name):
+            xml = parse_xml(read_bytes(file), file.name)
+            source = _Source(name=file.name, root=xml, log=log.of(name))
+            text = _TAG.sub("", read_text(files[_TEXT], log))
+            documents[name] = _build(name, text, source, meta)
     return Corpus.build("ace", documents.values(), log)
-
-
-def _exists(file: Path, name: str) -> bool:
-    return file.with_name(name).is_file()
 
 
 def _build(name: str, text: str, source: _Source, meta: Mapping[str, Any]) -> Document:

@@ -45,10 +45,11 @@ def read(path: Path) -> Corpus:
     ``group``. Offsets are shifted from the abstract to the sentence: exactly one shift must make
     every mention of the sentence match, over all its lines.
 
+    A line that does not have its fields is lost, and so is a sentence whose mentions no shift, or
+    more than one, makes match.
+
     Raises:
-        InputError: naming ``file:line``, if a line does not have its fields; if the file is
-            ``DRUG-DOSE.rel``, which looks alike but holds dosages.
-        OffsetError: if no shift, or more than one, makes the mentions of a sentence match.
+        InputError: if the file is ``DRUG-DOSE.rel``, which looks alike but holds dosages.
     """
     source = find_file(path, "DRUG-AE.rel")
     if source.name.upper() == "DRUG-DOSE.REL":
@@ -56,31 +57,43 @@ def read(path: Path) -> Corpus:
             f"{source.name} holds dosages, which would be read as adverse effects; "
             "give DRUG-AE.rel or ADE-NEG.txt"
         )
-    return _read_negatives(source) if source.suffix == ".txt" else _read_relations(source)
+    return _read_negatives(source) if source.suffix.lower() == ".txt" else _read_relations(source)
 
 
 def _read_relations(source: Path) -> Corpus:
-    groups: dict[tuple[str, str], list[_Row]] = {}
-    for number, line in read_lines(source):
-        if line.strip():
-            pmid, sentence, row = _parse_row(line, f"{source.name}:{number}")
-            groups.setdefault((pmid, sentence), []).append(row)
+    groups: dict[tuple[str, ...], list[_Row]] = {}
+    broken: dict[tuple[str, ...], list[InputError]] = {}
     log = ReadLog()
-    documents = [
-        _build_document(f"ade-{n}", pmid, sentence, rows, log)
-        for n, ((pmid, sentence), rows) in enumerate(groups.items())
-    ]
+    for number, line in read_lines(source, log):
+        if line.strip():
+            key = tuple(line.split("|")[:2])
+            try:
+                row = _parse_row(line, f"{source.name}:{number}")
+            except InputError as error:
+                broken.setdefault(key, []).append(error)
+            else:
+                groups.setdefault(key, []).append(row)
+    documents = []
+    for n, ((pmid, sentence), rows) in enumerate(groups.items()):
+        with log.forgive(rows[0].place):
+            documents.append(_build_document(f"ade-{n}", pmid, sentence, rows, log))
+    names = {key: f"ade-{n}" for n, key in enumerate(groups)}
+    for key, errors in broken.items():
+        for found in errors:
+            log.of(names.get(key)).note(found, source.name, n_labels=3)
     return Corpus.build("ade", documents, log)
 
 
 def _read_negatives(source: Path) -> Corpus:
     documents: list[Document] = []
-    for number, line in read_lines(source):
+    log = ReadLog()
+    for number, line in read_lines(source, log):
         if not line.strip():
             continue
         pmid, mark, sentence = (*line.split(" ", 2), "", "")[:3]
         if mark != "NEG" or not pmid.isdecimal() or not sentence.strip():
-            raise InputError(f"{source.name}:{number}: expected 'PMID NEG sentence'")
+            log.lose(f"{source.name}:{number}", "expected 'PMID NEG sentence'")
+            continue
         documents.append(
             Document(
                 id=f"ade-neg-{len(documents)}",
@@ -88,25 +101,23 @@ def _read_negatives(source: Path) -> Corpus:
                 meta={"pmid": pmid, "group": pmid},
             )
         )
-    return Corpus.build("ade", documents, ReadLog())
+    return Corpus.build("ade", documents, log)
 
 
-def _parse_row(line: str, place: str) -> tuple[str, str, _Row]:
+def _parse_row(line: str, place: str) -> _Row:
     fields = line.split("|")
     if len(fields) != 8:
         raise InputError(
             f"{place}: expected 8 fields separated by | (PMID, sentence, effect, begin, end, drug, "
             f"begin, end), found {len(fields)}"
         )
-    pmid, sentence = fields[0], fields[1]
-    if not pmid or not sentence.strip():
+    if not fields[0] or not fields[1].strip():
         raise InputError(f"{place}: the PMID or the sentence is empty")
-    row = _Row(
+    return _Row(
         place=place,
         effect=_parse_mention(EFFECT, fields[2:5], place),
         drug=_parse_mention(DRUG, fields[5:8], place),
     )
-    return pmid, sentence, row
 
 
 def _parse_mention(name: str, fields: Sequence[str], place: str) -> _Mention:

@@ -17,6 +17,7 @@ from annotator.domain import Document, Entity
 from annotator.errors import InputError
 from annotator.formats.bioc_files import load_documents
 from annotator.formats.corpus import Corpus, ReadLog
+from annotator.formats.foreign import refuse_foreign
 from annotator.formats.source import find_files, split_named_by
 from annotator.formats.standoff import Link, Mention, link_entities, place_mentions
 
@@ -58,30 +59,40 @@ class _Draft:
         return block
 
     def add_annotation(self, value: Mapping[str, Any], block: _Block | None) -> None:
-        """Add an annotation to ``block``, or to the block its offset lies in; or note why not."""
-        name = str(value.get("id") or "")
-        kind = _infon(value, self.place)
-        locations = _objects(value, "locations", self.place)
-        if kind is None or len(locations) != 1:
-            reason = f"has {len(locations)} places" if kind else "has no type"
-            self.log.lose(self.place, f"annotation {name} {reason}")
-            return
-        offset = _whole(locations[0], "offset", self.place)
-        length = _whole(locations[0], "length", self.place)
+        """Add an annotation to ``block``, or to the block its offset lies in.
+
+        Raises:
+            InputError: if it has no type or place, or stands in no text.
+        """
+        place = f"{self.place}: annotation {value.get('id') or 'without id'}"
+        kind = _infon(value, place)
+        spans = sorted(
+            (offset, offset + _whole(location, "length", place))
+            for location in _objects(value, "locations", place)
+            for offset in [_whole(location, "offset", place)]
+        )
+        if kind is None or not spans:
+            raise InputError(f"{place}: it has {'no place' if kind else 'no type'}")
+        offset = spans[0][0]
         before = [b for b in self.blocks if b.offset <= offset] if block is None else [block]
         if not before:
-            self.log.lose(self.place, f"annotation {name} stands in no text")
-            return
+            raise InputError(f"{place}: it stands in no text")
+        owner = before[-1]
+        spans = [(start - owner.offset, end - owner.offset) for start, end in spans]
+        text = _string(value, "text", place) if value.get("text") else None
+        if text is None and len(spans) > 1:
+            text = " ".join(owner.text[start:end] for start, end in spans)
+        name = str(value.get("id") or "")
         self.ids[name] += 1
-        text = value.get("text")
-        before[-1].mentions.append(
+        owner.mentions.append(
             Mention(
                 id=name,
                 type=kind,
-                start=offset - before[-1].offset,
-                end=offset - before[-1].offset + length,
-                place=f"{self.place}, text from {before[-1].offset} on",
-                text=_string(value, "text", self.place) if text else None,
+                start=spans[0][0],
+                end=max(end for _, end in spans),
+                place=f"{self.place}, text from {owner.offset} on",
+                text=text,
+                n_fragments=len(spans),
             )
         )
 
@@ -91,37 +102,40 @@ def read(path: Path) -> Corpus:
 
     The id is the document's. In a relation between two annotations the first node is the head,
     unless the roles say otherwise (``Arg1``/``Arg2``, ``head``/``tail``, ``subject``/``object``,
-    ``source``/``target``). Skipped: annotations with no or several locations, without a type, or
-    whose text differs from the document's; relations that do not have two annotations as nodes,
-    such as those between concepts.
+    ``source``/``target``). An annotation with several locations is one span if only white space
+    separates them. Lost: other annotations with several locations or none, or without a type;
+    relations that do not have two annotations as nodes, such as those between concepts; documents,
+    lines and files that are not BioC.
 
     Raises:
-        InputError: naming the file and document, and what was expected there.
+        InputError: if there is no such file, or it holds labels as another program writes them.
     """
     root = path if path.is_dir() else path.parent
     log = ReadLog()
     documents: dict[str, Document] = {}
     for file in find_files(path, ".xml", ".json"):
         split = split_named_by(file, root=root)
-        for i, value in enumerate(load_documents(file)):
+        values: list[dict[str, Any]] = []
+        with log.forgive(file.name):
+            values = load_documents(file, log)
+        for i, value in enumerate(values):
             name = value.get("id")
             if type(name) not in (str, int) or name == "":
-                raise InputError(f"{file.name}: document {i} has no id")
-            document = _build(
-                value, _Draft(id=str(name), place=f"{file.name}: {name}", log=log.of(str(name)))
-            )
-            if document.id in documents:
-                raise InputError(f"{file.name}: the document {document.id} was read before")
-            meta = {} if split is None else {"split": split}
-            documents[document.id] = replace(document, meta=meta)
+                log.lose(file.name, f"document {i} has no id")
+                continue
+            place = f"{file.name}: {name}"
+            refuse_foreign(value, place=place, ours=("annotations", "relations"))
+            with log.forgive(place):
+                document = _build(value, _Draft(id=str(name), place=place, log=log.of(str(name))))
+                meta = {} if split is None else {"split": split}
+                log.add(replace(document, meta=meta), documents, place=place)
     return Corpus.build("bioc", documents.values(), log)
 
 
 def _build(value: Mapping[str, Any], draft: _Draft) -> Document:
     for passage in _objects(value, "passages", draft.place):
         _add_passage(passage, draft)
-    for annotation in _objects(value, "annotations", draft.place):
-        draft.add_annotation(annotation, None)
+    _add_annotations(value, None, draft)
     draft.relations += _objects(value, "relations", draft.place)
     if not draft.blocks:
         draft.log.skip(draft.place, "the document holds no text")
@@ -130,7 +144,7 @@ def _build(value: Mapping[str, Any], draft: _Draft) -> Document:
     for block in draft.blocks:
         mentions = [_name(mention, draft, taken) for mention in block.mentions]
         file = f"{draft.place}, text from {block.offset} on"
-        for entity in place_mentions(block.text, mentions, draft.log, file=file):
+        for entity in place_mentions(block.text, mentions, draft.log, file=file, base=block.offset):
             start, end = entity.start + block.start, entity.end + block.start
             entities.append(replace(entity, start=start, end=end))
     owners = {entity.id: entity.id for entity in entities}
@@ -154,9 +168,14 @@ def _add_passage(passage: Mapping[str, Any], draft: _Draft) -> None:
             owners.append((sentence, draft.add_block(sentence, gap)))
             gap = " "
     for item, block in owners:
-        for annotation in _objects(item, "annotations", draft.place):
-            draft.add_annotation(annotation, block)
+        _add_annotations(item, block, draft)
         draft.relations += _objects(item, "relations", draft.place)
+
+
+def _add_annotations(value: Mapping[str, Any], block: _Block | None, draft: _Draft) -> None:
+    for annotation in _objects(value, "annotations", draft.place):
+        with draft.log.forgive(draft.place):
+            draft.add_annotation(annotation, block)
 
 
 def _name(mention: Mention, draft: _Draft, taken: set[str]) -> Mention:

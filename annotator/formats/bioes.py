@@ -80,11 +80,14 @@ def read(path: Path) -> Corpus:
     and relations are taken from the ``.tsv``. Without it each sentence is a document whose id is
     its number and whose text is its words joined by single spaces.
 
+    A sentence with a line that is not as described is lost.
+
     Illegal tag sequences are read leniently and reported as repaired. So are relations that point
     into an entity instead of at its last token; those that point at no entity are skipped.
 
     Raises:
-        InputError: naming ``file:line`` and what was expected there.
+        InputError: if there is no such file, or naming ``file:line``, if it and the ``.jsonl``
+            beside it contradict each other.
     """
     log = ReadLog()
     return Corpus.build("bioes", read_documents(find_file(path, "gold.tsv"), log), log)
@@ -92,11 +95,21 @@ def read(path: Path) -> Corpus:
 
 def read_documents(source: Path, log: ReadLog) -> tuple[Document, ...]:
     """Read the documents of one ``.tsv``, as ``read`` does."""
-    blocks = (decode_block(block, log) for block in read_blocks(source))
+    blocks = _decoded_blocks(source, log)
     sidecar = source.with_name(f"{source.name.removesuffix('.tsv')}.sentences.jsonl")
     if sidecar.is_file() and sidecar != source:
         return read_sidecar(sidecar, tuple(blocks), log)
     return tuple(_bare_documents(blocks, log))
+
+
+def _decoded_blocks(source: Path, log: ReadLog) -> Iterator[TaggedBlock]:
+    for block in read_blocks(source, log):
+        try:
+            tagged = decode_block(block, log)
+        except InputError as error:
+            log.note(error, block.file)
+        else:
+            yield tagged
 
 
 def _bare_documents(blocks: Iterable[TaggedBlock], log: ReadLog) -> Iterator[Document]:

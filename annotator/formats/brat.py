@@ -19,7 +19,7 @@ from annotator.errors import InputError
 from annotator.formats.brat_ann import read_labels
 from annotator.formats.corpus import Corpus, ReadLog, WriteReport
 from annotator.formats.output import OutputFolder
-from annotator.formats.source import find_files, read_text, split_named_by
+from annotator.formats.source import find_groups, read_text, split_named_by
 from annotator.text import AlignmentIssue, IssueKind, count_words
 
 __all__ = ["file_stem", "read", "write"]
@@ -44,36 +44,38 @@ def read(path: Path) -> Corpus:
 
     The id is the name of the file, decoded where ``file_stem`` made it; ``meta["split"]`` is train,
     dev or test where a folder is so named. Entities keep their ids. A file without its partner is
-    skipped. See ``read_labels`` for which annotations are read.
+    left out. See ``read_labels`` for which annotations are read.
 
     Raises:
-        InputError: naming ``file:line``, if a line is not as brat writes it; if there is no
-            annotation file, or two documents have the same id.
+        InputError: if there is no such file, or two documents have the same id.
     """
     root = path if path.is_dir() else path.parent
-    sources = find_files(path if path.is_dir() else path.with_suffix(".ann"), ".ann")
     log = ReadLog()
     documents: dict[str, Document] = {}
-    for source in sources:
-        text_file = source.with_suffix(".txt")
-        if not text_file.is_file():
-            log.skip(source.name, f"there is no {text_file.name} beside it")
+    for stem, files in find_groups(path, ".ann", ".txt").items():
+        if len(files) == 1:
+            _report_single(next(iter(files.values())), stem, log)
             continue
-        document = _read_document(text_file, source, root, log)
-        if document.id in documents:
+        if _document_id(stem.name) in documents:
             raise InputError(
-                f"{source.relative_to(root)}: another document below this folder is named so too; "
-                "rename one, or read one folder at a time"
+                f"{files['.ann'].relative_to(root)}: another document below this folder is named "
+                "so too; rename one, or read one folder at a time"
             )
-        documents[document.id] = document
-    for file in sorted(root.rglob("*.txt")) if path.is_dir() else ():
-        if not file.with_suffix(".ann").is_file():
-            log.skip(file.name, "there is no .ann file beside it; read it as text")
+        with log.forgive(stem.name):
+            document = _read_document(_document_id(stem.name), files, root, log)
+            documents[document.id] = document
     return Corpus.build("brat", documents.values(), log)
 
 
-def _read_document(text_file: Path, source: Path, root: Path, log: ReadLog) -> Document:
-    name, text = _document_id(source.stem), read_text(text_file)
+def _report_single(file: Path, stem: Path, log: ReadLog) -> None:
+    if file.suffix.lower() == ".ann":
+        log.lose(file.name, f"there is no {stem.name}.txt beside it")
+    else:
+        log.skip(file.name, "there is no .ann file beside it; read it as text")
+
+
+def _read_document(name: str, files: Mapping[str, Path], root: Path, log: ReadLog) -> Document:
+    source, text = files[".ann"], read_text(files[".txt"], log)
     entities, relations = read_labels(source, text, log.of(name))
     split = split_named_by(source, root=root)
     meta: dict[str, Any] = {} if split is None else {"split": split}

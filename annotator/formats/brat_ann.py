@@ -43,17 +43,17 @@ def read_labels(
     """Read ``T`` and ``R`` lines, in any order; ids are kept.
 
     A mention in fragments is one span if only white space separates them, as where brat cuts at a
-    line break; otherwise it is skipped. ``Arg1`` of a relation is the head, wherever it stands; if
+    line break; otherwise it is lost. ``Arg1`` of a relation is the head, wherever it stands; if
     the arguments have other names, the first is. Groups, events, attributes, normalisations and
-    notes are skipped, one item per kind; event triggers are read as entities.
-
-    Raises:
-        InputError: naming ``file:line``, if a line is not as brat writes it or an id is repeated.
+    notes are left out, one item per kind; event triggers are read as entities. A line that is not
+    as brat writes it is lost.
     """
     lines = _Lines()
-    for number, line in read_lines(source):
+    for number, line in read_lines(source, log):
+        place = f"{source.name}:{number}"
         if line.strip():
-            _read_line(line, f"{source.name}:{number}", text, lines)
+            with log.forgive(place):
+                _read_line(line, place, text, lines)
     for kind, count in lines.n_others.items():
         log.skip(lines.first_others[kind], f"{count} {kind} were left out; this is the first")
     entities = place_mentions(text, lines.mentions, log, file=source.name)

@@ -29,6 +29,7 @@ class _Block:
     words: list[str] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
     links: list[tuple[str, int, str, int]] = field(default_factory=list)  # place, head, type, tail
+    is_broken: bool = False
 
 
 def read(path: Path) -> Corpus:
@@ -38,28 +39,35 @@ def read(path: Path) -> Corpus:
     that the corpus keeps its own tokens. An ``I-`` without a ``B-`` starts an entity and is
     reported as repaired. Ids are ``conll04-<number of #doc>``.
 
+    A sentence with a line that does not have its columns is lost, and so is a relation that names a
+    token that ends no entity.
+
     Raises:
-        InputError: naming ``file:line``, if a line does not have its columns, or a relation names a
-            token that ends no entity.
+        InputError: if there is no such file.
     """
     source = find_file(path, "train.txt")
     blocks: list[_Block] = []
-    for number, line in read_lines(source):
+    log = ReadLog()
+    for number, line in read_lines(source, log):
         place = f"{source.name}:{number}"
         if line.startswith("#doc"):
             blocks.append(_Block(id=line.removeprefix("#doc").strip(), place=place))
-        elif line.strip():
-            if not blocks:
-                raise InputError(f"{place}: expected '#doc <id>' before the first token")
-            _read_token(line, blocks[-1], place)
+        elif line.strip() and not blocks:
+            log.lose(place, "expected '#doc <id>' before the first token")
+        elif line.strip() and not blocks[-1].is_broken:
+            try:
+                _read_token(line, blocks[-1], place)
+            except InputError as error:
+                log.note(error, place)
+                blocks[-1].is_broken = True
     seen: set[str] = set()
-    log = ReadLog()
     documents = []
-    for block in blocks:
+    for block in (block for block in blocks if not block.is_broken):
         if block.id in seen or not block.id or not block.words:
-            raise InputError(f"{block.place}: a #doc needs an id of its own and at least one token")
-        seen.add(block.id)
-        documents.append(_build(block, log))
+            log.lose(block.place, "a #doc needs an id of its own and at least one token")
+        else:
+            seen.add(block.id)
+            documents.append(_build(block, log.of(f"conll04-{block.id}")))
     return Corpus.build("conll04", documents, log)
 
 
@@ -110,9 +118,8 @@ def _build(block: _Block, log: ReadLog) -> Document:
     relations = []
     for place, head, name, tail in block.links:
         if head not in by_last or tail not in by_last:
-            raise InputError(
-                f"{place}: relation {name} from token {head} to {tail} must join the last tokens "
-                "of two entities"
-            )
+            reason = f"relation {name} from token {head} to {tail} joins no last tokens of entities"
+            log.lose(place, reason)
+            continue
         relations.append(WordRelation(type=name, head=by_last[head], tail=by_last[tail]))
     return join_words(f"conll04-{block.id}", block.words, entities, relations)

@@ -30,13 +30,18 @@ def read(path: Path) -> Corpus:
     stays whole, noted as repaired. ``COMMA``, ``-LRB-`` and ``-RRB-`` become the characters they
     stand for, as in the other layouts.
 
+    A sentence with a line that does not have its columns is lost.
+
     Raises:
-        InputError: naming ``file:line``, if a line does not have its columns.
+        InputError: if there is no such file.
     """
     packed = path.is_dir() and (path / "corp.tsv.gz").is_file()
     source = find_file(path, "corp.tsv.gz" if packed else "corp.tsv")
     log = ReadLog()
-    documents = [_build(block, log) for block in read_blocks(source)]
+    documents = []
+    for block in read_blocks(source, log):
+        with log.forgive(block.file):
+            documents.append(_build(block, log.of(f"conll04-{block.number}")))
     return Corpus.build("conll04-corp", documents, log)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 from annotator.domain import Document
+from annotator.errors import InputError
 from annotator.text import AlignmentIssue
 
 __all__ = ["Corpus", "ReadLog", "ReadReport", "Reader", "SkippedItem", "WriteReport", "Writer"]
@@ -39,7 +41,7 @@ class ReadLog:
     unread: Counter[str] = field(default_factory=Counter)
     document: str | None = None
 
-    def of(self, document: str) -> ReadLog:
+    def of(self, document: str | None) -> ReadLog:
         """Return this log, taking notes on the document of that id."""
         return replace(self, document=document)
 
@@ -52,6 +54,37 @@ class ReadLog:
         self.skipped.append(SkippedItem(place=place, reason=reason, unreadable=True))
         if self.document is not None:
             self.unread[self.document] += n_labels
+
+    @contextmanager
+    def forgive(self, place: str, *, n_labels: int = 1) -> Iterator[None]:
+        """Record an InputError raised inside as a loss, and go on behind."""
+        try:
+            yield
+        except InputError as error:
+            self.note(error, place, n_labels=n_labels)
+
+    def note(self, error: InputError, place: str, *, n_labels: int = 1) -> None:
+        """Record an error as a loss at ``place``, or where in it the message says."""
+        reason = str(error)
+        if reason.startswith(place):
+            inner, _, reason = reason.removeprefix(place).partition(": ")
+            place += inner
+        self.lose(place, reason, n_labels=n_labels)
+
+    def add(self, document: Document, documents: dict[str, Document], *, place: str) -> None:
+        """Put ``document`` into ``documents``, or record that its id is taken.
+
+        Of two that differ neither is known to be right: the labels of the second are unread.
+        """
+        first = documents.setdefault(document.id, document)
+        if first is document:
+            return
+        reason = f"the id {document.id} is taken by an earlier document"
+        if first == document:
+            self.skip(place, f"{reason} that is the same")
+        else:
+            n_labels = len(document.entities) + len(document.relations)
+            self.of(document.id).lose(place, f"{reason}; give it its own", n_labels=n_labels)
 
     def repair(self, place: str, reason: str) -> None:
         """Record that something was kept, but changed."""

@@ -2,7 +2,8 @@
 
 A position is ``line:token``: **lines count from 1, tokens from 0**, tokens are separated by white
 space, and the last token is inclusive. The quoted text is lower-cased and may contain quotes, so
-concepts are found by position and the quotation is only a check.
+concepts are found by position and the quotation is only a check. Some records count an empty token
+between two blanks: where more of a record's quotations match that way, it is read that way.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from annotator.domain import Document, Entity, Relation
 from annotator.errors import InputError
 from annotator.formats.corpus import Corpus, ReadLog
 from annotator.formats.mentions import same_words
-from annotator.formats.source import find_files, read_lines, read_text
+from annotator.formats.source import find_files, read_bytes, read_lines, read_text
 from annotator.formats.words import segment_lines
 
 __all__ = ["read"]
@@ -61,12 +62,11 @@ def read(path: Path) -> Corpus:
     ``concept/``, ``rel/``). A document is a record; its lines are its sentences, and the tokens are
     the corpus's. The head of a relation is the treatment or test; of ``PIP`` the first problem.
 
-    A record without ``.con`` and labels without ``.txt`` are skipped. Assertions (``.ast``) are not
-    read.
+    A record without ``.con`` is skipped; labels without ``.txt`` and malformed lines are lost.
+    Assertions (``.ast``) are not read.
 
     Raises:
-        InputError: naming ``file:line``, if a line is malformed; if there is no record with
-            concepts, or two different files share a name.
+        InputError: if there is no record with concepts, or two different files share a name.
     """
     files = _find(path)
     log = ReadLog()
@@ -75,11 +75,12 @@ def read(path: Path) -> Corpus:
         if name not in files[".con"]:
             log.skip(text_file.name, "there is no .con file of this record; read it as text")
         else:
-            documents.append(_read_record(name, files, log.of(name)))
+            with log.forgive(text_file.name):
+                documents.append(_read_record(name, files, log.of(name)))
     for suffix in (".con", ".rel"):
         for name in files[suffix].keys() - files[".txt"].keys():
-            log.skip(files[suffix][name].name, "there is no .txt file of this record")
-    if not documents:
+            log.lose(files[suffix][name].name, "there is no .txt file of this record")
+    if not files[".txt"].keys() & files[".con"].keys():
         raise InputError(
             f"no file below {path} has both .txt and .con; give the folder that holds txt/, "
             "concept/ and rel/, or read the text alone as text"
@@ -100,7 +101,7 @@ def _find(path: Path) -> _Files:
         if path.is_file() and file.stem != path.stem:
             continue
         other = files[suffix].setdefault(file.stem, file)
-        if other != file and other.read_bytes() != file.read_bytes():
+        if other != file and read_bytes(other) != read_bytes(file):
             raise InputError(
                 f"{file.relative_to(root)} and {other.relative_to(root)} differ and have one "
                 "name; read one folder at a time"
@@ -109,13 +110,19 @@ def _find(path: Path) -> _Files:
 
 
 def _read_record(name: str, files: _Files, log: ReadLog) -> Document:
-    text = read_text(files[".txt"][name])
+    text = read_text(files[".txt"][name], log)
     meta = segment_lines(text)
     record = _Record(text=text, lines=_tokens_by_line(text, meta["tokens"]))
-    for place, match in _matches(files[".con"][name], _CONCEPT_LINE, "concept"):
+    concepts = list(_matches(files[".con"][name], _CONCEPT_LINE, "concept", log))
+    counted = _Record(text=text, lines=_tokens_by_blank(text))
+    if _n_quoted(counted, concepts) > _n_quoted(record, concepts):
+        record = counted
+        reason = "its positions count an empty token between two blanks; they were read that way"
+        log.repair(files[".con"][name].name, reason)
+    for place, match in concepts:
         _add_concept(record, match, place, log)
     if name in files[".rel"]:
-        for place, match in _matches(files[".rel"][name], _RELATION_LINE, "relation"):
+        for place, match in _matches(files[".rel"][name], _RELATION_LINE, "relation", log):
             _add_relation(record, match, place, log)
     else:
         log.skip(files[".con"][name].name, "there is no .rel file; read without relations")
@@ -142,19 +149,41 @@ def _tokens_by_line(text: str, tokens: list[list[int]]) -> list[list[list[int]]]
     return lines
 
 
+def _tokens_by_blank(text: str) -> list[list[list[int]]]:
+    """Return the tokens of each line where each blank ends one, empty ones as well."""
+    lines: list[list[list[int]]] = []
+    start = 0
+    for line in text.split("\n"):
+        lines.append([])
+        for word in line.split(" "):
+            lines[-1].append([start, start + len(word.rstrip())])
+            start += len(word) + 1
+    return lines
+
+
+def _n_quoted(record: _Record, concepts: list[tuple[str, re.Match[str]]]) -> int:
+    """Count the concepts whose quotation stands at their position."""
+    spans = ((record.span(_position(match, 2)), match[1]) for _, match in concepts)
+    return sum(
+        span is not None and _is_quoted(record.text[span[0] : span[1]], quotation)
+        for span, quotation in spans
+    )
+
+
+def _is_quoted(found: str, quotation: str) -> bool:
+    return same_words(found.casefold(), quotation.casefold())
+
+
 def _matches(
-    source: Path, pattern: re.Pattern[str], kind: str
+    source: Path, pattern: re.Pattern[str], kind: str, log: ReadLog
 ) -> Iterator[tuple[str, re.Match[str]]]:
-    for number, line in read_lines(source):
-        if not line.strip():
-            continue
+    for number, line in read_lines(source, log):
+        place = f"{source.name}:{number}"
         match = pattern.fullmatch(line)
-        if match is None:
-            raise InputError(
-                f"{source.name}:{number}: this is no {kind} as this format has it "
-                f"({_EXPECTED[kind]})"
-            )
-        yield f"{source.name}:{number}", match
+        if match is not None:
+            yield place, match
+        elif line.strip():
+            log.lose(place, f"this is no {kind} as this format has it ({_EXPECTED[kind]})")
 
 
 _EXPECTED = {
@@ -178,7 +207,7 @@ def _add_concept(record: _Record, match: re.Match[str], place: str, log: ReadLog
     if kind in record.by_position.get(position, {}):
         log.skip(place, f"the {kind} at {_show(position)} repeats an earlier one")
         return
-    if not same_words(record.text[start:end].casefold(), match[1].casefold()):
+    if not _is_quoted(record.text[start:end], match[1]):
         reason = f"the quotation is not what stands at {_show(position)}; the position was taken"
         log.repair(place, reason)
     entity = Entity(id=f"e{len(record.entities) + 1}", type=kind, start=start, end=end)

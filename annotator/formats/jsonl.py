@@ -8,16 +8,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from annotator.domain import Document, Entity, Relation
+from annotator.domain import Document, Relation
 from annotator.errors import InputError
 from annotator.formats.corpus import Corpus, ReadLog, WriteReport
-from annotator.formats.mentions import ClaimedSpan, reconcile_spans
+from annotator.formats.foreign import refuse_foreign
 from annotator.formats.output import OutputFolder
 from annotator.formats.source import find_file, read_lines
+from annotator.formats.standoff import Mention, place_mentions
 from annotator.formats.strict_json import parse_json
 from annotator.text import count_words
 
@@ -33,27 +35,26 @@ _KEYS = {
 def read(path: Path) -> Corpus:
     """Read a ``.jsonl`` or ``.jsonl.gz`` file, or the ``gold.jsonl`` of a folder.
 
-    Offsets are checked against the mentions; where all of a document's mentions match in UTF-16
-    units or with CR LF counted as one, the offsets are converted and reported as repaired.
+    Offsets are checked against the mentions, see ``place_mentions``. A line that is not a whole
+    document is lost; an entity or relation that is not as described is lost from its document.
 
     Raises:
-        InputError: naming ``file:line`` and what was expected there.
+        InputError: if there is no such file, or it holds labels as another program writes them.
     """
     source = find_file(path, "gold.jsonl")
     documents: dict[str, Document] = {}
     log = ReadLog()
-    for number, line in read_lines(source):
+    for number, line in read_lines(source, log):
         if not line.strip():
             continue
         place = f"{source.name}:{number}"
-        value = parse_object(line, place=place)
-        document, counting = document_from_json(value, place=place)
-        if document.id in documents:
-            raise InputError(f"{place}: document id {document.id} occurs twice; ids must be unique")
-        documents[document.id] = document
-        if counting is not None:
-            reason = f"{len(document.entities)} entities were counted in {counting}"
-            log.repair(place, reason)
+        value: dict[str, Any] = {}
+        with log.forgive(place):
+            value = parse_object(line, place=place)
+        refuse_foreign(value, place=place)
+        if value:
+            with log.forgive(place):
+                log.add(document_from_json(value, place=place, log=log), documents, place=place)
         n_unknown = _count_unknown_keys(value)
         if n_unknown:
             reason = f"{n_unknown} keys that this format does not have were left out; use meta"
@@ -118,48 +119,35 @@ def document_to_json(document: Document) -> dict[str, Any]:
     }
 
 
-def document_from_json(value: Mapping[str, Any], *, place: str) -> tuple[Document, str | None]:
+def document_from_json(value: Mapping[str, Any], *, place: str, log: ReadLog) -> Document:
     """Read one canonical object; ``place`` (``file:line``) is for messages.
 
-    Returns:
-        The document, and the unit its offsets were counted in if they had to be converted.
+    What is wrong in an entity or relation is noted in ``log`` and that label left out.
 
     Raises:
-        InputError: if a key is missing or of the wrong type, an offset or mention does not fit, or
-            a relation names an entity that is not there.
+        InputError: if the object as a whole is not a document: a key is missing or of the wrong
+            type.
     """
-    text = _get(value, "text", str, place)
-    entities = [
-        _object(item, f"{place}: entity {i}")
-        for i, item in enumerate(_list(value, "entities", place))
-    ]
-    claimed = [_claimed_span(item, f"{place}: entity {i}") for i, item in enumerate(entities)]
-    try:
-        spans, counting = reconcile_spans(text, claimed)
-        document = Document(
-            id=_filled(value, "id", place),
-            text=text,
-            entities=tuple(
-                Entity(
-                    id=span.id,
-                    type=_filled(item, "type", f"{place}: entity {i}"),
-                    start=span.start,
-                    end=span.end,
-                    score=_score(item, f"{place}: entity {i}"),
-                )
-                for i, (item, span) in enumerate(zip(entities, spans, strict=True))
-            ),
-            relations=tuple(
-                _relation(item, f"{place}: relation {i}")
-                for i, item in enumerate(_list(value, "relations", place))
-            ),
-            meta=_object(value.get("meta") or {}, f"{place}: meta"),
-        )
-    except InputError as error:
-        if str(error).startswith(place):
-            raise
-        raise type(error)(f"{place}: {error}") from error
-    return document, counting
+    name, text = _filled(value, "id", place), _get(value, "text", str, place)
+    meta = _object(value.get("meta") or {}, f"{place}: meta")
+    log = log.of(name)
+    mentions: list[Mention] = []
+    scores: dict[str, float | None] = {}
+    for i, item in enumerate(_list(value, "entities", place)):
+        with log.forgive(place):
+            mention, score = _mention(item, f"{place}: entity {i}")
+            mentions.append(mention)
+            scores.setdefault(mention.id, score)
+    entities = tuple(
+        replace(entity, score=scores[entity.id])
+        for entity in place_mentions(text, mentions, log, file=place)
+    )
+    kept = {entity.id for entity in entities}
+    relations = []
+    for i, item in enumerate(_list(value, "relations", place)):
+        with log.forgive(place):
+            relations.append(_relation(item, f"{place}: relation {i}", kept))
+    return Document(id=name, text=text, entities=entities, relations=tuple(relations), meta=meta)
 
 
 def parse_object(line: str, *, place: str) -> dict[str, Any]:
@@ -184,24 +172,28 @@ def _with_score(value: dict[str, Any], score: float | None) -> dict[str, Any]:
     return value if score is None else {**value, "score": score}
 
 
-def _claimed_span(item: Mapping[str, Any], place: str) -> ClaimedSpan:
-    mention = item.get("text")
-    if mention is not None and not isinstance(mention, str):
+def _mention(item: Any, place: str) -> tuple[Mention, float | None]:
+    value = _object(item, place)
+    text = value.get("text")
+    if text is not None and not isinstance(text, str):
         raise InputError(f"{place}: text must be a string")
-    return ClaimedSpan(
-        id=_filled(item, "id", place),
-        start=_get(item, "start", int, place),
-        end=_get(item, "end", int, place),
-        mention=mention,
+    mention = Mention(
+        id=_filled(value, "id", place),
+        type=_filled(value, "type", place),
+        start=_get(value, "start", int, place),
+        end=_get(value, "end", int, place),
+        text=text,
+        place=place,
     )
+    return mention, _score(value, place)
 
 
-def _relation(item: Any, place: str) -> Relation:
+def _relation(item: Any, place: str, entities: Collection[str]) -> Relation:
     value = _object(item, place)
     direction = value.get("direction")
     if direction not in (None, "right", "bi"):
         raise InputError(f'{place}: direction must be "bi" or absent')
-    return Relation(
+    relation = Relation(
         type=None
         if _get(value, "type", (str, type(None)), place) is None
         else _filled(value, "type", place),
@@ -210,6 +202,10 @@ def _relation(item: Any, place: str) -> Relation:
         bidirectional=direction == "bi",
         score=_score(value, place),
     )
+    for end in (relation.head, relation.tail):
+        if end not in entities:
+            raise InputError(f"{place}: it names entity {end}, which was left out or absent")
+    return relation
 
 
 def _score(item: Mapping[str, Any], place: str) -> float | None:
@@ -254,8 +250,9 @@ def _filled(value: Mapping[str, Any], key: str, place: str) -> str:
 
 
 def _count_unknown_keys(value: Mapping[str, Any]) -> int:
-    return (
-        len(set(value) - _KEYS["document"])
-        + sum(len(set(item) - _KEYS["entity"]) for item in value.get("entities") or ())
-        + sum(len(set(item) - _KEYS["relation"]) for item in value.get("relations") or ())
-    )
+    n_unknown = len(set(value) - _KEYS["document"])
+    for key, kind in (("entities", "entity"), ("relations", "relation")):
+        items = value.get(key)
+        for item in items if isinstance(items, list) else ():
+            n_unknown += len(set(item) - _KEYS[kind]) if isinstance(item, dict) else 0
+    return n_unknown

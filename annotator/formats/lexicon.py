@@ -6,6 +6,7 @@ from pathlib import Path
 
 from annotator.domain import LabelSchema
 from annotator.errors import InputError
+from annotator.formats.corpus import ReadLog
 from annotator.formats.source import find_file, read_text
 from annotator.formats.table import cut_rows
 from annotator.text.lexicon import term_key
@@ -29,7 +30,7 @@ def read_lexicon(path: Path, schema: LabelSchema) -> list[tuple[str, str]]:
             terms.
     """
     path = find_file(path, _NAME)
-    rows = cut_rows(read_text(path).removeprefix("\ufeff"), path.name)
+    rows = cut_rows(read_text(path, ReadLog()), path.name)
     if rows and [cell.strip().lower() for cell in rows[0][1]] == _HEADER:
         rows = rows[1:]
     faults: list[str] = []

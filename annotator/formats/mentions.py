@@ -1,22 +1,30 @@
-r"""Offsets from outside: find the unit in which every mention matches, and convert from it.
+r"""Offsets from outside: find the unit in which most mentions match, and convert from it.
 
 Programs disagree on what an offset counts: code points, UTF-16 units (JavaScript, Java), UTF-8
-bytes (C), or code points or units after ``\r\n`` was read as ``\n``. One document is counted one
-way throughout.
+bytes (C), code points or units after ``\r\n`` was read as ``\n``, characters composed or
+decomposed (macOS), or one more since a byte order mark was counted. One text is counted one way
+throughout.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal
 
-from annotator.errors import OffsetError
-
-__all__ = ["ClaimedSpan", "SettledSpans", "reconcile_spans", "same_words", "settle_spans"]
+__all__ = ["ClaimedSpan", "SettledSpans", "same_words", "settle_spans"]
 
 _BLANKS = re.compile(r"\s+")
+_CHARS = re.compile(".", re.DOTALL)
+_CHARS_CRLF = re.compile(r"\r\n|.", re.DOTALL)
+_CHARS_MARKED = re.compile(  # a character with the marks that follow it
+    ".[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\u3099\u309a\ufe20-\ufe2f]*", re.DOTALL
+)
+_DASHES = re.compile("[\u2010-\u2015\u2212]")
+_Unit = Literal["code point", "utf-16", "utf-8", "NFC", "NFD"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,53 +42,36 @@ class SettledSpans:
     """The spans of one text, sorted into those that fit and those that do not.
 
     ``kept`` are in code points; ``counting`` names the unit they came in if it was another one.
-    ``misfits`` are as they came and do not match their mention in that unit.
+    ``differing`` are the ids of those kept whose mention is not what stands there, ``n_proven`` is
+    the number of those whose mention is, but for how it is written, and of those where it is so in
+    every character. ``misfits`` are as they came.
     """
 
     kept: tuple[ClaimedSpan, ...]
     misfits: tuple[ClaimedSpan, ...]
     counting: str | None
+    differing: frozenset[str]
+    n_proven: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Counting:
-    name: str
-    unit: Literal["code point", "utf-16", "utf-8"]
+    name: str | None
+    unit: _Unit = "code point"
     crlf_as_one: bool = False
+    shift: int = 0
 
 
+_CODE_POINTS = _Counting(name=None)
 _OTHERS = (
     _Counting(name="UTF-16 units", unit="utf-16"),
-    _Counting(name="code points with CR LF as one", unit="code point", crlf_as_one=True),
+    _Counting(name="code points with CR LF as one", crlf_as_one=True),
     _Counting(name="UTF-16 units with CR LF as one", unit="utf-16", crlf_as_one=True),
     _Counting(name="UTF-8 bytes", unit="utf-8"),
+    _Counting(name="composed characters (NFC)", unit="NFC"),
+    _Counting(name="decomposed characters (NFD)", unit="NFD"),
+    _Counting(name="code points from 1, or with a byte order mark", shift=-1),
 )
-
-
-def reconcile_spans(
-    text: str, spans: Sequence[ClaimedSpan]
-) -> tuple[tuple[ClaimedSpan, ...], str | None]:
-    """Convert ``spans`` to code points.
-
-    Returns:
-        The spans in code-point offsets, and the name of the unit they came in (None if nothing had
-        to be repaired).
-
-    Raises:
-        OffsetError: if no one unit puts every span inside the text and on its mention. The message
-            names the first span that does not fit in code points.
-    """
-    misfit = next((span for span in spans if not _fits(text, span)), None)
-    if misfit is None:
-        return tuple(spans), None
-    for counting in _OTHERS:
-        converted = _convert(text, spans, counting)
-        if converted is not None:
-            return converted, counting.name
-    same_offsets = all(_fits(text, span, newlines_alike=True) for span in spans)
-    if same_offsets and any(span.mention is not None for span in spans):
-        return tuple(spans), "code points, CR LF written as LF in the mention"
-    raise OffsetError(_complaint(text, misfit))
 
 
 def settle_spans(
@@ -88,20 +79,27 @@ def settle_spans(
     spans: Sequence[ClaimedSpan],
     *,
     same: Callable[[str, str], bool] = str.__eq__,
+    base: int = 0,
 ) -> SettledSpans:
     """Convert the spans that fit to code points, and return the others as misfits.
 
     For files that nobody will correct: the unit in which most mentions match is used for all (code
-    points, if none is better), and only spans that fit it are kept. A span without a mention need
-    only lie inside the text. ``same`` takes a slice of the text and a mention and returns whether
-    they match.
+    points, if none is better). ``base`` is what ``start`` may be too small by, since it counts from
+    elsewhere. ``same`` takes a slice of the text and a mention and returns whether they match.
+
+    In that unit the position decides: a mention of the same length that differs from the text is
+    kept, unless it does not resemble the text there and stands elsewhere, or the span begins or
+    ends within a word. A span without a mention need only lie inside the text.
     """
-    best = _settle(text, spans, None, same)
-    for counting in _OTHERS:
-        if not best.misfits:
+    others = [*_OTHERS]
+    if base:
+        others.append(_Counting(name="code points from the passage's beginning", shift=base))
+    best = _settle(text, spans, _CODE_POINTS, same)
+    for counting in others:
+        if not best.misfits and not best.differing:
             break
         found = _settle(text, spans, counting, same)
-        if _n_proven(found) > _n_proven(best):
+        if found.n_proven > best.n_proven:
             best = found
     return best
 
@@ -114,90 +112,96 @@ def same_words(found: str, mention: str) -> bool:
 def _settle(
     text: str,
     spans: Sequence[ClaimedSpan],
-    counting: _Counting | None,
+    counting: _Counting,
     same: Callable[[str, str], bool],
 ) -> SettledSpans:
-    places = None if counting is None else _places(text, counting)
+    plain = counting.unit == "code point" and not counting.crlf_as_one
+    places = None if plain else _places(text, counting)
+    folded_text = cache(lambda: _fold(text))
     kept: list[ClaimedSpan] = []
     misfits: list[ClaimedSpan] = []
+    differing: set[str] = set()
+    n_alike = n_equal = 0
     for span in spans:
-        moved = span if places is None else _move(span, places)
-        if moved is not None and _lies_on(text, moved, same):
-            kept.append(moved)
+        moved = _move(span, counting.shift, places)
+        if moved is None or not 0 <= moved.start < moved.end <= len(text):
+            misfits.append(span)
+            continue
+        found, mention = text[moved.start : moved.end], moved.mention
+        if mention is None or same(found, mention):
+            n_equal += mention is not None
+        elif _fold(found) == _fold(mention):
+            n_alike += 1
+            differing.add(span.id)
+        elif _position_decides(text, moved, folded_text):
+            differing.add(span.id)
         else:
             misfits.append(span)
-    name = None if counting is None else counting.name
-    return SettledSpans(kept=tuple(kept), misfits=tuple(misfits), counting=name)
+            continue
+        kept.append(moved)
+    return SettledSpans(
+        kept=tuple(kept),
+        misfits=tuple(misfits),
+        counting=counting.name,
+        differing=frozenset(differing),
+        n_proven=(n_equal + n_alike, n_equal),
+    )
 
 
-def _n_proven(settled: SettledSpans) -> int:
-    return sum(span.mention is not None for span in settled.kept)
-
-
-def _lies_on(text: str, span: ClaimedSpan, same: Callable[[str, str], bool]) -> bool:
-    if not 0 <= span.start < span.end <= len(text):
+def _position_decides(text: str, span: ClaimedSpan, folded_text: Callable[[], str]) -> bool:
+    """Return whether a mention may be another way to write the slice, and not a wrong place."""
+    found, mention = text[span.start : span.end], span.mention or ""
+    if len(found.strip()) != len(mention.strip()):
         return False
-    return span.mention is None or same(text[span.start : span.end], span.mention)
-
-
-def _move(span: ClaimedSpan, places: dict[int, int]) -> ClaimedSpan | None:
-    if span.start not in places or span.end not in places:
-        return None
-    return replace(span, start=places[span.start], end=places[span.end])
-
-
-def _fits(text: str, span: ClaimedSpan, *, newlines_alike: bool = False) -> bool:
-    if not 0 <= span.start < span.end <= len(text):
-        return False
-    if span.mention is None:
+    written, wanted = _fold(found), _fold(mention)
+    n_alike = sum(a == b for a, b in zip(written, wanted, strict=False))
+    if 2 * n_alike >= len(wanted):
         return True
-    found = text[span.start : span.end]
-    if newlines_alike:
-        return found.replace("\r\n", "\n") == span.mention.replace("\r\n", "\n")
-    return found == span.mention
+    return not any(_cuts_word(text, i) for i in (span.start, span.end)) and (
+        wanted not in folded_text()
+    )
 
 
-def _convert(
-    text: str, spans: Sequence[ClaimedSpan], counting: _Counting
-) -> tuple[ClaimedSpan, ...] | None:
-    if all(span.mention is None for span in spans):
-        return None  # no mention to check the guess against
-    places = _places(text, counting)
-    converted = []
-    for span in spans:
-        moved = _move(span, places)
-        if moved is None or not _fits(text, moved, newlines_alike=counting.crlf_as_one):
-            return None
-        converted.append(moved)
-    return tuple(converted)
+def _cuts_word(text: str, i: int) -> bool:
+    return text[i - 1 : i].isalnum() and text[i : i + 1].isalnum()
+
+
+def _fold(text: str) -> str:
+    """Return ``text`` without what programs change in quotations: marks, case, dashes, blanks."""
+    plain = unicodedata.normalize("NFKD", text).casefold()
+    bare = "".join(char for char in plain if not unicodedata.combining(char))
+    return _BLANKS.sub(" ", _DASHES.sub("-", bare)).strip()
+
+
+def _move(span: ClaimedSpan, shift: int, places: Mapping[int, int] | None) -> ClaimedSpan | None:
+    start, end = span.start + shift, span.end + shift
+    if places is None:
+        return replace(span, start=start, end=end)
+    if start not in places or end not in places:
+        return None
+    return replace(span, start=places[start], end=places[end])
 
 
 def _places(text: str, counting: _Counting) -> dict[int, int]:
     """Map each offset in ``counting`` to the first code-point offset it stands for."""
     places: dict[int, int] = {}
-    count = 0
-    for i, char in enumerate(text):
+    count = i = 0
+    pieces = _CHARS_CRLF if counting.crlf_as_one else _CHARS
+    if counting.unit in ("NFC", "NFD"):
+        pieces = _CHARS_MARKED
+    for piece in pieces.findall(text):
         places.setdefault(count, i)
-        if counting.crlf_as_one and text.startswith("\r\n", i):
-            continue
-        count += _size(char, counting.unit)
+        count += _size(piece, counting.unit)
+        i += len(piece)
     places.setdefault(count, len(text))
     return places
 
 
-def _size(char: str, unit: Literal["code point", "utf-16", "utf-8"]) -> int:
+def _size(piece: str, unit: _Unit) -> int:
+    if piece == "\r\n":
+        return 1
+    if unit in ("NFC", "NFD"):
+        return len(unicodedata.normalize(unit, piece))
     if unit == "utf-8":
-        return len(char.encode("utf-8", "surrogatepass"))
-    return 2 if unit == "utf-16" and ord(char) > 0xFFFF else 1
-
-
-def _complaint(text: str, span: ClaimedSpan) -> str:
-    if not 0 <= span.start < span.end:
-        return f"entity {span.id} must satisfy 0 <= start < end, found {span.start}..{span.end}"
-    if span.end > len(text):
-        return f"entity {span.id} ends at {span.end}, past the text (length {len(text)})"
-    return (
-        f"entity {span.id} at {span.start}..{span.end} does not hold the mention that came along "
-        f"({len(span.mention or '')} code points), neither in code points, UTF-16 units nor "
-        "UTF-8 bytes, nor with CR LF as one; correct the offsets or the mention"
-    )
+        return len(piece.encode("utf-8", "surrogatepass"))
+    return 2 if unit == "utf-16" and ord(piece) > 0xFFFF else 1

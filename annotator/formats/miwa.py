@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from annotator.domain import Document
 from annotator.errors import InputError
 from annotator.formats.brat_ann import read_labels
 from annotator.formats.corpus import Corpus, ReadLog
-from annotator.formats.source import find_files, read_text, split_named_by
+from annotator.formats.source import find_groups, read_text, split_named_by
 from annotator.formats.words import segment_lines
 
 __all__ = ["read"]
+
+_PAIRS = ((".split.txt", ".split.ann"), (".txt", ".ann"))
 
 
 def read(path: Path) -> Corpus:
@@ -27,48 +30,36 @@ def read(path: Path) -> Corpus:
     ``X``; ``meta["split"]`` is train, dev or test where a folder is so named.
 
     Raises:
-        InputError: naming ``file:line``, if a line of labels is malformed; if there is no file of
-            labels, or two documents have the same name.
+        InputError: if there is no such file, or two documents have the same name.
     """
     root = path if path.is_dir() else path.parent
-    if path.is_dir():
-        stems = dict.fromkeys(_stem(file) for file in find_files(path, ".ann", ".txt"))
-    else:
-        find_files(path, ".ann")
-        stems = dict.fromkeys([_stem(path)])
     log = ReadLog()
     documents: dict[str, Document] = {}
-    for stem in stems:
+    for stem, files in find_groups(path, *_PAIRS[0], *_PAIRS[1]).items():
         if stem.name in documents:
             raise InputError(
                 f"{stem.relative_to(root)}: another document below this folder is named so too; "
                 "read one folder at a time"
             )
-        document = _read_document(stem, root, log)
-        if document is not None:
-            documents[document.id] = document
+        with log.forgive(stem.name):
+            document = _read_document(stem, files, root, log)
+            if document is not None:
+                documents[document.id] = document
     return Corpus.build("miwa", documents.values(), log)
 
 
-def _stem(file: Path) -> Path:
-    """Return the path prefix that all files of one document share."""
-    return file.with_name(file.name.removesuffix(file.suffix).removesuffix(".split"))
-
-
-def _read_document(stem: Path, root: Path, log: ReadLog) -> Document | None:
-    pairs = [
-        (stem.with_name(f"{stem.name}{middle}.txt"), stem.with_name(f"{stem.name}{middle}.ann"))
-        for middle in (".split", "")
-    ]
-    whole = [pair for pair in pairs if pair[0].is_file() and pair[1].is_file()]
-    if not whole:
-        log.skip(stem.name, "there is no whole pair of .txt and .ann")
+def _read_document(
+    stem: Path, files: Mapping[str, Path], root: Path, log: ReadLog
+) -> Document | None:
+    pair = next((pair for pair in _PAIRS if files.keys() >= set(pair)), None)
+    if pair is None:
+        log.lose(stem.name, "there is no whole pair of .txt and .ann")
         return None
-    text_file, source = whole[0]
-    text = read_text(text_file)
+    text_file, source = (files[suffix] for suffix in pair)
+    text = read_text(text_file, log)
     entities, relations = read_labels(source, text, log.of(stem.name))
     meta: dict[str, Any] = {}
-    if text_file == pairs[0][0]:
+    if pair == _PAIRS[0]:
         meta |= segment_lines(text)
     else:
         log.repair(stem.name, "there is no whole .split pair; sentences and tokens are our own")

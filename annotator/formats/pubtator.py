@@ -47,9 +47,10 @@ def read(path: Path) -> Corpus:
     of the two has exactly one mention in the document; the first concept is the head. All others
     are skipped: the file does not say which mentions they relate.
 
+    A line of no kind above, or outside its document, is lost.
+
     Raises:
-        InputError: naming ``file:line``, if a line is of no kind above or outside its document, or
-            a document is repeated.
+        InputError: if there is no such file.
     """
     root = path if path.is_dir() else path.parent
     log = ReadLog()
@@ -58,42 +59,39 @@ def read(path: Path) -> Corpus:
     for file in find_files(path, *suffixes):
         split = split_named_by(file, root=root)
         meta: dict[str, Any] = {} if split is None else {"split": split}
-        for block in _blocks(file):
-            if block.id in documents:
-                raise InputError(f"{block.place}: the document {block.id} was read before")
-            documents[block.id] = replace(_build(block, log.of(block.id)), meta=meta)
+        for block in _blocks(file, log):
+            document = replace(_build(block, log.of(block.id)), meta=meta)
+            log.add(document, documents, place=block.place)
     return Corpus.build("pubtator", documents.values(), log)
 
 
-def _blocks(source: Path) -> Iterator[_Block]:
+def _blocks(source: Path, log: ReadLog) -> Iterator[_Block]:
     block: _Block | None = None
-    for number, line in read_lines(source):
+    for number, line in read_lines(source, log):
         place = f"{source.name}:{number}"
-        if number == 1:
-            line = line.removeprefix("\ufeff")
         if not line.strip():
             continue
+        columns = line.split("\t")
         match = _TEXT_LINE.fullmatch(line)
         if match is not None:
             name, kind, text = match.groups()
-            if block is None or name != block.id:
+            if block is None or name != block.id or kind in block.texts:  # or the document again
                 if block is not None:
                     yield block
                 block = _Block(id=name, place=place)
-            if kind in block.texts:
-                raise InputError(f"{place}: the document {name} has this line already")
             block.texts[kind] = text
         elif block is None:
-            raise InputError(f"{place}: expected 'PMID|t|title' before any other line")
+            log.lose(place, "expected 'PMID|t|title' before any other line")
+        elif columns[0] != block.id:
+            log.of(columns[0]).lose(place, f"expected a line of document {block.id}")
         else:
-            _read_label(line.split("\t"), block, place)
+            with log.of(block.id).forgive(place):
+                _read_label(columns, block, place)
     if block is not None:
         yield block
 
 
 def _read_label(columns: list[str], block: _Block, place: str) -> None:
-    if columns[0] != block.id:
-        raise InputError(f"{place}: expected a line of document {block.id}")
     if len(columns) >= 5 and all(_NUMBER.fullmatch(column) for column in columns[1:3]):
         name = f"e{len(block.mentions) + 1}"
         block.mentions.append(

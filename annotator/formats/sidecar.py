@@ -114,7 +114,7 @@ def read_sidecar(path: Path, blocks: Sequence[TaggedBlock], log: ReadLog) -> tup
     """
     drafts: dict[str, _Draft] = {}
     waiting = {tagged.block.number: tagged for tagged in blocks}
-    for number, line in read_lines(path):
+    for number, line in read_lines(path, log):
         if not line.strip():
             continue
         place = f"{path.name}:{number}"

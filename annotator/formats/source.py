@@ -1,17 +1,45 @@
-"""Files as readers see them: found, decompressed, decoded; every error names its place."""
+"""Files as readers see them: found, unpacked, decoded; every error names its place.
+
+One door for all readers. Only regular files are opened, never a pipe or a device. A folder is read
+without its hidden files, and a link in it must not lead out of it.
+"""
 
 from __future__ import annotations
 
+import codecs
 import gzip
+import io
+import os
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from annotator.errors import InputError
+from annotator.formats.corpus import ReadLog
 
-__all__ = ["find_file", "find_files", "read_lines", "read_text", "split_named_by"]
+__all__ = [
+    "find_file",
+    "find_files",
+    "find_groups",
+    "read_bytes",
+    "read_lines",
+    "read_text",
+    "split_named_by",
+]
 
+MAX_UNPACKED_BYTES = 512 << 20
 _SPLITS = ("train", "dev", "test")
+_CLUTTER = {"__macosx", "desktop.ini", "thumbs.db"}
+_PACKED = b"\x1f\x8b"
+_MARKS = {  # the longer first: that of UTF-32 begins with that of UTF-16
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
 
 
 def find_file(path: Path, name: str) -> Path:
@@ -21,7 +49,7 @@ def find_file(path: Path, name: str) -> Path:
         InputError: if there is no such file.
     """
     found = path / name if path.is_dir() else path
-    if not found.is_file():
+    if not found.exists():
         raise InputError(f"there is no file {found}; give a file, or a folder that holds {name}")
     return found
 
@@ -29,23 +57,75 @@ def find_file(path: Path, name: str) -> Path:
 def find_files(path: Path, *suffixes: str) -> list[Path]:
     """Return ``path`` if it is a file, else all files below it with one of ``suffixes``, in order.
 
-    Case is ignored. Hidden files and folders are skipped.
+    Case is ignored. Hidden files and folders, and what systems leave in folders, are passed over.
 
     Raises:
-        InputError: if there is none.
+        InputError: if there is none, or a link below ``path`` leads out of it.
     """
-    if path.is_file():
+    if _is_file(path):
         return [path]
-    found = [
-        file
-        for file in sorted(path.rglob("*"))
-        if file.name.lower().endswith(suffixes)
-        and file.is_file()
-        and not any(part.startswith(".") for part in file.relative_to(path).parts)
-    ]
+    found = sorted(_walk(path, path.resolve(), suffixes)) if path.is_dir() else []
     if not found:
         raise InputError(f"there is no file at or below {path} that ends in {', '.join(suffixes)}")
     return found
+
+
+def find_groups(path: Path, *suffixes: str) -> dict[Path, dict[str, Path]]:
+    """Return the files of one name: by their path without suffix, then by suffix.
+
+    ``path`` is a folder, or one file of the only group wanted. Case of the suffix is ignored.
+
+    Raises:
+        InputError: if there is none, or two files of one name differ in the case of their suffix.
+    """
+    groups: dict[Path, dict[str, Path]] = {}
+    wanted = None if path.is_dir() else _stem(path, suffixes)
+    if not _is_file(path) and path.is_dir():
+        files = find_files(path, *suffixes)
+    else:
+        beside = path.parent.iterdir() if path.parent.is_dir() else ()
+        files = sorted(file for file in beside if _suffix(file, suffixes) and not file.is_dir())
+    for file in files:
+        stem, suffix = _stem(file, suffixes), _suffix(file, suffixes)
+        if wanted is not None and stem != wanted:
+            continue
+        if groups.setdefault(stem, {}).setdefault(suffix, file) != file:
+            raise InputError(f"{file}: a file beside it has the same name but for capitals")
+    if not groups:
+        raise InputError(f"there is no file {path}")
+    return groups
+
+
+def _suffix(file: Path, suffixes: tuple[str, ...]) -> str:
+    return next((suffix for suffix in suffixes if file.name.lower().endswith(suffix)), "")
+
+
+def _stem(file: Path, suffixes: tuple[str, ...]) -> Path:
+    ending = _suffix(file, suffixes) or file.suffix
+    return file.with_name(file.name[: len(file.name) - len(ending)] or file.name)
+
+
+def _walk(folder: Path, root: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
+    try:
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        raise InputError(f"cannot read {folder}: {error.strerror}") from error
+    for entry in entries:
+        if entry.name.startswith(".") or entry.name.lower() in _CLUTTER:
+            continue
+        is_folder = entry.is_dir()
+        if not is_folder and not entry.name.lower().endswith(suffixes):
+            continue
+        file = folder / entry.name
+        if entry.is_symlink() and not file.resolve().is_relative_to(root):
+            raise InputError(
+                f"{file} is a link that leads out of the folder given; put the files themselves "
+                "there, or give a folder that holds both"
+            )
+        if not is_folder:
+            yield file
+        elif not entry.is_symlink():  # else its files are met at their own place
+            yield from _walk(file, root, suffixes)
 
 
 def split_named_by(file: Path, *, root: Path) -> str | None:
@@ -57,48 +137,137 @@ def split_named_by(file: Path, *, root: Path) -> str | None:
     return next((name for name in folders if name in _SPLITS), None)
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+def read_lines(path: Path, log: ReadLog) -> Iterator[tuple[int, str]]:
     r"""Yield line numbers from 1 and lines without their end (``\n`` or ``\r\n``).
 
-    A ``*.gz`` file is decompressed. Only ``\n`` ends a line: the other line separators of Unicode
-    may occur inside one.
+    Decoded and unpacked as by ``read_text``. Only ``\n`` ends a line: the other line separators of
+    Unicode may occur inside one. A line that is not UTF-8 is noted as lost.
 
     Raises:
-        InputError: if the file is absent, damaged, or not UTF-8.
+        InputError: if the file is absent, damaged, or in another encoding.
     """
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            for number, raw in enumerate(stream, start=1):
-                try:
-                    line = raw.decode("utf-8")
-                except UnicodeDecodeError as error:
-                    raise InputError(
-                        f"{path.name}:{number}: byte {error.start} of the line is not UTF-8; "
-                        "convert the file to UTF-8"
-                    ) from error
-                yield number, line.removesuffix("\n").removesuffix("\r")
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"cannot read {path}: {error}") from error
+    with _open(path) as stream:
+        encoding, mark = _encoding(path, stream, log)
+        if encoding == "utf-8":
+            lines = _decoded_lines(path, stream, mark, log)
+        else:
+            lines = enumerate(_decode(path, stream.read(), encoding, mark).split("\n"), start=1)
+        for number, line in lines:
+            yield number, line.removesuffix("\n").removesuffix("\r")
 
 
-def read_text(path: Path) -> str:
-    """Return the whole file, line ends included; a ``*.gz`` file is decompressed.
+def _decoded_lines(
+    path: Path, stream: BinaryIO, mark: bytes, log: ReadLog
+) -> Iterator[tuple[int, str]]:
+    for number, raw in enumerate(stream, start=1):
+        try:
+            yield number, (raw.removeprefix(mark) if number == 1 else raw).decode("utf-8")
+        except UnicodeDecodeError as error:
+            reason = f"byte {error.start} of the line is not UTF-8; convert the file to UTF-8"
+            log.lose(f"{path.name}:{number}", reason)
+
+
+def read_text(path: Path, log: ReadLog) -> str:
+    """Return the whole file, line ends included.
+
+    It is UTF-8, or what its byte order mark says, which is taken off. What is packed by gzip is
+    unpacked, up to 512 MiB.
 
     Raises:
-        InputError: if the file is absent, damaged, not UTF-8, or holds null bytes.
+        InputError: if the file is absent, damaged, in another encoding, or holds null bytes.
     """
-    try:
-        raw = path.read_bytes()
-        if path.suffix == ".gz":
-            raw = gzip.decompress(raw)
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"cannot read {path}: {error}") from error
-    null = raw.find(b"\0")
+    with _open(path) as stream:
+        encoding, mark = _encoding(path, stream, log)
+        raw = stream.read()
+    null = raw.find(b"\0") if encoding == "utf-8" else -1
     if null >= 0:
         raise InputError(f"{path.name}: null byte at byte {null}; this is not a UTF-8 text file")
+    return _decode(path, raw, encoding, mark)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the whole file as it is, unpacked.
+
+    Raises:
+        InputError: if it is absent or damaged.
+    """
+    with _open(path) as stream:
+        return stream.read()
+
+
+def _decode(path: Path, raw: bytes, encoding: str, mark: bytes) -> str:
     try:
-        return raw.decode("utf-8")
+        return raw.removeprefix(mark).decode(encoding)
     except UnicodeDecodeError as error:
+        byte = error.start + len(mark)
+        name = encoding.upper()
         raise InputError(
-            f"{path.name}: byte {error.start} is not UTF-8; convert the file to UTF-8"
+            f"{path.name}: byte {byte} is not {name}; convert the file to UTF-8"
         ) from error
+
+
+def _encoding(path: Path, stream: io.BufferedReader, log: ReadLog) -> tuple[str, bytes]:
+    """Return the encoding of a file and its byte order mark, which is noted."""
+    head = stream.peek(64)[:64]
+    for mark, encoding in _MARKS.items():
+        if head.startswith(mark):
+            reason = "the byte order mark was taken off"
+            if encoding != "utf-8":
+                reason = f"it was read as {encoding.upper()}, as its byte order mark says"
+            log.repair(path.name, reason)
+            return encoding, mark
+    if len(head) >= 4 and not (any(head[::2]) and any(head[1::2])):
+        raise InputError(
+            f"{path.name}: this seems to be UTF-16 without a byte order mark; convert the file to "
+            "UTF-8"
+        )
+    return "utf-8", b""
+
+
+def _is_file(path: Path) -> bool:
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise InputError(f"{path} is no file but a pipe or a device; give a file")
+    return path.is_file()
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[io.BufferedReader]:
+    """Open a regular file, unpacked if it is packed.
+
+    Raises:
+        InputError: if it is absent, no regular file, damaged, or too large unpacked; also while it
+            is read.
+    """
+    _is_file(path)
+    try:
+        with path.open("rb") as stream:
+            if not stream.peek(2).startswith(_PACKED):
+                yield stream
+                return
+            with gzip.GzipFile(fileobj=stream) as packed:
+                yield io.BufferedReader(_Bounded(packed, path.name))
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"cannot read {path}: {error}") from error
+
+
+class _Bounded(io.RawIOBase):
+    """A packed file as it is unpacked, up to a bound: a small one may hold more than memory."""
+
+    def __init__(self, packed: gzip.GzipFile, name: str) -> None:
+        self._packed = packed
+        self._name = name
+        self._left = MAX_UNPACKED_BYTES
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        data = self._packed.read1(len(buffer))
+        self._left -= len(data)
+        if self._left < 0:
+            raise InputError(
+                f"{self._name}: unpacked it is larger than {MAX_UNPACKED_BYTES >> 20} MiB; if "
+                "that is right, unpack it yourself and give the unpacked file"
+            )
+        buffer[: len(data)] = data
+        return len(data)

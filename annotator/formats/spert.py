@@ -16,6 +16,7 @@ from typing import Any
 from annotator.domain import Document, WordEntity, WordRelation
 from annotator.errors import InputError
 from annotator.formats.corpus import Corpus, ReadLog
+from annotator.formats.foreign import refuse_foreign
 from annotator.formats.source import find_file, read_text
 from annotator.formats.strict_json import parse_json
 from annotator.formats.words import join_words
@@ -32,15 +33,16 @@ def read(path: Path) -> Corpus:
     ``meta`` keeps the corpus's tokens. Where ``orig_id`` is repeated (it names an abstract in some
     corpora) the later ones are ``spert-<orig_id>-2`` and so on, and all share a ``group``; where
     there is none the id is ``spert-n<index in the list>``. Repeated entities and relations, and
-    keys of other programs, are left out and reported.
+    keys of other programs, are left out and reported. A sentence that is not as described is lost.
 
     Raises:
-        InputError: naming the file and the place in the list, and what was expected there.
+        InputError: if there is no such file, it is no list, or it holds labels as another program
+            writes them.
     """
     source = find_file(path, "train.json")
-    items = _parse(source)
     log = ReadLog()
-    names = [_name(item, i, f"{source.name}: sentence {i}") for i, item in enumerate(items)]
+    items = _parse(source, log)
+    names = [_name(item, i) for i, item in enumerate(items)]
     repeated = {name for name, count in Counter(names).items() if count > 1}
     ranks: Counter[str] = Counter()
     documents: dict[str, Document] = {}
@@ -48,39 +50,38 @@ def read(path: Path) -> Corpus:
         place = f"{source.name}: sentence {i}"
         ranks[name] += 1
         document_id = name if ranks[name] == 1 else f"{name}-{ranks[name]}"
-        if document_id in documents:
-            raise InputError(f"{place}: the id {document_id} is taken; give it another orig_id")
-        document = _build(item, document_id, place, log)
-        if name in repeated:
-            document = replace(document, meta={**document.meta, "group": name})
-        documents[document_id] = document
-    n_unknown = sum(len(set(item) - _KEYS) for item in items)
+        with log.forgive(place):
+            document = _build(item, document_id, place, log)
+            if name in repeated:
+                document = replace(document, meta={**document.meta, "group": name})
+            log.add(document, documents, place=place)
+    n_unknown = sum(len(set(item) - _KEYS) for item in items if isinstance(item, dict))
     if n_unknown:
         reason = f"{n_unknown} keys beside tokens, entities, relations and orig_id were left out"
         log.skip(source.name, reason)
     return Corpus.build("spert", documents.values(), log)
 
 
-def _parse(source: Path) -> list[dict[str, Any]]:
-    value = parse_json(read_text(source), place=source.name, expected="one list of sentences")
+def _parse(source: Path, log: ReadLog) -> list[Any]:
+    value = parse_json(read_text(source, log), place=source.name, expected="one list of sentences")
     if not isinstance(value, list):
         raise InputError(f"{source.name}: expected a list, found {type(value).__name__}")
     for i, item in enumerate(value):
-        if not isinstance(item, dict):
-            raise InputError(f"{source.name}: sentence {i}: expected an object")
+        if isinstance(item, dict):
+            refuse_foreign(item, place=f"{source.name}: sentence {i}")
     return value
 
 
-def _name(item: Mapping[str, Any], i: int, place: str) -> str:
-    name = item.get("orig_id")
-    if name is None:
-        return f"spert-n{i}"
-    if type(name) not in (int, str) or name == "":
+def _name(item: Any, i: int) -> str:
+    name = item.get("orig_id") if isinstance(item, dict) else None
+    return f"spert-n{i}" if name is None else f"spert-{name}"
+
+
+def _build(item: Any, document_id: str, place: str, log: ReadLog) -> Document:
+    if not isinstance(item, dict):
+        raise InputError(f"{place}: expected an object")
+    if type(item.get("orig_id")) not in (int, str, type(None)) or item.get("orig_id") == "":
         raise InputError(f"{place}: orig_id must be a whole number or a string")
-    return f"spert-{name}"
-
-
-def _build(item: Mapping[str, Any], document_id: str, place: str, log: ReadLog) -> Document:
     words = item.get("tokens")
     if not isinstance(words, list) or not words or not all(_is_word(word) for word in words):
         raise InputError(f"{place}: tokens must be a list of strings without white space")

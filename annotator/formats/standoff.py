@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from annotator.domain import Entity, Relation
-from annotator.errors import InputError
 from annotator.formats.corpus import ReadLog
 from annotator.formats.mentions import ClaimedSpan, same_words, settle_spans
 
@@ -47,32 +46,42 @@ def place_mentions(
     *,
     file: str,
     same: Callable[[str, str], bool] = same_words,
+    base: int = 0,
 ) -> tuple[Entity, ...]:
-    """Return the mentions that match ``text``, in their order.
+    """Return the mentions that have a place in ``text``, in their order.
 
-    Offsets in another unit are converted and noted as repaired; a mention that does not match the
-    text at its offsets is noted as lost.
-
-    Raises:
-        InputError: if two mentions share an id.
+    Noted as repaired: offsets in another unit, which are converted, and a quotation that differs
+    from the text at its offsets. Noted as lost: a mention whose offsets and quotation cannot both
+    be right, and one whose id is taken. See ``settle_spans``.
     """
     by_id: dict[str, Mention] = {}
     for mention in mentions:
-        if mention.id in by_id:
-            raise InputError(f"{mention.place}: the id {mention.id} occurs twice; give it its own")
-        by_id[mention.id] = mention
-    claimed = [ClaimedSpan(id=m.id, start=m.start, end=m.end, mention=m.text) for m in mentions]
-    settled = settle_spans(text, claimed, same=same)
+        if by_id.setdefault(mention.id, mention) is not mention:
+            log.lose(mention.place, f"the id {mention.id} occurs twice; give it its own")
+    claimed = [
+        ClaimedSpan(id=m.id, start=m.start, end=m.end, mention=m.text) for m in by_id.values()
+    ]
+    settled = settle_spans(text, claimed, same=same, base=base)
     if settled.counting is not None:
         log.repair(file, f"{len(settled.kept)} mentions were counted in {settled.counting}")
     for span in settled.misfits:
+        _lose(by_id[span.id], len(text), log)
+    entities = []
+    for span in settled.kept:
         mention = by_id[span.id]
-        where = f"{mention.id} at {mention.start}..{mention.end}"
-        log.lose(mention.place, f"{where} {_problem(mention, len(text))}")
-    return tuple(
-        Entity(id=span.id, type=by_id[span.id].type, start=span.start, end=span.end)
-        for span in settled.kept
-    )
+        if span.id in settled.differing:
+            if mention.n_fragments > 1:
+                _lose(mention, len(text), log)
+                continue
+            reason = f"{mention.id}: its quotation differs from the text; the position was taken"
+            log.repair(mention.place, reason)
+        entities.append(Entity(id=span.id, type=mention.type, start=span.start, end=span.end))
+    return tuple(entities)
+
+
+def _lose(mention: Mention, length: int, log: ReadLog) -> None:
+    where = f"{mention.id} at {mention.start}..{mention.end}"
+    log.lose(mention.place, f"{where} {_problem(mention, length)}")
 
 
 def _problem(mention: Mention, length: int) -> str:

@@ -16,7 +16,6 @@ from annotator.formats.source import find_file, read_text
 __all__ = ["cut_rows", "read"]
 
 _COLUMNS = ("id", "text")
-_BYTE_ORDER_MARK = "\ufeff"
 
 
 def read(path: Path) -> Corpus:
@@ -24,30 +23,27 @@ def read(path: Path) -> Corpus:
 
     The first row names the columns, in any order; a tab in it makes the file a TSV. Cells with
     separators, quotes or line breaks are quoted (RFC 4180). Line breaks inside a text are kept.
-    Other columns are ignored; a row whose text is only white space is skipped.
+    Other columns are ignored; a row whose text is only white space is skipped. A row with another
+    number of cells, or whose id is empty or taken, is lost.
 
     Raises:
-        InputError: naming ``file:line``, if a column is missing, a row has another number of cells,
-            a quote does not close, or an id is empty or repeated.
+        InputError: naming ``file:line``, if a column is missing or a quote does not close.
     """
     source = find_file(path, "pool.csv")
     log = ReadLog()
-    content = read_text(source)
-    text = content.removeprefix(_BYTE_ORDER_MARK)
-    if text != content:
-        log.repair(source.name, "the byte order mark was taken off")
     documents: dict[str, Document] = {}
-    rows = cut_rows(text, source.name)
+    rows = cut_rows(read_text(source, log), source.name)
     header = rows[0][1] if rows else []
     i_id, i_text = _find_columns(header, source.name)
     for place, row in rows[1:]:
         if len(row) != len(header):
-            raise InputError(f"{place}: expected {len(header)} cells, found {len(row)}")
-        name = row[i_id].strip()
-        if not name or name in documents:
-            raise InputError(f"{place}: the id is {'taken' if name else 'empty'}; give it its own")
-        if row[i_text].strip():
-            documents[name] = Document(id=name, text=row[i_text])
+            log.lose(place, f"expected {len(header)} cells, found {len(row)}")
+            continue
+        name, text = row[i_id].strip(), row[i_text]
+        if not name:
+            log.lose(place, "the id is empty; give it its own")
+        elif text.strip():
+            log.add(Document(id=name, text=text), documents, place=place)
         else:
             log.skip(place, "the row holds no text")
     if len(header) > len(_COLUMNS):

@@ -43,6 +43,7 @@ class Block:
     tags: list[str] = field(default_factory=list)
     parts_of_speech: list[str] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
+    is_broken: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,39 +56,48 @@ class TaggedBlock:
     n_unread: int
 
 
-def read_blocks(source: Path) -> Iterator[Block]:
+def read_blocks(source: Path, log: ReadLog) -> Iterator[Block]:
     """Yield the sentences of a file; the number of columns tells token lines from relation lines.
 
-    Raises:
-        InputError: naming ``file:line``, if a line has neither nine nor three columns, token
-            indices do not count from 0, a sentence number is repeated, or a relation line comes
-            before any sentence.
+    A sentence is lost, with its first wrong line noted, if a line has neither nine nor three
+    columns, token indices do not count from 0, or its number is repeated.
     """
     block: Block | None = None
     seen: set[str] = set()
-    for number, line in read_lines(source):
-        place = f"{source.name}:{number}"
+    for number, line in read_lines(source, log):
         if not line.strip():
             continue
         columns = line.split("\t")
-        if len(columns) == _N_TOKEN_COLUMNS:
-            if block is None or columns[0] != block.number:
-                if block is not None:
-                    yield block
-                if columns[0] in seen:
-                    raise InputError(f"{place}: a sentence number comes back after another one")
-                seen.add(columns[0])
-                block = Block(number=columns[0], file=source.name, line=number)
-            _add_token(block, columns, place)
-        elif len(columns) == _N_RELATION_COLUMNS and block is not None:
-            block.links.append(_parse_link(columns, len(block.words), place))
-        else:
-            raise InputError(
-                f"{place}: expected 9 tab-separated columns (a token) or, after a sentence, 3 "
-                f"(a relation), found {len(columns)}"
-            )
-    if block is not None:
+        is_token = len(columns) == _N_TOKEN_COLUMNS
+        if is_token and (block is None or columns[0] != block.number):
+            if block is not None and not block.is_broken:
+                yield block
+            block = Block(number=columns[0], file=source.name, line=number)
+        if block is not None and block.is_broken:
+            continue
+        try:
+            _add_line(block, columns, f"{source.name}:{number}", seen)
+        except InputError as error:
+            log.note(error, source.name)
+            if block is not None:
+                block.is_broken = True
+    if block is not None and not block.is_broken:
         yield block
+
+
+def _add_line(block: Block | None, columns: list[str], place: str, seen: set[str]) -> None:
+    if block is not None and len(columns) == _N_TOKEN_COLUMNS:
+        if not block.words and block.number in seen:
+            raise InputError(f"{place}: a sentence number comes back after another one")
+        seen.add(block.number)
+        _add_token(block, columns, place)
+    elif block is not None and len(columns) == _N_RELATION_COLUMNS:
+        block.links.append(_parse_link(columns, len(block.words), place))
+    else:
+        raise InputError(
+            f"{place}: expected 9 tab-separated columns (a token) or, after a sentence, 3 "
+            f"(a relation), found {len(columns)}"
+        )
 
 
 def decode_block(block: Block, log: ReadLog) -> TaggedBlock:

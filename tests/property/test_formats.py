@@ -102,7 +102,7 @@ def _there_and_back(name: str, written: list[Document]) -> Corpus:
 
 
 @settings(deadline=None)
-@given(st.lists(documents(), max_size=3, unique_by=lambda document: document.id))
+@given(st.lists(documents(), min_size=1, max_size=3, unique_by=lambda document: document.id))
 def test_jsonl_comes_back_as_it_was(written: list[Document]) -> None:
     corpus = _there_and_back("jsonl", written)
 
@@ -111,7 +111,11 @@ def test_jsonl_comes_back_as_it_was(written: list[Document]) -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(expressible_documents(), max_size=3, unique_by=lambda document: document.id))
+@given(
+    st.lists(
+        expressible_documents(), min_size=1, max_size=3, unique_by=lambda document: document.id
+    )
+)
 def test_bioes_comes_back_as_it_was_where_it_can_say_it(written: list[Document]) -> None:
     assert _there_and_back("bioes", written).documents == tuple(written)
 

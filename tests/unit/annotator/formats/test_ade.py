@@ -12,10 +12,10 @@ from annotator.formats import Corpus, read_corpus
 from annotator.text import align_document
 
 
-def _read(folder: Path, *lines: str) -> Corpus:
+def _read(folder: Path, *lines: str, strict: bool = False) -> Corpus:
     path = folder / "DRUG-AE.rel"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return read_corpus("ade", folder)
+    return read_corpus("ade", folder, strict=strict)
 
 
 def test_offsets_are_shifted_to_the_sentence_where_a_mention_occurs_twice(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_repeated_line_is_skipped(tmp_path: Path) -> None:
 )
 def test_malformed_line_is_refused_with_its_place(tmp_path: Path, line: str, expected: str) -> None:
     with pytest.raises(InputError, match=rf"DRUG-AE\.rel:2: {expected}"):
-        _read(tmp_path, "7|rash after B|rash|10|14|B|21|22", line)
+        _read(tmp_path, "7|rash after B|rash|10|14|B|21|22", line, strict=True)
 
 
 def test_negatives_are_documents_without_labels(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_malformed_negative_is_refused_with_its_place(tmp_path: Path) -> None:
     path.write_text("12 POS Harm.\n", encoding="utf-8")
 
     with pytest.raises(InputError, match=r"ADE-NEG\.txt:1"):
-        read_corpus("ade", path)
+        read_corpus("ade", path, strict=True)
 
 
 def test_dosages_are_not_taken_for_effects(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_dosages_are_not_taken_for_effects(tmp_path: Path) -> None:
     path.write_text("7|1 mg of A|1 mg|10|14|A|18|19\n", encoding="utf-8")
 
     with pytest.raises(InputError, match="dosages"):
-        read_corpus("ade", path)
+        read_corpus("ade", path, strict=True)
 
 
 def test_real_corpus_has_the_published_counts(shared_data: Path) -> None:

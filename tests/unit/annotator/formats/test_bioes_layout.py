@@ -42,10 +42,10 @@ def _token(sentence: str, i: int, tag: str = "O", word: str = "w") -> str:
     return f"{sentence}\t{tag}\t{i}\tO\tO\t{word}\tO\tO\tO"
 
 
-def _read(folder: Path, *lines: str) -> Corpus:
+def _read(folder: Path, *lines: str, strict: bool = False) -> Corpus:
     path = folder / "in.tsv"
     path.write_text("\n".join(lines), encoding="utf-8")
-    return read_corpus("bioes", path)
+    return read_corpus("bioes", path, strict=strict)
 
 
 def test_layout_is_the_one_of_the_authors(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_sidecar_that_does_not_belong_to_the_file_is_refused(
     (tmp_path / "gold.tsv").write_text(GOLD.replace(old, new), encoding="utf-8")
 
     with pytest.raises(InputError, match=expected):
-        read_corpus("bioes", tmp_path)
+        read_corpus("bioes", tmp_path, strict=True)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_damaged_sidecar_is_refused_with_its_place(tmp_path: Path, line: str) ->
     (tmp_path / "gold.sentences.jsonl").write_text(f"\n{line}\n", encoding="utf-8")
 
     with pytest.raises(InputError, match=r"gold\.sentences\.jsonl:2"):
-        read_corpus("bioes", tmp_path)
+        read_corpus("bioes", tmp_path, strict=True)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_malformed_line_is_refused_with_its_place(
     tmp_path: Path, lines: list[str], expected: str
 ) -> None:
     with pytest.raises(InputError) as caught:
-        _read(tmp_path, *lines)
+        _read(tmp_path, *lines, strict=True)
 
     assert str(caught.value).startswith(expected)
 

@@ -12,10 +12,10 @@ TEXT = "Hepatitis after drug A.\nThe rash and itching of the left arm resolved."
 T1, T2 = "T1\tAE 0 9\tHepatitis", "T2\tDrug 16 22\tdrug A"
 
 
-def _read(folder: Path, *lines: str, text: str = TEXT) -> Corpus:
+def _read(folder: Path, *lines: str, text: str = TEXT, strict: bool = False) -> Corpus:
     (folder / "x.txt").write_bytes(text.encode())
     (folder / "x.ann").write_bytes("\n".join([*lines, ""]).encode())
-    return read_corpus("brat", folder)
+    return read_corpus("brat", folder, strict=strict)
 
 
 def test_labels_are_read_in_any_order_of_lines(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_mention_that_stands_elsewhere_is_skipped_and_the_others_kept(tmp_path: 
 )
 def test_malformed_line_is_refused_with_its_place(tmp_path: Path, line: str) -> None:
     with pytest.raises(InputError, match=r"^x\.ann:2: "):
-        _read(tmp_path, T1, line)
+        _read(tmp_path, T1, line, strict=True)
 
 
 def test_split_is_read_from_the_folder_and_the_id_from_the_name(tmp_path: Path) -> None:
@@ -149,9 +149,9 @@ def test_file_without_its_partner_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "text.txt").touch()
     (tmp_path / "labels.ann").touch()
 
-    corpus = read_corpus("brat", tmp_path)
+    corpus = _read(tmp_path, T1)
 
-    assert corpus.documents == ()
+    assert len(corpus.documents) == 1
     assert [item.place for item in corpus.report.skipped] == ["labels.ann", "text.txt"]
 
 
@@ -160,7 +160,7 @@ def test_two_documents_of_one_name_are_refused(tmp_path: Path) -> None:
     write_corpus("brat", [Document(id="d", text="y")], tmp_path / "b")
 
     with pytest.raises(InputError, match=r"^b/d\.ann: another document"):
-        read_corpus("brat", tmp_path)
+        read_corpus("brat", tmp_path, strict=True)
 
 
 def test_sample_with_every_kind_of_line_is_read(shared_data: Path) -> None:

@@ -20,12 +20,14 @@ TOKENS = [
 ]
 
 
-def _read(folder: Path, tokens: list[tuple[str, str, str]], *relations: str) -> Corpus:
+def _read(
+    folder: Path, tokens: list[tuple[str, str, str]], *relations: str, strict: bool = False
+) -> Corpus:
     lines = [
         f"7\t{kind}\t{i}\tO\t{part}\t{word}\tO\tO\tO" for i, (kind, part, word) in enumerate(tokens)
     ]
     (folder / "corp.tsv").write_text("\n".join([*lines, "", *relations, ""]), encoding="utf-8")
-    return read_corpus("conll04-corp", folder)
+    return read_corpus("conll04-corp", folder, strict=strict)
 
 
 def _mentions(document: Document) -> list[tuple[str, str]]:
@@ -77,7 +79,7 @@ def test_relation_at_no_entity_or_repeated_is_skipped(tmp_path: Path) -> None:
 
 def test_tags_with_a_prefix_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^corp\.tsv:2: expected a type or O"):
-        _read(tmp_path, [("O", "O", "x"), ("B-Loc", "O", "y")])
+        _read(tmp_path, [("O", "O", "x"), ("B-Loc", "O", "y")], strict=True)
 
 
 def test_packed_file_of_a_folder_is_read(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ from annotator.errors import InputError
 from annotator.formats import Corpus, read_corpus
 
 
-def _read(folder: Path, text: str, name: str = "pool.csv") -> Corpus:
+def _read(folder: Path, text: str, name: str = "pool.csv", strict: bool = False) -> Corpus:
     (folder / name).write_bytes(text.encode())
-    return read_corpus("csv", folder / name)
+    return read_corpus("csv", folder / name, strict=strict)
 
 
 def _texts(corpus: Corpus) -> dict[str, str]:
@@ -74,7 +74,7 @@ def test_damaged_packed_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pool.csv.gz").write_bytes(gzip.compress(b"id,text\n1,Rash\n")[:-9])
 
     with pytest.raises(InputError, match="cannot read"):
-        read_corpus("csv", tmp_path / "pool.csv.gz")
+        read_corpus("csv", tmp_path / "pool.csv.gz", strict=True)
 
 
 @pytest.mark.parametrize(
@@ -94,4 +94,4 @@ def test_damaged_packed_file_is_refused(tmp_path: Path) -> None:
 )
 def test_malformed_row_is_refused_with_its_place(tmp_path: Path, text: str, line: int) -> None:
     with pytest.raises(InputError, match=rf"^pool\.csv:{line}: "):
-        _read(tmp_path, text)
+        _read(tmp_path, text, strict=True)

@@ -16,9 +16,9 @@ RASH_AGAIN = "7\t17\t21\trash\tAE\tD2"
 CAUSES = "7\tcauses\tD1\tD2"
 
 
-def _read(folder: Path, *lines: str) -> Corpus:
+def _read(folder: Path, *lines: str, strict: bool = False) -> Corpus:
     (folder / "in.PubTator.txt").write_text("\n".join([*lines, ""]), encoding="utf-8")
-    return read_corpus("pubtator", folder)
+    return read_corpus("pubtator", folder, strict=strict)
 
 
 def _reasons(corpus: Corpus) -> list[tuple[str, str]]:
@@ -134,16 +134,16 @@ def test_packed_file_and_split_folder_are_read(tmp_path: Path) -> None:
         ("7\t0\t7\tAspirin", "expected 'PMID, start"),
         ("7\tcauses\tD1", "expected 'PMID, start"),
         ("7\tcauses\t\tD1", "expected 'PMID, start"),
-        ("7|t|Again", "has this line already"),
-        ("6|t|x\n7|t|x", "read before"),
+        ("7|t|Again", "the id 7 is taken"),
+        ("6|t|x\n7|t|x", "the id 7 is taken"),
     ],
     ids=["document", "mention", "relation", "empty", "title", "comes back"],
 )
 def test_malformed_line_is_refused_with_its_place(tmp_path: Path, line: str, expected: str) -> None:
     with pytest.raises(InputError, match=rf"^in\.PubTator\.txt:[34]: .*{expected}"):
-        _read(tmp_path, *TEXT, line)
+        _read(tmp_path, *TEXT, line, strict=True)
 
 
 def test_label_before_any_document_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r":1: expected 'PMID\|t\|title'"):
-        _read(tmp_path, DRUG)
+        _read(tmp_path, DRUG, strict=True)

@@ -24,10 +24,10 @@ SENTENCE: dict[str, Any] = {
 }
 
 
-def _read(folder: Path, value: Any) -> Corpus:
+def _read(folder: Path, value: Any, strict: bool = False) -> Corpus:
     path = folder / "in.json"
     path.write_text(value if isinstance(value, str) else json.dumps(value), encoding="utf-8")
-    return read_corpus("spert", path)
+    return read_corpus("spert", path, strict=strict)
 
 
 def test_tokens_become_text_and_keep_their_edges(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_malformed_sentence_is_refused_with_its_place(
     tmp_path: Path, key: str, value: Any, expected: str
 ) -> None:
     with pytest.raises(InputError, match=rf"^in\.json: .*{expected}"):
-        _read(tmp_path, [{**SENTENCE, key: value}])
+        _read(tmp_path, [{**SENTENCE, key: value}], strict=True)
 
 
 @pytest.mark.parametrize(
@@ -118,12 +118,12 @@ def test_file_that_is_no_list_of_sentences_is_refused(
     tmp_path: Path, text: str, expected: str
 ) -> None:
     with pytest.raises(InputError, match=expected):
-        _read(tmp_path, text)
+        _read(tmp_path, text, strict=True)
 
 
 def test_id_that_another_sentence_took_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="sentence 2: the id spert-7-2 is taken"):
-        _read(tmp_path, [SENTENCE, SENTENCE, {**SENTENCE, "orig_id": "7-2"}])
+        _read(tmp_path, [SENTENCE, SENTENCE, {**SENTENCE, "orig_id": "7-2"}], strict=True)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from annotator.formats import read_corpus
 
 Files = dict[str, str]
 
-PUBTATOR = "1|t|Rash after aspirin.\n1\t5\t9\tpain\tAE\tD1\n1\tcauses\tD1\tD2\n\n2|t|Fine.\n"
+PUBTATOR = "1|t|Rash after aspirin.\n1\t5\t9\tRash\tAE\tD1\n1\tcauses\tD1\tD2\n\n2|t|Fine.\n"
 BIOC = (
     "<collection><document><id>1</id><passage><offset>0</offset><text>Rash</text>"
     '<annotation id="a"><infon key="type">AE</infon><location offset="2" length="9"/>'
