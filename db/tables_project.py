@@ -24,6 +24,7 @@ __all__ = [
     "DocumentBandRow",
     "DocumentRow",
     "GroupAliasRow",
+    "ImportRow",
     "LabelSchemaRow",
     "ProjectRow",
     "SentenceRow",
@@ -65,8 +66,23 @@ class LabelSchemaRow(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class ImportRow(Base):
+    """An import that stored something; ``detail`` counts what."""
+
+    __tablename__ = "import_batch"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id"), index=True)
+    role: Mapped[str] = mapped_column(String(20))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    undone_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    detail: Mapped[dict[str, Any]] = mapped_column(Json)
+
+
 class DocumentRow(Base):
     """A text as it came. ``split`` says whether training may use it.
+
+    A document whose import was undone is withdrawn: no task is made of it.
 
     ``group_key`` is shared by documents that must stay on one side of the split; None until
     near-duplicates of the text have been searched for.
@@ -90,6 +106,7 @@ class DocumentRow(Base):
     group_key: Mapped[str | None] = mapped_column(String(400))
     meta: Mapped[dict[str, Any]] = mapped_column(Json)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    import_id: Mapped[int | None] = mapped_column(ForeignKey("import_batch.id"), index=True)
 
 
 class DocumentBandRow(Base):

@@ -77,6 +77,10 @@ class LabelSchema:
             pairs=self.pairs | fitting,
         )
 
+    def without_pairs(self) -> LabelSchema:
+        """Return these types alone: every relation may go between all of them."""
+        return LabelSchema(entity_types=self.entity_types, relation_types=self.relation_types)
+
     @classmethod
     def from_documents(cls, documents: Iterable[Document]) -> LabelSchema:
         """Collect the schema that ``documents`` use, types in alphabetical order."""

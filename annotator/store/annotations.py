@@ -20,9 +20,12 @@ from db.tables import AnnotationRow, EntityRow, RelationRow, TaskRow
 
 __all__ = [
     "NewAnnotation",
+    "append_revision",
     "correction_totals",
     "count_issues",
+    "current_labels",
     "current_revision",
+    "decision_of",
     "latest_revision",
     "mark_deleted",
     "record_annotation",
@@ -62,6 +65,7 @@ class NewAnnotation:
     parent_version: str | None = None
     diff: dict[str, Any] | None = None
     issues: Sequence[Mapping[str, Any]] = ()
+    import_id: int | None = None
 
     def content_hash(self) -> str:
         """Hash what a person decided, so that receiving it twice changes nothing.
@@ -98,6 +102,15 @@ def current_revision(
     )
 
 
+def current_labels(session: Session, project_id: int, *, source: str, external_id: str) -> int:
+    """Count the entities of what an annotation says now; 0 if it is skipped, deleted or unknown."""
+    row = current_revision(session, project_id, source=source, external_id=external_id)
+    if row is None or row.state != "submitted":
+        return 0
+    query = select(func.count(EntityRow.id)).where(EntityRow.annotation_id == row.id)
+    return int(session.scalar(query) or 0)
+
+
 def record_annotation(
     session: Session, new: NewAnnotation, *, pulled_after: int | None = None
 ) -> bool:
@@ -122,25 +135,30 @@ def record_annotation(
                 before.diff, before.parent_version = new.diff, new.parent_version
             if not revive or before.task_id == new.task_id:
                 return False
-            new = replace(_decision_of(session, before), task_id=new.task_id)
-            digest = new.content_hash()
+            new = replace(decision_of(session, before), task_id=new.task_id)
+    append_revision(session, new, after=before)
+    return True
+
+
+def append_revision(session: Session, new: NewAnnotation, *, after: AnnotationRow | None) -> None:
+    """Store a revision that follows on the current one, whatever that says (store-internal)."""
+    if after is not None:
         session.execute(
-            update(AnnotationRow).where(AnnotationRow.id == before.id).values(is_current=False)
+            update(AnnotationRow).where(AnnotationRow.id == after.id).values(is_current=False)
         )
     row = AnnotationRow(
         **columns_of(new, but=("region", "entities", "relations", "issues")),
-        revision=1 if before is None else before.revision + 1,
+        revision=1 if after is None else after.revision + 1,
         is_current=True,
         region_start=new.region[0],
         region_end=new.region[1],
         issues=[*(dict(i) for i in new.issues if "learnt" not in i), *_unlearnt(session, new)],
-        content_hash=digest,
+        content_hash=new.content_hash(),
         received_at=now(session),
     )
     session.add(row)
     session.flush()
     _insert_labels(session, row.id, new)
-    return True
 
 
 def _unlearnt(session: Session, new: NewAnnotation) -> list[dict[str, Any]]:
@@ -201,7 +219,8 @@ def _is_old_news(before: AnnotationRow, new: NewAnnotation, digest: str, *, revi
     return new.created_at <= before.created_at
 
 
-def _decision_of(session: Session, row: AnnotationRow) -> NewAnnotation:
+def decision_of(session: Session, row: AnnotationRow) -> NewAnnotation:
+    """Return what a revision says, to be said again (store-internal)."""
     entities = session.scalars(
         select(EntityRow).where(EntityRow.annotation_id == row.id).order_by(EntityRow.id)
     )

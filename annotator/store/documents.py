@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session, aliased
 
 from annotator.domain import Sentence
 from annotator.errors import ConflictError
@@ -18,12 +18,13 @@ from annotator.store.clock import now
 from annotator.store.rows import from_row
 from db.in_values import in_values
 from db.inserts import insert_many
-from db.tables import AnnotationRow, DocumentRow, ProjectRow, SentenceRow, TaskRow
+from db.tables import AnnotationRow, DocumentRow, ImportRow, ProjectRow, SentenceRow, TaskRow
 
 __all__ = [
     "FORMER",
     "NewDocument",
     "StoredDocument",
+    "StoredPlace",
     "StoredSentence",
     "add_documents",
     "count_documents",
@@ -35,11 +36,12 @@ __all__ = [
     "hash_text",
     "iter_documents",
     "keep_shown",
-    "known_names",
+    "known_documents",
     "sentences_of",
     "sentences_without_task",
     "shown_of",
     "stored_sentence",
+    "withdrawn",
 ]
 
 SHOWN = "shown"
@@ -62,6 +64,7 @@ class NewDocument:
     meta: dict[str, Any]
     sentences: Sequence[tuple[Sentence, int]]
     group: str | None = None
+    import_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +76,15 @@ class StoredDocument:
     text: str
     split: str
     meta: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPlace:
+    """The group of a stored document and its side of the split."""
+
+    id: int
+    group: str
+    split: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,15 +120,17 @@ def find_document(session: Session, project_id: int, name: str) -> StoredDocumen
     return None if row is None else from_row(StoredDocument, row)
 
 
-def known_names(session: Session, project_id: int, names: Sequence[str]) -> set[str]:
-    """Return those of these names that documents already have."""
-    return set(
-        session.scalars(
-            select(DocumentRow.name).where(
-                DocumentRow.project_id == project_id, DocumentRow.name.in_(names)
-            )
+def known_documents(
+    session: Session, project_id: int, names: Sequence[str]
+) -> dict[str, StoredPlace]:
+    """Return where the documents stand that have these names already, by name."""
+    rows = session.execute(
+        select(DocumentRow.name, DocumentRow.id, DocumentRow.group_key, DocumentRow.split).where(
+            DocumentRow.project_id == project_id,
+            in_values(session, DocumentRow.name, sorted(set(names))),
         )
     )
+    return {row[0]: StoredPlace(id=row[1], group=row[2] or row[0], split=row[3]) for row in rows}
 
 
 def keep_shown(session: Session, document_id: int, shown: Any) -> None:
@@ -186,11 +200,13 @@ def _insert_documents(
             "group_key": document.group,
             "meta": document.meta,
             "created_at": at,
+            "import_id": document.import_id,
         }
         for name, document in documents.items()
     ]
     insert_many(session, DocumentRow, given)
-    by_name = _ids_by_name(session, project_id, list(documents))
+    places = known_documents(session, project_id, list(documents))
+    by_name = {name: place.id for name, place in places.items()}
     rows = [
         {
             "project_id": project_id,
@@ -206,15 +222,6 @@ def _insert_documents(
     ]
     insert_many(session, SentenceRow, rows)
     return by_name
-
-
-def _ids_by_name(session: Session, project_id: int, names: Sequence[str]) -> dict[str, int]:
-    rows = session.execute(
-        select(DocumentRow.name, DocumentRow.id).where(
-            DocumentRow.project_id == project_id, in_values(session, DocumentRow.name, names)
-        )
-    )
-    return {row[0]: row[1] for row in rows}
 
 
 def stored_sentence(row: SentenceRow, document: DocumentRow) -> StoredSentence:
@@ -268,6 +275,13 @@ def find_sentence(
     return None if found is None else stored_sentence(found[0], found[1])
 
 
+def withdrawn() -> Select[int]:
+    """Select the ids of documents whose import was undone (store-internal)."""
+    document = aliased(DocumentRow)
+    undone = select(ImportRow.id).where(ImportRow.undone_at.is_not(None))
+    return select(document.id).where(document.import_id.in_(undone))
+
+
 def sentences_without_task(
     session: Session, project_id: int, *, after: int = 0, limit: int
 ) -> list[StoredSentence]:
@@ -293,6 +307,7 @@ def sentences_without_task(
             ~alone.exists(),
             SentenceRow.document_id.not_in(within),
             ~decided.exists(),
+            SentenceRow.document_id.not_in(withdrawn()),
         )
         .order_by(SentenceRow.id)
         .limit(limit)
@@ -323,6 +338,7 @@ def documents_without_task(
             DocumentRow.id > after,
             ~has_task.exists(),
             ~decided.exists(),
+            DocumentRow.id.not_in(withdrawn()),
         )
         .order_by(DocumentRow.id)
         .limit(limit)
@@ -331,18 +347,22 @@ def documents_without_task(
 
 
 def count_documents(session: Session, project_id: int) -> dict[str, int]:
-    """Count documents by split."""
+    """Count documents by split, without those whose import was undone."""
     rows = session.execute(
         select(DocumentRow.split, func.count())
-        .where(DocumentRow.project_id == project_id)
+        .where(DocumentRow.project_id == project_id, DocumentRow.id.not_in(withdrawn()))
         .group_by(DocumentRow.split)
     )
     return {"train": 0, "holdout": 0} | {row[0]: row[1] for row in rows}
 
 
 def count_sentences(session: Session, project_id: int) -> int:
-    """Count all sentences of a project."""
-    return count_rows_of(session, project_id, SentenceRow)
+    """Count the sentences of a project, without those of documents whose import was undone."""
+    gone = select(func.count()).where(
+        SentenceRow.project_id == project_id, SentenceRow.document_id.in_(withdrawn())
+    )
+    n = session.scalar(gone)
+    return count_rows_of(session, project_id, SentenceRow) - int(n or 0)
 
 
 def count_rows_of(

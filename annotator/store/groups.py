@@ -10,18 +10,25 @@ from sqlalchemy.orm import Session
 
 from db.in_values import in_values
 from db.inserts import insert_many, insert_new
-from db.tables import AnnotationRow, DocumentBandRow, DocumentRow, GroupAliasRow, ProjectRow
+from db.tables import (
+    AnnotationRow,
+    DocumentBandRow,
+    DocumentRow,
+    GroupAliasRow,
+    ProjectRow,
+    SnapshotAnnotationRow,
+)
 
 __all__ = [
     "GroupedText",
     "add_alias",
     "add_bands",
+    "are_learnt_from",
     "assign_group",
     "count_groups",
     "crowded_groups",
     "find_by_bands",
     "group_of",
-    "have_labels",
     "lock_groups",
     "members_of",
     "merge_groups",
@@ -157,22 +164,27 @@ def members_of(session: Session, project_id: int, group: str, *, limit: int) -> 
     return [GroupedText(document_id=row[0], group=group, text=row[1]) for row in rows]
 
 
-def have_labels(session: Session, project_id: int, groups: Iterable[str]) -> bool:
-    """Return whether any document of these groups has submitted labels."""
-    return (
-        session.scalar(
-            select(AnnotationRow.id)
-            .join(DocumentRow, DocumentRow.id == AnnotationRow.document_id)
-            .where(
-                DocumentRow.project_id == project_id,
-                DocumentRow.group_key.in_(list(groups)),
-                AnnotationRow.is_current,
-                AnnotationRow.state == "submitted",
-            )
-            .limit(1)
-        )
-        is not None
+def are_learnt_from(session: Session, project_id: int, groups: Iterable[str]) -> bool:
+    """Return whether documents of these groups bear labels, or were trained on with any.
+
+    Labels deleted since a snapshot was taken have still been learnt from.
+    """
+    trained = select(SnapshotAnnotationRow.annotation_id).where(
+        SnapshotAnnotationRow.annotation_id == AnnotationRow.id,
+        SnapshotAnnotationRow.split == "train",
     )
+    stands = AnnotationRow.is_current & (AnnotationRow.state == "submitted")
+    found = session.scalar(
+        select(AnnotationRow.id)
+        .join(DocumentRow, DocumentRow.id == AnnotationRow.document_id)
+        .where(
+            DocumentRow.project_id == project_id,
+            DocumentRow.group_key.in_(list(groups)),
+            stands | trained.exists(),
+        )
+        .limit(1)
+    )
+    return found is not None
 
 
 def add_bands(session: Session, project_id: int, bands: Mapping[int, Sequence[int]]) -> None:

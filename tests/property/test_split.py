@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from annotator.services.intake.documents import ingest_documents
+from annotator.services.intake.roles import IntakeRules
 from annotator.store.database import Database
 from annotator.store.documents import iter_documents
 from annotator.store.groups import group_of
@@ -70,7 +71,13 @@ def test_near_duplicates_and_sources_never_straddle(
                 for j, edit in enumerate(notes)
             ]
             ingest_documents(
-                database, project.id, documents, role=role, holdout_share=share, seed=i
+                database,
+                project.id,
+                documents,
+                role=role,
+                holdout_share=share,
+                seed=i,
+                rules=IntakeRules(empty_is_gold=True),
             )
         with database.read() as session:
             stored = list(iter_documents(session, project.id))

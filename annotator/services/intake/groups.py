@@ -7,7 +7,7 @@ near-duplicates of any of them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
@@ -16,10 +16,10 @@ from annotator.store.database import Database
 from annotator.store.groups import (
     add_alias,
     add_bands,
+    are_learnt_from,
     assign_group,
     crowded_groups,
     find_by_bands,
-    have_labels,
     lock_groups,
     members_of,
     merge_groups,
@@ -65,12 +65,15 @@ class Placement:
         split: The side of its group.
         bands: Hashes of its text to be stored, for finding near-duplicates.
         joined: Whether it is a near-duplicate of a document of another source.
+        refused: Whether it was chosen for the hold-out and cannot be in it, since text of its
+            group is learnt from. Nothing was changed for it.
     """
 
     group: str
     split: str
-    bands: tuple[int, ...]
-    joined: bool
+    bands: tuple[int, ...] = ()
+    joined: bool = False
+    refused: bool = False
 
 
 def place_documents(
@@ -79,9 +82,9 @@ def place_documents(
     """Find the group and the side of documents, given those that are stored.
 
     A document that is similar to others joins them on their side. One that is similar to
-    documents of both sides, or is meant for the hold-out and similar to others outside, merges
-    them: into the hold-out if nothing outside is labelled, otherwise outside, because text that
-    was trained on cannot measure a model.
+    documents of both sides, or is chosen for the hold-out and similar to others outside, merges
+    them into the hold-out if nothing outside is learnt from, because text that was trained on
+    cannot measure a model. Otherwise all go outside, but one that was chosen is refused.
 
     Returns:
         A place for each document, and how many stored documents changed sides.
@@ -168,6 +171,8 @@ class _Placing:
                 bands=bands,
                 joined=joined,
             )
+            if bands is not None
+            else Placement(group=key, split="train", refused=True)
             for key, bands, joined in found
         ]
         return places, self.n_moved
@@ -177,9 +182,12 @@ class _Placing:
             key = self.became[key]
         return key
 
-    def _place(self, arrival: Arrival, sketch: Sketch) -> tuple[str, tuple[int, ...], bool]:
+    def _place(self, arrival: Arrival, sketch: Sketch) -> tuple[str, tuple[int, ...] | None, bool]:
+        """Return its group, its bands (None if it is refused), and whether it joined others."""
         own = self._now(_key(arrival.group))
         near = self._near(sketch) - {own}
+        if arrival.chosen and arrival.split == "holdout" and self._is_learnt({own, *near}):
+            return own, None, False
         key = self._unite(own, near, arrival)
         if arrival.labelled:
             self.labelled.add(key)
@@ -230,10 +238,13 @@ class _Placing:
         wanted = {arrival.split} if arrival.chosen else set()
         if len(sides | wanted) == 1:
             return next(iter(sides))
-        outside = [group for group in groups if self.sides[group] == "train"]
-        learnt = self.labelled & set(outside)
-        is_learnt = bool(learnt) or have_labels(self.session, self.project_id, outside)
-        return "train" if is_learnt else "holdout"
+        return "train" if self._is_learnt(groups) else "holdout"
+
+    def _is_learnt(self, groups: Iterable[str]) -> bool:
+        outside = [group for group in groups if self.sides.get(group) == "train"]
+        if self.labelled & set(outside):
+            return True
+        return bool(outside) and are_learnt_from(self.session, self.project_id, outside)
 
 
 def _key(group: str) -> str:

@@ -116,8 +116,7 @@ def plan_run(database: Database, project_id: int, run: Run) -> RunPlan:
     with database.read() as session:
         units = list(gold_units(session, project_id))
         known = current_schema(session, project_id)
-    learnt = LabelSchema.from_documents([unit.document for unit in units])
-    schema = known.with_pairs(learnt.pairs) if known else learnt
+    schema = _schema(known, units)
     alignments = [_align(unit, schema) for unit in units]
     n_sentences = sum(
         len(alignment.sentences)
@@ -139,6 +138,16 @@ def plan_run(database: Database, project_id: int, run: Run) -> RunPlan:
         )
         set_snapshot(session, run.id, snapshot.id)
     return _plan(snapshot, units, alignments)
+
+
+def _schema(known: LabelSchema | None, units: Sequence[GoldUnit]) -> LabelSchema:
+    """Return all known types, with the pairs that are related in training gold.
+
+    Pairs of the hold-out alone would tell decoding what is right in it.
+    """
+    types = known or LabelSchema.from_documents([unit.document for unit in units])
+    learnt = LabelSchema.from_documents([u.document for u in units if u.split == "train"])
+    return types.without_pairs().with_pairs(learnt.pairs)
 
 
 def _align(unit: GoldUnit, schema: LabelSchema | None) -> Alignment:

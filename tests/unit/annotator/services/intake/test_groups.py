@@ -8,9 +8,9 @@ from fake_studio import FakeStudio
 
 from annotator.services.intake.documents import IngestReport, ingest_documents, store_document
 from annotator.services.intake.groups import group_stored_documents
+from annotator.services.intake.roles import IntakeRules
 from annotator.store.database import Database
 from annotator.store.documents import find_document, iter_documents
-from annotator.store.gold import gold_units
 from annotator.store.groups import find_by_bands, group_of
 from annotator.store.projects import Project
 from annotator.text.duplicates import sketch_texts
@@ -34,6 +34,7 @@ def bring(
         role=role,
         holdout_share=share,
         seed=1,
+        rules=IntakeRules(empty_is_gold=True),
     )
 
 
@@ -77,18 +78,18 @@ def test_a_hold_out_takes_its_unlabelled_near_duplicates_along(
     report = bring(database, project, "holdout", b=EDITED)
 
     assert sides(database, project) == {"a": "holdout", "b": "holdout"}
-    assert (report.n_holdout, report.n_moved, report.n_kept_out) == (1, 1, 0)
+    assert (report.n_holdout, report.n_moved, report.kept_out) == (1, 1, ())
 
 
-def test_what_is_like_learnt_labels_stays_out_of_the_hold_out(
+def test_what_is_like_learnt_labels_is_not_taken_into_the_hold_out(
     database: Database, project: Project
 ) -> None:
     bring(database, project, "gold", a=NOTE)
 
     report = bring(database, project, "holdout", b=EDITED, c=OTHER)
 
-    assert sides(database, project) == {"a": "train", "b": "train", "c": "holdout"}
-    assert (report.n_holdout, report.n_kept_out) == (1, 1)
+    assert sides(database, project) == {"a": "train", "c": "holdout"}
+    assert (report.n_holdout, report.kept_out) == (1, ("b",))
 
 
 def test_a_text_between_both_sides_takes_the_measure_to_the_learnt(
@@ -114,12 +115,10 @@ def test_a_source_that_is_like_another_stays_with_it_from_then_on(
         make_document("b2", "Quite another text about nothing of this at all.", group="paper"),
     ]
     for document in documents:
-        ingest_documents(database, project.id, [document], role="gold", holdout_share=0.0, seed=1)
+        ingest_documents(database, project.id, [document], role="pool", holdout_share=0.0, seed=1)
 
     assert set(groups(database, project).values()) == {"a"}
     assert set(sides(database, project).values()) == {"holdout"}
-    with database.read() as session:
-        assert {unit.group for unit in gold_units(session, project.id)} == {"a"}
 
 
 def test_short_and_empty_texts_are_groups_of_their_own(
@@ -133,9 +132,9 @@ def test_short_and_empty_texts_are_groups_of_their_own(
 def test_an_import_again_moves_nothing(database: Database, project: Project) -> None:
     bring(database, project, "pool", a=NOTE, b=EDITED)
 
-    report = bring(database, project, "holdout", a=NOTE, b=EDITED)
+    report = bring(database, project, "gold", 0.9, a=NOTE, b=EDITED)
 
-    assert (report.n_known, report.n_moved, report.n_kept_out) == (2, 0, 0)
+    assert (report.n_known, report.n_moved, report.n_changed) == (2, 0, 0)
     assert sides(database, project) == {"a": "train", "b": "train"}
 
 

@@ -12,6 +12,7 @@ from tiny_bert import EIGHT_SENTENCES, TINY_SCHEMA
 from annotator.domain import Document, Entity, Relation, TaggedSentence
 from annotator.errors import CheckpointError, InputError, NotFoundError
 from annotator.services.intake.documents import ingest_documents
+from annotator.services.intake.roles import IntakeRules
 from annotator.services.models import evaluate
 from annotator.services.models.card import describe_version
 from annotator.services.models.evaluate import Comparison, compare_versions
@@ -20,6 +21,8 @@ from annotator.settings import Settings
 from annotator.store.database import Database
 from annotator.store.projects import Project
 from annotator.training import TrainingSettings, train
+
+EMPTYING = IntakeRules(replace=True, empty_is_gold=True)
 
 
 def to_document(sentence: TaggedSentence) -> Document:
@@ -116,7 +119,9 @@ def test_a_version_is_run_once_for_a_hold_out(
     assert compare_them(database, two, "poor", "good").to_json() == first
 
     document = Document(id="new", text="the patient lives in london and is well")
-    ingest_documents(database, two.id, [document], role="holdout", holdout_share=0.0, seed=1)
+    ingest_documents(
+        database, two.id, [document], role="holdout", holdout_share=0.0, seed=1, rules=EMPTYING
+    )
     with pytest.raises(AssertionError, match="run again"):
         compare_them(database, two, "poor", "good")
 

@@ -9,6 +9,7 @@ from run_world import claim, ingest
 from annotator.domain import Document, Entity, Relation
 from annotator.errors import TrainingError
 from annotator.services.intake.documents import ingest_documents
+from annotator.services.intake.roles import IntakeRules
 from annotator.services.models.snapshot import plan_run
 from annotator.services.reports.doctor import examine_project
 from annotator.services.reports.status import project_status
@@ -16,6 +17,8 @@ from annotator.settings import Settings
 from annotator.store.database import Database
 from annotator.store.learnable import count_learnable, unlearnt_places
 from annotator.store.projects import Project
+
+EMPTYING = IntakeRules(replace=True, empty_is_gold=True)
 
 
 def test_labels_left_out_are_counted_by_reason_and_placed(
@@ -86,7 +89,13 @@ def test_a_run_of_which_no_label_can_be_learnt_is_refused(
 
 def test_gold_without_any_label_is_refused_too(database: Database, project: Project) -> None:
     ingest_documents(
-        database, project.id, [make_document(entities=())], role="gold", holdout_share=0.0, seed=1
+        database,
+        project.id,
+        [make_document(entities=())],
+        role="gold",
+        holdout_share=0.0,
+        seed=1,
+        rules=EMPTYING,
     )
 
     with pytest.raises(TrainingError, match="no label to learn from"):

@@ -10,6 +10,7 @@ from sqlalchemy import update
 from annotator.errors import NotFoundError
 from annotator.jobs.training import execute_run
 from annotator.services.intake.documents import ingest_documents
+from annotator.services.intake.roles import IntakeRules
 from annotator.services.models.submit import Submission, submit_training
 from annotator.settings import Settings
 from annotator.store.database import Database
@@ -19,6 +20,8 @@ from annotator.store.run_log import read_run_log
 from annotator.store.runs import claim_run, get_run
 from annotator.store.versions import active_version
 from db.tables import AnnotationRow, TrainingRunRow
+
+EMPTYING = IntakeRules(replace=True, empty_is_gold=True)
 
 
 def submit(database: Database, project: Project, settings: Settings, **options: Any) -> Submission:
@@ -63,7 +66,9 @@ def add_label(database: Database, gold: Project) -> None:
 
 def change_label(database: Database, gold: Project) -> None:
     changed = replace(make_note(0), entities=(), relations=())
-    ingest_documents(database, gold.id, [changed], role="gold", holdout_share=0.0, seed=1)
+    ingest_documents(
+        database, gold.id, [changed], role="gold", holdout_share=0.0, seed=1, rules=EMPTYING
+    )
 
 
 def delete_label(database: Database, _gold: Project) -> None:

@@ -18,6 +18,7 @@ from annotator.jobs.training import execute_run
 from annotator.model import checkpoint_sha256
 from annotator.services.inference import compute
 from annotator.services.intake.documents import ingest_documents
+from annotator.services.intake.roles import IntakeRules
 from annotator.services.models import snapshot
 from annotator.services.models.registry import previous_version, promote_version
 from annotator.services.models.snapshot import RunPlan, plan_run
@@ -33,6 +34,8 @@ from db.tables import ModelVersionRow, SnapshotRow
 
 # ------------------------------------------------------------------ the plan
 
+EMPTYING = IntakeRules(replace=True, empty_is_gold=True)
+
 
 def plan(database: Database, project: Project, run: Run) -> RunPlan:
     return plan_run(database, project.id, run)
@@ -45,7 +48,9 @@ def test_a_run_sees_the_same_sentences_whatever_is_labelled_meanwhile(
     first = plan(database, gold, run)
     ingest(database, gold, 40, 45)
     changed = replace(make_note(0), entities=(), relations=())
-    ingest_documents(database, gold.id, [changed], role="gold", holdout_share=0.0, seed=1)
+    ingest_documents(
+        database, gold.id, [changed], role="gold", holdout_share=0.0, seed=1, rules=EMPTYING
+    )
 
     again = plan(database, gold, read(database, run))
 
