@@ -59,7 +59,13 @@ def relate_regions(
         ]
     new = [r for r in predicted if frozenset((r.head, r.tail)) not in linked]
     score = min((r.score for r in new if r.score is not None), default=1.0)
-    result = labels_to_result(labels.entities, [*labels.relations, *new], text=text, config=config)
+    result = labels_to_result(
+        labels.entities,
+        [*labels.relations, *new],
+        text=text,
+        config=config,
+        controls=labels.controls,
+    )
     return result, min(max(score, 0.0), 1.0)
 
 

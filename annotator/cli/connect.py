@@ -98,15 +98,7 @@ def connect(
             connection, pulled = _connect(opened, client, settings, project)
             page = studio_page(settings, opened.reload()) or ""
     emit(
-        {
-            "project": project,
-            "page": page,
-            "backend": connection.backend,
-            "webhook": connection.webhook,
-            "event_arrived": connection.event_arrived,
-            "n_tasks": pulled.n_tasks,
-            "problems": list(pulled.problems),
-        },
+        _value(connection, pulled, page=page),
         _lines(connection, pulled, page=page, backend=settings.backend),
         as_json=as_json,
     )
@@ -177,6 +169,25 @@ def _connect(
     return connection, pulled
 
 
+def _value(connection: Connection, pulled: PullReport, *, page: str) -> dict[str, object]:
+    return {
+        "project": connection.studio_project,
+        "page": page,
+        "backend": connection.backend,
+        "webhook": connection.webhook,
+        "event_arrived": connection.event_arrived,
+        "n_tasks": pulled.n_tasks,
+        "problems": list(pulled.problems),
+        "cautions": _cautions(connection),
+    }
+
+
+def _cautions(connection: Connection) -> list[str]:
+    from annotator.studio.cautions import cautions_of
+
+    return cautions_of(connection.config)
+
+
 def _lines(connection: Connection, pulled: PullReport, *, page: str, backend: str) -> list[str]:
     schema = connection.config.schema
     lines = [
@@ -189,6 +200,7 @@ def _lines(connection: Connection, pulled: PullReport, *, page: str, backend: st
         lines.append(
             "types of this project without a label there: " + ", ".join(connection.unknown_types)
         )
+    lines += [f"not taken over: {caution}" for caution in _cautions(connection)]
     return [*lines, "next: annotator worker (uploads tasks, pushes predictions, trains)"]
 
 

@@ -37,4 +37,9 @@ def export(
     ]
     if report.not_expressible:
         lines.append(f"{report.not_expressible} labels left out; alignment.json has a line each")
+    if report.not_carried:
+        lines.append(
+            f"{report.not_carried} answers of other controls and notes on regions are not in it; "
+            "they stay in Label Studio"
+        )
     emit({name: getattr(report, name) for name in report.__slots__}, lines, as_json=as_json)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from annotator.domain import Entity, Relation
@@ -26,7 +27,7 @@ __all__ = [
 ]
 
 # Raised whenever a result is read differently than before: what was derived is derived anew.
-READER_VERSION: Final = 3
+READER_VERSION: Final = 4
 
 IssueKind = Literal[
     "unknown_label",
@@ -64,11 +65,15 @@ class StudioIssue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudioLabels:
-    """The labels of one annotation or prediction, and what could not be read as it was."""
+    """The labels of one annotation or prediction, and what could not be read as it was.
+
+    ``controls`` has the name of the control that each entity was drawn with, by its id.
+    """
 
     entities: tuple[Entity, ...] = ()
     relations: tuple[Relation, ...] = ()
     issues: tuple[StudioIssue, ...] = ()
+    controls: Mapping[str, str] = field(default_factory=dict)
 
 
 def result_to_labels(result: Any, *, text: str | Page, config: LabelConfig) -> StudioLabels:
@@ -101,6 +106,7 @@ def result_to_labels(result: Any, *, text: str | Page, config: LabelConfig) -> S
         entities=tuple(reader.entities),
         relations=tuple(reader.relations),
         issues=tuple(reader.issues),
+        controls=reader.controls,
     )
 
 
@@ -110,23 +116,26 @@ def labels_to_result(
     *,
     text: str | Page,
     config: LabelConfig,
+    controls: Mapping[str, str] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
     """Write the ``result`` of a prediction or annotation: regions first, then relations.
 
     Entities ``x``, ``x:2``, ... with one span and one control become one region with several
-    labels; relations between the same ends become one relation with several labels. Nothing is
-    checked here: see ``annotator.studio.validation``.
+    labels; relations between the same ends become one relation with several labels. ``controls``
+    names the control of an entity by its id; without it, it is the first that offers the label.
+    Nothing is checked here: see ``annotator.studio.validation``.
     """
     page = as_page(text)
     regions: dict[str, dict[str, Any]] = {}
     spans: dict[str, tuple[int, int]] = {}
     region_of: dict[str, str] = {}
     for entity in entities:
-        control = config.control_of(entity.type) or config.controls[0]
+        named = config.control_named(controls.get(entity.id))
+        control = named or config.control_of(entity.type) or config.controls[0]
         span = (entity.start, entity.end)
         home = regions.get(_home_region(entity.id))
         if home is not None and spans[home["id"]] == span and _may_share(home, entity, control):
-            home["value"][control.kind].append(entity.type)
+            home["value"][control.kind].append(control.spell(entity.type))
             region_of[entity.id] = home["id"]
             continue
         regions[entity.id] = _region(entity, control=control, page=page, config=config)
@@ -137,8 +146,9 @@ def labels_to_result(
         tail = region_of.get(relation.tail, relation.tail)
         key = (head, tail, relation.bidirectional, relation.type is None)
         link = links.setdefault(key, _link(head, tail, relation))
-        if relation.type is not None and relation.type not in link.setdefault("labels", []):
-            link["labels"].append(relation.type)
+        label = None if relation.type is None else config.spell_relation(relation.type)
+        if label is not None and label not in link.setdefault("labels", []):
+            link["labels"].append(label)
         if relation.score is not None:
             link["score"] = min(link.get("score", 1.0), round(relation.score, _SCORE_DIGITS))
     return [*regions.values(), *links.values()]
@@ -155,6 +165,7 @@ class _Reader:
         self.entities: list[Entity] = []
         self.relations: list[Relation] = []
         self.issues: list[StudioIssue] = []
+        self.controls: dict[str, str] = {}
         self._first: dict[str, Entity] = {}
         self._used: set[str] = set()
         self._linked: set[tuple[str | None, str, str, bool]] = set()
@@ -182,9 +193,12 @@ class _Reader:
         labels = self._read_labels(name, value.get(kind))
         if span is None or not labels:
             return
-        if item.get("from_name") not in self.config.control_names:
+        control = self.config.control_named(item.get("from_name"))
+        if control is None:
             self.report("unknown_control", name, "comes from an unknown control", kept=True)
-        self._add_entities(region_id, labels, span, score=_score(item.get("score")))
+        if item.get("meta"):
+            self.report("unsupported", name, "has a note, which is not taken over", kept=True)
+        self._add_entities(region_id, labels, span, control, score=_score(item.get("score")))
 
     def read_relation(self, index: int, item: Mapping[str, Any]) -> None:
         name = f"relation {index}"
@@ -269,13 +283,19 @@ class _Reader:
         return names
 
     def _strings(self, name: str, labels: Sequence[Any], *, kind: IssueKind) -> list[str]:
-        good = [label for label in labels if isinstance(label, str) and label]
+        good = [label.strip() for label in labels if isinstance(label, str) and label.strip()]
         if len(good) < len(labels):
             self.report(kind, name, "has a label that is no text", kept=bool(good))
         return list(dict.fromkeys(good))
 
     def _add_entities(
-        self, region_id: str, labels: list[str], span: tuple[int, int], *, score: float | None
+        self,
+        region_id: str,
+        labels: list[str],
+        span: tuple[int, int],
+        control: LabelControl | None,
+        *,
+        score: float | None,
     ) -> None:
         first = self._first.get(region_id)
         if first is not None and (first.start, first.end) != span:
@@ -287,6 +307,8 @@ class _Reader:
             )
             self._first.setdefault(region_id, entity)
             self.entities.append(entity)
+            if control is not None:
+                self.controls[entity.id] = control.name
 
     def _spare(self, index: int) -> str:
         """Return an unused id for a region that came without one."""
@@ -338,7 +360,8 @@ def _home_region(entity_id: str) -> str:
 
 
 def _may_share(region: Mapping[str, Any], entity: Entity, control: LabelControl) -> bool:
-    return region["from_name"] == control.name and entity.type not in region["value"][control.kind]
+    label = control.spell(entity.type)
+    return region["from_name"] == control.name and label not in region["value"][control.kind]
 
 
 def _region(
@@ -349,7 +372,10 @@ def _region(
         "from_name": control.name,
         "to_name": config.text_name,
         "type": control.kind,
-        "value": {**page.place(entity.start, entity.end), control.kind: [entity.type]},
+        "value": {
+            **page.place(entity.start, entity.end),
+            control.kind: [control.spell(entity.type)],
+        },
     }
     if entity.score is not None:
         region["score"] = round(entity.score, _SCORE_DIGITS)

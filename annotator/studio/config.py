@@ -12,13 +12,12 @@ from xml.etree import ElementTree
 
 from annotator.domain import LabelSchema
 from annotator.errors import ConfigError
+from annotator.studio.config_xml import attribute, parse_xml, tags
 
 __all__ = ["LabelConfig", "LabelControl", "Layout", "build_config", "parse_config"]
 
 Layout = Literal["text", "paragraphs", "hypertext"]
 
-_MAX_CHARACTERS: Final = 1_000_000
-_MARKUP_DECLARATION: Final = re.compile(r"<!\s*(DOCTYPE|ENTITY)", re.IGNORECASE)
 # What the editor takes for the name of a field: in others it fills in the part that looks like one.
 _FIELD: Final = re.compile(r"\$(\w[\w.\[\]]*)", re.ASCII)
 _OTHER_OBJECTS: Final = frozenset(
@@ -50,11 +49,17 @@ class LabelControl:
     """One control: its name and the labels it offers, in their order.
 
     ``kind`` is its tag in lower case, the ``type`` of its regions and the key of their labels.
+    ``spelled`` has the labels as Label Studio sends them, with blanks at their edges.
     """
 
     name: str
     labels: tuple[str, ...]
+    spelled: tuple[str, ...]
     kind: str = "labels"
+
+    def spell(self, label: str) -> str:
+        """Return a label as Label Studio has it."""
+        return _spell(label, self.labels, self.spelled)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +78,7 @@ class LabelConfig:
     text_name: str
     controls: tuple[LabelControl, ...]
     relation_labels: tuple[str, ...] = ()
+    relations_spelled: tuple[str, ...] = ()
     layout: Layout = "text"
     is_inline: bool = False
     name_key: str = "author"
@@ -103,6 +109,10 @@ class LabelConfig:
         """SHA-256 of the XML as it came, hexadecimal."""
         return hashlib.sha256(self.xml.encode("utf-8", "surrogatepass")).hexdigest()
 
+    def spell_relation(self, label: str) -> str:
+        """Return a relation label as Label Studio has it."""
+        return _spell(label, self.relation_labels, self.relations_spelled)
+
     def control_of(self, label: str) -> LabelControl | None:
         """Return the first control that offers ``label``, None if none does."""
         return next((one for one in self.controls if label in one.labels), None)
@@ -119,24 +129,25 @@ def parse_config(xml: str) -> LabelConfig:
         ConfigError: if it is not XML, declares entities, labels no text by ``<Labels>`` (or
             ``<ParagraphLabels>``, ``<HyperTextLabels>``), or labels more than one field.
     """
-    root = _parse_xml(xml)
+    root = parse_xml(xml)
     layout, tag, controls = _labelled_text(root)
+    relations, relations_spelled = _values(
+        (one for group in tags(root, "relations") for one in tags(group, "relation")), "<Relations>"
+    )
     config = LabelConfig(
         xml=xml,
         text_field=_text_field(tag),
-        text_name=_attribute(tag, "name"),
+        text_name=attribute(tag, "name"),
         controls=tuple(_read_control(kind, one) for kind, one in controls),
-        relation_labels=_values(
-            one for group in _tags(root, "relations") for one in _tags(group, "relation")
-        ),
+        relation_labels=relations,
+        relations_spelled=relations_spelled,
         layout=layout,
-        is_inline=_attribute(tag, "inline") == "true",
-        name_key=_attribute(tag, "nameKey") or "author",
-        text_key=_attribute(tag, "textKey") or "text",
+        is_inline=attribute(tag, "inline") == "true",
+        name_key=attribute(tag, "nameKey") or "author",
+        text_key=attribute(tag, "textKey") or "text",
     )
     if len(set(config.control_names)) != len(config.controls):
         raise ConfigError("two <Labels> controls share one name; names must be unique")
-    _ = config.schema  # refuses names with blanks around them here, not at the first task
     return config
 
 
@@ -145,17 +156,17 @@ def _labelled_text(
 ) -> tuple[Layout, ElementTree.Element, list[tuple[str, ElementTree.Element]]]:
     """Return the one text that is labelled, its layout, and the controls on it in their order."""
     objects = {
-        _attribute(tag, "name"): (layout, tag) for layout in _LAYOUTS for tag in _tags(root, layout)
+        attribute(tag, "name"): (layout, tag) for layout in _LAYOUTS for tag in tags(root, layout)
     }
     kinds = sorted(frozenset().union(*_CONTROLS.values()))
-    all_controls = [(kind, tag) for kind in kinds for tag in _tags(root, kind)]
+    all_controls = [(kind, tag) for kind in kinds for tag in tags(root, kind)]
     if not all_controls:
         _refuse_other_objects(root)
         raise ConfigError("the labeling configuration has no <Labels> control; add one on the text")
     fitting = [
         (kind, tag)
         for kind, tag in all_controls
-        if (found := objects.get(_attribute(tag, "toName"))) and kind in _CONTROLS[found[0]]
+        if (found := objects.get(attribute(tag, "toName"))) and kind in _CONTROLS[found[0]]
     ]
     if not fitting:
         _refuse_other_objects(root)
@@ -163,7 +174,7 @@ def _labelled_text(
             "no <Labels> control points to a <Text>: its toName must be the name of a <Text> tag "
             "(<ParagraphLabels>: of <Paragraphs>; <HyperTextLabels>: of <HyperText>)"
         )
-    targets = {_attribute(tag, "toName") for _, tag in fitting}
+    targets = {attribute(tag, "toName") for _, tag in fitting}
     if len(targets) > 1:
         raise ConfigError(
             f"the controls point to {len(targets)} different texts; one of them is supported"
@@ -209,35 +220,6 @@ def build_config(schema: LabelSchema, *, unit: Literal["sentence", "document"]) 
     return ElementTree.tostring(view, encoding="unicode")
 
 
-def _parse_xml(xml: str) -> ElementTree.Element:
-    if len(xml) > _MAX_CHARACTERS:
-        raise ConfigError(
-            f"the labeling configuration has {len(xml)} characters, more than {_MAX_CHARACTERS}"
-        )
-    if _MARKUP_DECLARATION.search(xml):
-        raise ConfigError("the labeling configuration declares a DOCTYPE or an ENTITY: remove it")
-    try:
-        # No declaration is left that could define or fetch an entity.
-        return ElementTree.fromstring(xml)  # noqa: S314 - DOCTYPE and ENTITY are refused above
-    except ElementTree.ParseError as error:
-        line, column = error.position
-        raise ConfigError(
-            f"the labeling configuration is not XML: line {line}, column {column}"
-        ) from None
-    except ValueError:
-        raise ConfigError("the labeling configuration is not XML: a character is illegal") from None
-
-
-def _tags(root: ElementTree.Element, name: str) -> Iterable[ElementTree.Element]:
-    """Yield the tags called ``name`` below ``root``; Label Studio ignores case."""
-    return (tag for tag in root.iter() if isinstance(tag.tag, str) and tag.tag.lower() == name)
-
-
-def _attribute(tag: ElementTree.Element, name: str) -> str:
-    wanted = name.lower()
-    return next((value for key, value in tag.attrib.items() if key.lower() == wanted), "")
-
-
 def _refuse_other_objects(root: ElementTree.Element) -> None:
     found = {str(tag.tag) for tag in root.iter() if str(tag.tag).lower() in _OTHER_OBJECTS}
     if found:
@@ -249,12 +231,12 @@ def _refuse_other_objects(root: ElementTree.Element) -> None:
 
 
 def _text_field(tag: ElementTree.Element) -> str:
-    shown = f'<{tag.tag} name="{_attribute(tag, "name")}">'
-    if _attribute(tag, "valueType").lower() == "url":
+    shown = f'<{tag.tag} name="{attribute(tag, "name")}">'
+    if attribute(tag, "valueType").lower() == "url":
         raise ConfigError(f"{shown} loads its text from a URL; put it into the task")
-    if _attribute(tag, "encoding").lower() not in ("", "none"):
+    if attribute(tag, "encoding").lower() not in ("", "none"):
         raise ConfigError(f"{shown} has an encoding; only plain text is supported")
-    match = _FIELD.fullmatch(_attribute(tag, "value").strip())
+    match = _FIELD.fullmatch(attribute(tag, "value").strip())
     if match is None:
         raise ConfigError(
             f'{shown} must show exactly one field: value="$text", "$note.text" or "$notes[0]"; '
@@ -264,22 +246,39 @@ def _text_field(tag: ElementTree.Element) -> str:
 
 
 def _read_control(kind: str, tag: ElementTree.Element) -> LabelControl:
-    name = _attribute(tag, "name")
+    name = attribute(tag, "name")
     if not name:
         raise ConfigError(f"a <{tag.tag}> control has no name")
     shown = f'<{tag.tag} name="{name}">'
-    if _attribute(tag, "value").strip():
+    if attribute(tag, "value").strip():
         raise ConfigError(f"{shown} takes its labels from the task; write them as <Label> tags")
-    labels = _values(_tags(tag, "label"))
+    labels, spelled = _values(tags(tag, "label"), shown)
     if not labels:
         raise ConfigError(f"{shown} has no <Label>; add one for each entity type")
-    return LabelControl(name=name, labels=labels, kind=kind)
+    return LabelControl(name=name, labels=labels, kind=kind, spelled=spelled)
 
 
-def _values(tags: Iterable[ElementTree.Element]) -> tuple[str, ...]:
-    """Return the names used in results: the alias where there is one, else the value."""
-    names = [_attribute(tag, "alias") or _attribute(tag, "value") for tag in tags]
-    return tuple(dict.fromkeys(name for name in names if name))
+def _values(
+    found: Iterable[ElementTree.Element], shown: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names of labels without blanks at their edges, and as results carry them.
+
+    Results carry the alias where there is one, else the value.
+    """
+    values = [attribute(tag, "alias") or attribute(tag, "value") for tag in found]
+    spelled = tuple(dict.fromkeys(value for value in values if value))
+    names = tuple(value.strip() for value in spelled)
+    for name, value in zip(names, spelled, strict=True):
+        if not name or names.count(name) > 1:
+            raise ConfigError(
+                f"{shown} has the label {value!r}, which no other name tells from {name!r}: "
+                "blanks at an edge do not count; rename it"
+            )
+    return names, spelled
+
+
+def _spell(label: str, names: tuple[str, ...], spelled: tuple[str, ...]) -> str:
+    return spelled[names.index(label)] if label in names else label
 
 
 def _add_context(view: ElementTree.Element, field: str) -> None:

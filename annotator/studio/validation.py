@@ -121,7 +121,7 @@ def _region_problems(
     if control is None:
         return [*problems, f"{where} names a control that is not in the configuration"]
     return problems + _label_problems(
-        where, value.get(kind), known=control.labels, kind="label", required=True
+        where, value.get(kind), known=control.spelled, kind="label", required=True
     )
 
 
@@ -141,7 +141,7 @@ def _relation_problems(
     return problems + _label_problems(
         where,
         item.get("labels"),
-        known=config.relation_labels,
+        known=config.relations_spelled,
         kind="relation label",
         required=False,
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from annotator.domain import LabelSchema
 from annotator.errors import NotFoundError
 from annotator.formats import write_corpus, write_manifest
+from annotator.store.annotations import count_issues
 from annotator.store.database import Database
 from annotator.store.gold import gold_units
 from annotator.store.projects import current_schema
@@ -19,7 +20,11 @@ __all__ = ["ExportReport", "export_gold"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportReport:
-    """What an export holds. ``not_expressible`` counts labels that the format cannot express."""
+    """What an export holds.
+
+    ``not_expressible`` counts labels that the format cannot express, ``not_carried`` the answers
+    of other controls, and the notes on regions, which are in Label Studio alone.
+    """
 
     files: Sequence[str]
     n_documents: int
@@ -27,6 +32,7 @@ class ExportReport:
     n_entities: int
     n_relations: int
     not_expressible: int
+    not_carried: int
 
 
 def export_gold(
@@ -45,6 +51,7 @@ def export_gold(
     with database.read() as session:
         units = list(gold_units(session, project_id))
         known = current_schema(session, project_id)
+        not_carried = count_issues(session, project_id).get("unsupported", 0)
     if not units:
         raise NotFoundError(
             "there is no gold to export yet: label tasks in Label Studio and run annotator sync, "
@@ -71,4 +78,5 @@ def export_gold(
         n_entities=report.n_entities,
         n_relations=report.n_relations,
         not_expressible=len(report.issues),
+        not_carried=not_carried,
     )

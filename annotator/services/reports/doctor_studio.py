@@ -12,6 +12,7 @@ from annotator.settings import Settings
 from annotator.store.database import Database
 from annotator.store.projects import Project, current_schema
 from annotator.store.versions import active_version
+from annotator.studio.cautions import cautions_of
 from annotator.studio.client import StudioClient, StudioProject
 from annotator.studio.config import parse_config
 from annotator.studio.connection import backends_at, webhook_body, webhooks_of
@@ -53,7 +54,7 @@ def examine_studio(
         yield Finding(part="label studio", state="bad", message=str(error))
         return
     yield _release(settings, client.url, release, user)
-    yield _labels(database, project, remote)
+    yield from _labels(database, project, remote)
     yield _backend(settings, backends)
     yield _webhook(settings, number, webhooks, has_backend=bool(backends))
     yield _order(database, project, remote)
@@ -75,25 +76,30 @@ def _release(settings: Settings, url: str, release: str, user: Mapping[str, Any]
     )
 
 
-def _labels(database: Database, project: Project, remote: StudioProject) -> Finding:
+def _labels(database: Database, project: Project, remote: StudioProject) -> Iterator[Finding]:
     try:
-        there = parse_config(remote.config_xml).schema
+        config = parse_config(remote.config_xml)
     except ConfigError as error:
-        return Finding(part="labels", state="bad", message=str(error))
+        yield Finding(part="labels", state="bad", message=str(error))
+        return
+    there = config.schema
     with database.read() as session:
         ours = current_schema(session, project.id)
     known = set(ours.entity_types) | set(ours.relation_types) if ours else set()
     offered = set(there.entity_types) | set(there.relation_types)
     if known != offered:
         odd = ", ".join(sorted(known ^ offered))
-        return Finding(
+        yield Finding(
             part="labels",
             state="warning",
             message=f"Label Studio's labels differ from the ones we know: {odd}",
             remedy="annotator sync reads them anew",
         )
-    names = ", ".join((*there.entity_types, *there.relation_types))
-    return Finding(part="labels", state="good", message=names)
+    else:
+        names = ", ".join((*there.entity_types, *there.relation_types))
+        yield Finding(part="labels", state="good", message=names)
+    for caution in cautions_of(config):
+        yield Finding(part="labels", state="warning", message=caution)
 
 
 def _backend(settings: Settings, backends: list[Mapping[str, Any]]) -> Finding:

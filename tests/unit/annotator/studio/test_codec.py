@@ -7,6 +7,8 @@ import pytest
 from annotator.domain import Entity, Relation
 from annotator.errors import TaskFormatError
 from annotator.studio.codec import labels_to_result, result_to_labels
+from annotator.studio.config import parse_config
+from annotator.studio.validation import validate_prediction
 
 from .builders import CONFIG, DOSE, TEXT, link, region
 
@@ -250,3 +252,49 @@ def test_a_prediction_names_the_control_of_each_label_and_carries_scores() -> No
     assert [item.get("from_name") for item in result] == ["label", "sign", None]
     assert [item.get("score") for item in result] == [0.123457, 1.0, 0.25]
     assert result[1]["value"] == {"start": 23, "end": 27, "text": "rash", "labels": ["Effect"]}
+
+
+SPELLED = parse_config(
+    """<View><Relations><Relation value=" causes "/></Relations>
+    <Labels name="head" toName="text"><Label value="Drug "/></Labels>
+    <Labels name="tail" toName="text"><Label value="Drug"/><Label value=" Effect"/></Labels>
+    <Text name="text" value="$text"/></View>"""
+)
+
+
+def test_labels_are_read_without_and_written_with_the_blanks_at_their_edges() -> None:
+    items = [
+        region(from_name="head", value={"labels": ["Drug "], "text": "aspirin"}),
+        region("b", 23, 27, from_name="tail", value={"labels": [" Effect"], "text": "rash"}),
+        link(labels=[" causes "]),
+    ]
+
+    labels = result_to_labels(items, text=TEXT, config=SPELLED)
+
+    assert labels.issues == ()
+    assert [one.type for one in labels.entities] == ["Drug", "Effect"]
+    assert [one.type for one in labels.relations] == ["causes"]
+    written = labels_to_result(labels.entities, labels.relations, text=TEXT, config=SPELLED)
+    assert written == items
+    assert validate_prediction({"result": written}, text=TEXT, config=SPELLED) == []
+
+
+def test_a_region_is_written_back_to_the_control_it_was_drawn_with() -> None:
+    items = [region(from_name="tail", value={"labels": ["Drug"], "text": "aspirin"})]
+
+    labels = result_to_labels(items, text=TEXT, config=SPELLED)
+
+    assert labels.controls == {"a": "tail"}
+    for controls, wanted in ((labels.controls, ("tail", "Drug")), ({}, ("head", "Drug "))):
+        (item,) = labels_to_result(
+            labels.entities, [], text=TEXT, config=SPELLED, controls=controls
+        )
+        assert (item["from_name"], item["value"]["labels"][0]) == wanted
+
+
+def test_a_note_on_a_region_is_told() -> None:
+    labels = read(region(meta={"text": ["look again"]}))
+
+    assert len(labels.entities) == 1
+    assert kinds(labels) == ["unsupported"]
+    assert "look" not in str(labels.issues[0])

@@ -87,6 +87,30 @@ def test_case_of_tags_and_attributes_does_not_count() -> None:
     assert parse_config(xml).labels == ("A",)
 
 
+def test_a_label_with_blanks_at_its_edge_is_usable_and_keeps_its_spelling() -> None:
+    labels = (
+        '<Labels name="label" toName="text"><Label value="Drug "/><Label value="Dose"/></Labels>'
+    )
+    relations = '<Relations><Relation value=" causes"/></Relations>'
+
+    config = parse_config(f"<View>{labels}{relations}{TEXT}</View>")
+
+    assert config.schema == LabelSchema(entity_types=("Drug", "Dose"), relation_types=("causes",))
+    assert [config.controls[0].spell(one) for one in ("Drug", "Dose", "Sign")] == [
+        "Drug ",
+        "Dose",
+        "Sign",
+    ]
+    assert config.spell_relation("causes") == " causes"
+
+
+@pytest.mark.parametrize("value", ["note.text", "notes[0]", "a.b[1].c", "_x1"])
+def test_a_field_may_be_a_path(value: str) -> None:
+    config = parse_config(f'<View>{LABELS}<Text name="text" value="${value}"/></View>')
+
+    assert config.text_field == value
+
+
 def test_the_digest_follows_the_xml() -> None:
     one, two = (
         parse_config(f"<View>{LABELS}{TEXT}</View>"),
@@ -153,9 +177,29 @@ def test_the_digest_follows_the_xml() -> None:
             id="no-name",
         ),
         pytest.param(
-            f'<View><Labels name="l" toName="text"><Label value=" A"/></Labels>{TEXT}</View>',
-            "surrounding blanks",
-            id="blank-label",
+            f'<View><Labels name="l" toName="text"><Label value="A"/><Label value="A "/></Labels>'
+            f"{TEXT}</View>",
+            """<Labels name="l"> has the label 'A'""",
+            id="same-but-for-blanks",
+        ),
+        pytest.param(
+            f'<View><Labels name="l" toName="text"><Label value="  "/></Labels>{TEXT}</View>',
+            """<Labels name="l"> has the label '  '""",
+            id="label-of-blanks",
+        ),
+        pytest.param(
+            f'<View>{LABELS}<Relations><Relation value=" x"/><Relation value="x"/></Relations>'
+            f"{TEXT}</View>",
+            "<Relations> has the label ' x'",
+            id="relations-but-for-blanks",
+        ),
+        *(
+            pytest.param(
+                f'<View>{LABELS}<Text name="text" value="{value}"/></View>',
+                "Label Studio finds no others",
+                id=value,
+            )
+            for value in ("$note-text", "$Note Text", "$nöte", "note", "$")
         ),
         pytest.param("<View>" + " " * 1_000_001, "characters", id="too-long"),
     ],

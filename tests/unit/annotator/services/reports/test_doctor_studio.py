@@ -252,6 +252,18 @@ def test_labels_that_differ_are_named(
     assert "Effect, Symptom" in found.message
 
 
+def test_a_control_whose_answers_are_not_taken_over_is_told(
+    settings: Settings, database: Database, whole: WholeStudio
+) -> None:
+    choices = '<Choices name="sure" toName="text" perRegion="true"><Choice value="no"/></Choices>'
+    whole.config_xml = TINY_CONFIG_XML.replace("</View>", f"{choices}</View>")
+
+    found = there(settings, database, whole)["labels"]
+
+    assert found.state == "warning"
+    assert '<Choices name="sure"> asks about single regions' in found.message
+
+
 def test_a_configuration_that_cannot_be_served_is_told(
     settings: Settings, database: Database, whole: WholeStudio
 ) -> None:
