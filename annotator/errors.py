@@ -15,6 +15,7 @@
     ├── ModelError
     │   ├── CheckpointError
     │   ├── TrainingError
+    │   ├── OutOfTimeError
     │   └── ShapeError (ValueError)
     ├── JobError
     │   ├── LeaseLostError
@@ -40,6 +41,7 @@ __all__ = [
     "NewerDatabaseError",
     "NotFoundError",
     "OffsetError",
+    "OutOfTimeError",
     "ShapeError",
     "StoreError",
     "StudioError",
@@ -98,6 +100,10 @@ class CheckpointError(ModelError):
 
 class TrainingError(ModelError):
     """Training cannot start or go on: no data, or a loss that is not finite."""
+
+
+class OutOfTimeError(ModelError):
+    """A request took longer than it may; what was computed so far is stored."""
 
 
 class ShapeError(ModelError, ValueError):

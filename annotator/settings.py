@@ -157,6 +157,9 @@ class Settings(BaseSettings):
     max_body_mb: float = Field(64.0, gt=0, description="Largest request body, in MB.")
     max_tasks: int = Field(5000, ge=1, description="Most tasks in one prediction request.")
     max_text_chars: int = Field(2_000_000, ge=1, description="Longest text of one task.")
+    max_predict_s: float = Field(
+        60.0, gt=0, description="Seconds that one prediction request may take."
+    )
     log_json: bool = Field(False, description="Write logs as JSON lines.")
 
     backend_url: str | None = Field(

@@ -20,6 +20,7 @@ from annotator.errors import (
     ModelError,
     NotFoundError,
     OffsetError,
+    OutOfTimeError,
     StoreError,
     StudioError,
     TaskFormatError,
@@ -50,6 +51,7 @@ _KINDS: Final[tuple[tuple[type[AnnotatorError], int, str], ...]] = (
     (ConflictError, 409, "conflict"),
     (StoreError, 503, "database_unavailable"),
     (JobError, 503, "queue_unavailable"),
+    (OutOfTimeError, 503, "out_of_time"),
     (ModelError, 503, "model_failed"),
     (StudioError, 502, "label_studio_failed"),
 )

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from annotator.errors import InputError, ModelError, StoreError
+from annotator.errors import InputError, ModelError, OutOfTimeError, StoreError
 from annotator.logs import get_logger
 from annotator.services.inference.predictions import (
     TextSentence,
+    describe_bounds,
     labels_of_task,
     predict_sentences,
     split_text,
@@ -32,12 +33,16 @@ _log = get_logger("backend")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What all tasks of one request share, such as one model and one labeling configuration."""
+    """What all tasks of one request share, such as one model and one labeling configuration.
+
+    ``deadline``, a time of ``time.monotonic``, is when computing ends.
+    """
 
     database: Database
     loaded: LoadedModel
     config: LabelConfig
     max_text_chars: int
+    deadline: float | None = None
 
     @property
     def version(self) -> str:
@@ -52,21 +57,32 @@ class _Page:
     task_id: Any
     shown: Page
     sentences: list[TextSentence]
+    bounded: str | None
 
 
-def answer_tasks(job: Job, tasks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return one prediction a task, in order; an empty one with score 0 where prediction fails.
+def answer_tasks(job: Job, tasks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return ``results``, one prediction a task, in order; an empty one where prediction fails.
+
+    ``bounded`` names the tasks whose sentences were cut for their length, if there are any. An
+    empty prediction has score 0.
 
     Raises:
+        OutOfTimeError: if the deadline passes before all are predicted.
         ModelError: if the model fails on every task that has text: answers would be made up.
         StoreError: if the database cannot be reached.
     """
     pages = [_open(job, task) for task in tasks]
     found, broken = _predict(job, [page for page in pages if page is not None])
-    return [
+    results = [
         _empty(job) if page is None or id(page) in broken else _answer(job, page, found)
         for page in pages
     ]
+    bounded = [
+        {"task": page.task_id, "reason": page.bounded} for page in pages if page and page.bounded
+    ]
+    for one in bounded:
+        _log.info("predict.bounded", **one)
+    return {"results": results, "bounded": bounded} if bounded else {"results": results}
 
 
 def answer_interactive(
@@ -106,17 +122,18 @@ def _open(job: Job, task: Mapping[str, Any]) -> _Page | None:
             )
         is_sentence = isinstance(data, Mapping) and "sent_start" in data
         sentences = split_text(text, is_sentence=is_sentence)
+        bounded = describe_bounds(text, is_sentence=is_sentence)
     except Exception as error:  # the request's edge: the other tasks must still be answered
         _log.error("predict.task_refused", task=task_id, **describe_fault(error))
         return None
-    return _Page(task_id=task_id, shown=shown, sentences=sentences)
+    return _Page(task_id=task_id, shown=shown, sentences=sentences, bounded=bounded)
 
 
 def _predict(job: Job, pages: Sequence[_Page]) -> tuple[dict[str, StoredPrediction], set[int]]:
     """Predict all pages at once; if that fails, one by one, so that only the failing are empty."""
     try:
         return _sentences(job, [s for page in pages for s in page.sentences]), set()
-    except StoreError:
+    except (StoreError, OutOfTimeError):
         raise
     except Exception as error:  # the request's edge
         _log.error("predict.batch_failed", n_tasks=len(pages), **describe_fault(error))
@@ -125,7 +142,7 @@ def _predict(job: Job, pages: Sequence[_Page]) -> tuple[dict[str, StoredPredicti
     for page in pages:
         try:
             found.update(_sentences(job, page.sentences))
-        except StoreError:
+        except (StoreError, OutOfTimeError):
             raise
         except Exception as error:  # the request's edge
             _log.error("predict.task_failed", task=page.task_id, **describe_fault(error))
@@ -140,7 +157,11 @@ def _predict(job: Job, pages: Sequence[_Page]) -> tuple[dict[str, StoredPredicti
 
 def _sentences(job: Job, sentences: Sequence[TextSentence]) -> dict[str, StoredPrediction]:
     return predict_sentences(
-        job.database, job.loaded.version.id, lambda: job.loaded.predictor, sentences
+        job.database,
+        job.loaded.version.id,
+        lambda: job.loaded.predictor,
+        sentences,
+        deadline=job.deadline,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from flask import Blueprint
@@ -68,6 +69,7 @@ def predict() -> dict[str, Any]:
         loaded=_loaded(backend),
         config=_config(backend, wanted.label_config),
         max_text_chars=backend.settings.max_text_chars,
+        deadline=time.monotonic() + backend.settings.max_predict_s,
     )
     _check_texts(job, wanted)
     if not backend.slots.acquire(blocking=False):
@@ -82,7 +84,7 @@ def predict() -> dict[str, Any]:
             related = answer_interactive(job, wanted.tasks[0], wanted.drawn)
             if related is not None:
                 return {"results": [related]}
-        return {"results": answer_tasks(job, wanted.tasks)}
+        return answer_tasks(job, wanted.tasks)
     finally:
         backend.slots.release()
 

@@ -168,6 +168,11 @@ def _unread(report: IngestReport) -> list[str]:
 
 def _warnings(report: IngestReport) -> list[str]:
     lines = []
+    if report.n_length_cuts:
+        lines.append(
+            f"warning: cut at {report.n_length_cuts} places where a sentence has more than "
+            "512 words; no label is predicted across them"
+        )
     if report.n_duplicates:
         lines.append(
             f"{report.n_duplicates} documents are near-duplicates of others and are kept on "

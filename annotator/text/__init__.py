@@ -9,7 +9,13 @@ from annotator.text.alignment import (
 )
 from annotator.text.bioes import decode_bioes, encode_bioes, tag_names
 from annotator.text.left_out import describe_left_out
-from annotator.text.segmentation import MAX_WORDS, Segmentation, count_words, segment_document
+from annotator.text.segmentation import (
+    MAX_WORDS,
+    Segmentation,
+    count_length_cuts,
+    count_words,
+    segment_document,
+)
 from annotator.text.sentences import split_sentences
 from annotator.text.tokens import tokenize
 
@@ -20,6 +26,7 @@ __all__ = [
     "IssueKind",
     "Segmentation",
     "align_document",
+    "count_length_cuts",
     "count_words",
     "decode_bioes",
     "describe_left_out",

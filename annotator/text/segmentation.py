@@ -11,7 +11,7 @@ from annotator.domain import Document, Sentence, Token
 from annotator.text.sentences import split_sentences
 from annotator.text.tokens import count_tokens, tokenize
 
-__all__ = ["MAX_WORDS", "Segmentation", "count_words", "segment_document"]
+__all__ = ["MAX_WORDS", "Segmentation", "count_length_cuts", "count_words", "segment_document"]
 
 Span = tuple[int, int]
 
@@ -110,6 +110,11 @@ def count_words(document: Document) -> list[tuple[Sentence, int]]:
         for (start, end), n in zip(found.sentences, counts, strict=True)
         if n
     ]
+
+
+def count_length_cuts(document: Document) -> int:
+    """Return ``n_length_cuts`` of ``segment_document``; creates no tokens for short texts."""
+    return _find_spans(document).n_length_cuts if len(document.text) > MAX_WORDS else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

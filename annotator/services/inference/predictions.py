@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from annotator.domain import Document, Entity, Relation, Token
+from annotator.errors import OutOfTimeError
 from annotator.store.database import Database
 from annotator.store.documents import StoredSentence, hash_text
 from annotator.store.versions import StoredPrediction, predictions_for, save_predictions
 from annotator.studio.codec import labels_to_result
 from annotator.studio.config import LabelConfig
 from annotator.studio.page import Page
-from annotator.text import segment_document, tokenize
+from annotator.text import MAX_WORDS, count_length_cuts, segment_document, tokenize
 
 if TYPE_CHECKING:  # the light commands load no torch
     from annotator.model import Predictor, SentencePrediction
@@ -25,6 +27,7 @@ __all__ = [
     "ScoredText",
     "TextSentence",
     "compute_predictions",
+    "describe_bounds",
     "labels_of_task",
     "predict_sentences",
     "segment_text",
@@ -35,6 +38,7 @@ __all__ = [
 ]
 
 _CHUNK = 256
+_CHUNK_CHARS = 32_768  # some seconds of computing on a CPU
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,25 +100,49 @@ def predict_sentences(
     sentences: Iterable[TextSentence],
     *,
     on_progress: Callable[[int, int], None] | None = None,
+    deadline: float | None = None,
 ) -> dict[str, StoredPrediction]:
     """Return a prediction for each sentence, by text hash; stored ones are reused.
 
     New predictions are stored in chunks, each in its own transaction, so a killed run continues
-    where it stopped. ``predictor`` loads the model; it is called only if something is new.
+    where it stopped. ``predictor`` loads the model; it is called only if something is new. No chunk
+    is begun after ``deadline``, a time of ``time.monotonic``.
+
+    Raises:
+        OutOfTimeError: if the deadline has passed and sentences are left.
     """
     unique = {s.text_hash: s for s in sentences}
     with database.read() as session:
         found = predictions_for(session, version_id, unique)
     missing = [s for h, s in unique.items() if h not in found]
-    for i in range(0, len(missing), _CHUNK):
-        part = missing[i : i + _CHUNK]
+    n_done = 0
+    for part in _chunks(missing):
+        if deadline is not None and time.monotonic() > deadline:
+            raise OutOfTimeError(
+                f"{n_done} of {len(missing)} sentences were predicted in the time of one request "
+                "(setting max_predict_s) and are stored: ask again, the rest goes on from there"
+            )
         fresh = compute_predictions(predictor(), part)
         with database.write() as session:
             save_predictions(session, version_id, fresh)
         found.update({p.text_hash: p for p in fresh})
+        n_done += len(part)
         if on_progress is not None:
-            on_progress(min(i + _CHUNK, len(missing)), len(missing))
+            on_progress(n_done, len(missing))
     return found
+
+
+def _chunks(sentences: Sequence[TextSentence]) -> Iterator[list[TextSentence]]:
+    chunk: list[TextSentence] = []
+    n_chars = 0
+    for sentence in sentences:
+        chunk.append(sentence)
+        n_chars += len(sentence.text)
+        if len(chunk) >= _CHUNK or n_chars >= _CHUNK_CHARS:
+            yield chunk
+            chunk, n_chars = [], 0
+    if chunk:
+        yield chunk
 
 
 def compute_predictions(
@@ -161,6 +189,20 @@ def _to_stored(
 
 def _round(score: float | None) -> float:
     return round(min(max(score if score is not None else 1.0, 0.0), 1.0), 6)
+
+
+def describe_bounds(text: str, *, is_sentence: bool) -> str | None:
+    """Say how often a task's text is cut only because a sentence is too long; None if never."""
+    if is_sentence:
+        n_cuts = max(0, -(-len(tokenize(text)) // MAX_WORDS) - 1)
+    else:
+        n_cuts = count_length_cuts(Document(id="task", text=text))
+    if not n_cuts:
+        return None
+    return (
+        f"cut at {n_cuts} places where a sentence has more than {MAX_WORDS} words: no entity "
+        "and no relation is predicted across them"
+    )
 
 
 def labels_of_task(

@@ -31,7 +31,7 @@ from annotator.store.groups import count_groups
 from annotator.store.imports import begin_import, end_import, take_up_withdrawn
 from annotator.store.projects import audit, current_schema, save_schema
 from annotator.store.versions import active_version
-from annotator.text import count_words
+from annotator.text import MAX_WORDS, count_length_cuts, count_words
 
 __all__ = ["IngestReport", "draw_split", "ingest_documents", "store_document"]
 
@@ -40,6 +40,7 @@ _TOTALS = (
     "documents",
     "known",
     "sentences",
+    "length_cuts",
     "entities",
     "relations",
     "holdout",
@@ -61,6 +62,7 @@ class IngestReport:
         n_documents: New documents.
         n_known: Documents that were stored before, with the same text.
         n_sentences: Sentences of the new documents.
+        n_length_cuts: Cuts in new documents that are there only because a sentence was too long.
         n_entities: Entities that came as labels.
         n_relations: Relations that came as labels.
         n_holdout: New documents in the hold-out.
@@ -81,6 +83,7 @@ class IngestReport:
     n_documents: int
     n_known: int
     n_sentences: int
+    n_length_cuts: int
     n_entities: int
     n_relations: int
     n_holdout: int
@@ -126,6 +129,12 @@ def _segmented(
         group=group,
         import_id=import_id,
     )
+
+
+def _count_length_cuts(document: NewDocument) -> int:
+    if all(n_words <= MAX_WORDS // 2 for _, n_words in document.sentences):
+        return 0  # a cut leaves at least so many words on its left
+    return count_length_cuts(Document(id=document.name, text=document.text, meta=document.meta))
 
 
 def ingest_documents(
@@ -303,6 +312,7 @@ class _Intake:
             self.totals["documents" if is_new else "known"] += 1
             if is_new:
                 self.totals["sentences"] += len(document.sentences)
+                self.totals["length_cuts"] += _count_length_cuts(document)
                 self.totals["holdout"] += document.split == "holdout"
                 self.totals["duplicates"] += places[document.name].joined
         return {d.name: document_id for d, (document_id, _) in zip(new, stored, strict=True)}

@@ -15,6 +15,7 @@ from annotator.errors import TaskFormatError
 from annotator.services.inference.predictions import (
     TextSentence,
     compute_predictions,
+    describe_bounds,
     labels_of_task,
     split_text,
     studio_prediction,
@@ -252,6 +253,7 @@ def _replay(
         f"{len(sentences)} sentences; confidence {prediction['score']:.3f} (a stored score is the "
         "place in the order)",
     )
+    yield from _bounds(page.text, is_sentence="sent_start" in there["data"])
     lines = _list(*labels)
     more = [f"{len(lines) - _MOST_LISTED} more"] if len(lines) > _MOST_LISTED else []
     for line in [*lines[:_MOST_LISTED], *more]:
@@ -267,6 +269,17 @@ def _replay(
             remedy="add the labels there, or train a new version on the labels that are there",
         )
     yield from _compare(there, version, cleaned.prediction["result"])
+
+
+def _bounds(text: str, *, is_sentence: bool) -> Iterator[Finding]:
+    bounded = describe_bounds(text, is_sentence=is_sentence)
+    if bounded:
+        yield Finding(
+            part="replay",
+            state="warning",
+            message=f"its text is {bounded}",
+            remedy="import text in which sentences end: with a full stop, or one a line",
+        )
 
 
 def _sentences(

@@ -208,6 +208,27 @@ def test_a_text_that_is_too_long_does_not_cost_its_neighbours(world: World) -> N
     assert [len(one["result"]) for one in answer.json["results"]] == [3, 0]
 
 
+def test_a_request_without_time_is_told_to_ask_again(world: World) -> None:
+    hasty, patient = world.client(max_predict_s=1e-6), world.client()
+    wanted = make_predict("pain without any time for it .")
+
+    answer = hasty.post("/predict", json=wanted, headers=BASIC)
+
+    assert (answer.status_code, answer.json["code"]) == (503, "out_of_time")
+    assert "max_predict_s" in answer.json["error"]
+    assert patient.post("/predict", json=wanted, headers=BASIC).status_code == 200
+
+
+def test_a_sentence_that_is_too_long_is_said_to_be_cut(client: FlaskClient) -> None:
+    texts = [SENTENCE, "aspirin rash " * 260]
+
+    answer = client.post("/predict", json=make_predict(*texts)).json
+
+    assert len(answer["results"]) == 2
+    assert [one["task"] for one in answer["bounded"]] == [2]
+    assert "512 words" in answer["bounded"][0]["reason"]
+
+
 def test_predictions_beyond_the_threads_are_refused_for_a_moment(world: World) -> None:
     client = world.client()
     slots = client.application.extensions["annotator"].slots

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from factories import TINY_CONFIG_XML, make_document, make_task
 from run_world import register
 
 from annotator.domain import Entity, Relation
+from annotator.errors import OutOfTimeError
 from annotator.model import Predictor
 from annotator.services.inference import predictions
 from annotator.services.inference.predictions import (
@@ -93,6 +95,31 @@ def test_a_killed_prediction_goes_on_where_it_was(
     predict_sentences(database, version_id, lambda: predictor, sentences)  # type: ignore[arg-type]
 
     assert len(predictor.seen) == 6
+
+
+def test_what_was_predicted_before_the_deadline_is_kept(
+    database: Database,
+    version_id: int,
+    predictor: CountingPredictor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(predictions, "_CHUNK_CHARS", 1)
+    sentences = [sentence(f"fever number {i}") for i in range(4)]
+    clock = SimpleNamespace(monotonic=iter([0.0, 0.0, 9.0]).__next__)
+    monkeypatch.setattr(predictions, "time", clock)
+
+    with pytest.raises(OutOfTimeError, match="2 of 4"):
+        predict_sentences(
+            database,
+            version_id,
+            lambda: predictor,  # type: ignore[arg-type, return-value]
+            sentences,
+            deadline=5.0,
+        )
+    monkeypatch.undo()
+    predict_sentences(database, version_id, lambda: predictor, sentences)  # type: ignore[arg-type]
+
+    assert len(predictor.seen) == 4
 
 
 def test_labels_of_all_sentences_come_together_with_offsets_in_the_text(

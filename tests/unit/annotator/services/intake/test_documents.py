@@ -134,3 +134,11 @@ def test_the_schema_learns_from_gold_and_not_from_the_pool(
         after = current_schema(session, project.id)
     assert before.entity_types == ("Drug", "Effect")
     assert after.entity_types == ("Drug", "Effect", "Dose")
+
+
+def test_cuts_for_length_are_counted(database: Database, project: Project) -> None:
+    endless = Document(id="endless", text="word " * 1_200)
+
+    report = ingest(database, project, endless, make_document("short"), role="pool")
+
+    assert (report.n_sentences, report.n_length_cuts) == (4, 2)

@@ -212,3 +212,14 @@ def test_labels_that_label_studio_lacks_are_told(
     (found,) = [f for f in case.part("replay") if f.state == "warning"]
 
     assert "no label Drug" in found.message
+
+
+def test_a_text_cut_for_its_length_is_said_to_be(
+    case: Case, pull: Pull, version: ModelVersion
+) -> None:
+    case.task = case.studio.add_task(text="aspirin rash " * 260)
+    pull()
+
+    (warning,) = [f for f in case.part("replay") if f.state == "warning"]
+
+    assert "512 words" in warning.message
