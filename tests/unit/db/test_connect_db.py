@@ -123,7 +123,9 @@ def test_a_writer_waits_as_long_as_it_is_told_and_no_longer(
 def test_times_come_back_in_utc(database: Database) -> None:
     east = datetime(2026, 1, 1, 15, 0, tzinfo=timezone(timedelta(hours=3)))
     with database.write() as session:
-        session.execute(insert(LeaseRow), [{"name": "a", "owner": "b", "until": east}])
+        session.execute(
+            insert(LeaseRow), [{"name": "a", "owner": "b", "renewed_at": east, "until": east}]
+        )
 
     with database.read() as session:
         found = session.execute(select(LeaseRow.until)).scalar_one()
@@ -135,7 +137,9 @@ def test_a_time_without_zone_is_refused(database: Database) -> None:
     naive = datetime(2026, 1, 1, 15, 0)
 
     with pytest.raises(exc.StatementError, match="naive"), database.write() as session:
-        session.execute(insert(LeaseRow), [{"name": "a", "owner": "b", "until": naive}])
+        session.execute(
+            insert(LeaseRow), [{"name": "a", "owner": "b", "renewed_at": naive, "until": naive}]
+        )
 
 
 @pytest.mark.parametrize(
