@@ -17,6 +17,9 @@ __all__ = ["export"]
 def export(
     out: Annotated[Path, typer.Option("--out", help="The folder to write into.")],
     fmt: Annotated[str, typer.Option("--format", help="bioes, brat or jsonl.")] = "jsonl",
+    shared: Annotated[
+        bool, typer.Option("--shared", help="Let other accounts of the machine read it.")
+    ] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -28,7 +31,12 @@ def export(
         from annotator.services.archive.export import export_gold
 
         report = export_gold(
-            opened.database, opened.project.id, name=fmt, out=out, program_version=__version__
+            opened.database,
+            opened.project.id,
+            name=fmt,
+            out=out,
+            program_version=__version__,
+            readable_by="all" if shared else "owner",
         )
     lines = [
         f"{report.n_documents} documents, {report.n_sentences} sentences, "

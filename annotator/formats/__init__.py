@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from annotator.formats.jsonl import document_from_json, document_to_json
     from annotator.formats.manifest import write_manifest
+    from annotator.formats.output import share, staged
 
 __all__ = [
     "READERS",
@@ -35,6 +36,8 @@ __all__ = [
     "document_from_json",
     "document_to_json",
     "read_corpus",
+    "share",
+    "staged",
     "write_corpus",
     "write_manifest",
 ]
@@ -44,6 +47,7 @@ __getattr__ = load_when_asked(
     corpus="Corpus ReadReport Reader SkippedItem WriteReport Writer",
     jsonl="document_from_json document_to_json",
     manifest="write_manifest",
+    output="share staged",
 )
 
 _Part = TypeVar("_Part")

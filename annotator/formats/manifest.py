@@ -100,5 +100,9 @@ def _describe_file(path: Path) -> dict[str, Any]:
 
 def _replace(path: Path, content: str) -> None:
     part = path.with_name(f"{path.name}.part")
-    part.write_text(content, encoding="utf-8", newline="")
-    part.replace(path)
+    try:
+        part.touch(mode=0o600)
+        part.write_text(content, encoding="utf-8", newline="")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -11,21 +13,56 @@ from typing import BinaryIO
 from annotator.domain import Document
 from annotator.errors import InputError
 
-__all__ = ["OutputFolder"]
+__all__ = ["OutputFolder", "share", "staged"]
+
+_ASIDE = ".export.part"
 
 _SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
-class OutputFolder:
-    """Collects the files of one export; a context manager.
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder whose files are moved into ``folder`` at the end.
 
-    On leaving without an error every file is moved into place, replacing what was there; after an
-    error nothing is left behind. Text is written as UTF-8, line ends unchanged.
+    They replace what was there. After an error nothing is left behind, and what a killed export
+    left is removed. Only the owner may open what is made.
+    """
+    made = not folder.exists()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    aside = folder / _ASIDE
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        aside.mkdir(mode=0o700)
+        yield aside
+        for file in sorted(file for file in aside.rglob("*") if file.is_file()):
+            target = folder / file.relative_to(aside)
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file.replace(target)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+        if made:
+            with suppress(OSError):
+                folder.rmdir()  # if nothing is in it
+
+
+def share(folder: Path, files: Iterable[Path]) -> None:
+    """Let all accounts of the machine read ``files`` and open the folders down to them."""
+    for file in files:
+        file.chmod(0o644)
+        for parent in file.relative_to(folder).parents:
+            (folder / parent).chmod(0o755)
+
+
+class OutputFolder:
+    """Collects the files of one export; a context manager, staged as by ``staged``.
+
+    Text is written as UTF-8, line ends unchanged.
     """
 
     def __init__(self, folder: Path, *, splits: Mapping[str, str] | None = None) -> None:
         self._folder = folder
         self._splits = dict(splits or {})
+        self._stack = ExitStack()
         self._streams: dict[str, BinaryIO] = {}
         self._written: dict[str, Path] = {}
         self._seen: set[str] = set()
@@ -37,7 +74,7 @@ class OutputFolder:
                 )
 
     def __enter__(self) -> OutputFolder:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._aside = self._stack.enter_context(staged(self._folder))
         return self
 
     def __exit__(
@@ -46,13 +83,7 @@ class OutputFolder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for stream in self._streams.values():
-            stream.close()
-        for name, part in self._written.items():
-            if error is None:
-                part.replace(self._folder / name)
-            else:
-                part.unlink(missing_ok=True)
+        self._stack.__exit__(kind, error, trace)  # closes the files first
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -77,7 +108,7 @@ class OutputFolder:
             InputError: if ``text`` cannot be written as UTF-8.
         """
         if name not in self._streams:
-            self._streams[name] = self._begin(name).open("wb")
+            self._streams[name] = self._stack.enter_context(self._begin(name))
         self._streams[name].write(_encode(text, document_id))
 
     def write(self, name: str, text: str, *, document_id: str) -> None:
@@ -86,13 +117,15 @@ class OutputFolder:
         Raises:
             InputError: if ``text`` cannot be written as UTF-8.
         """
-        self._begin(name).write_bytes(_encode(text, document_id))
+        with self._begin(name) as stream:
+            stream.write(_encode(text, document_id))
 
-    def _begin(self, name: str) -> Path:
-        part = self._folder / f"{name}.part"
-        part.parent.mkdir(parents=True, exist_ok=True)
-        self._written[name] = part
-        return part
+    def _begin(self, name: str) -> BinaryIO:
+        path = self._aside / name
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._written[name] = path
+        path.touch(mode=0o600)
+        return path.open("wb")
 
 
 def _encode(text: str, document_id: str) -> bytes:

@@ -1,4 +1,4 @@
-"""A disk that is full in the midst of an import."""
+"""A disk that is full in the midst of an import or an export."""
 
 from __future__ import annotations
 
@@ -46,12 +46,7 @@ def test_an_import_onto_a_full_disk_fails_in_one_line_and_loses_nothing(
     small_disk: Path, tmp_path: Path
 ) -> None:
     home = small_disk / "home"
-    init_home(home, project="ward", unit="sentence", encoder="minilm")
-    database = Database(load_settings(home).database)
-    database.upgrade()
-    with database.write() as session:
-        ensure_project(session, name="ward", unit="sentence")
-    database.close()
+    make_project(home)
     notes = [make_document(f"n{i}", entities=()) for i in range(N_DOCUMENTS)]
     write_corpus("jsonl", notes, tmp_path / "corpus")
     ballast = small_disk / "ballast"
@@ -71,12 +66,40 @@ def test_an_import_onto_a_full_disk_fails_in_one_line_and_loses_nothing(
     assert (again.returncode, count(home)) == (0, N_DOCUMENTS)
 
 
+def test_an_export_onto_a_full_disk_fails_in_one_line_and_leaves_nothing(
+    small_disk: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    make_project(home)
+    notes = [make_document(f"n{i}") for i in range(N_DOCUMENTS)]
+    write_corpus("jsonl", notes, tmp_path / "corpus")
+    assert import_gold(home, tmp_path / "corpus" / "gold.jsonl").returncode == 0
+    (small_disk / "ballast").write_bytes(b"\0" * 4_000_000)
+
+    failed = run("export", "--format", "jsonl", "--out", str(small_disk / "gold"), home=home)
+
+    assert failed.returncode == 1
+    (line,) = failed.stderr.splitlines()
+    assert "disk space" in line
+    assert [path.name for path in small_disk.rglob("*")] == ["ballast"]
+
+
+def make_project(home: Path) -> None:
+    init_home(home, project="ward", unit="sentence", encoder="minilm")
+    database = Database(load_settings(home).database)
+    database.upgrade()
+    with database.write() as session:
+        ensure_project(session, name="ward", unit="sentence")
+    database.close()
+
+
 def import_gold(home: Path, file: Path) -> subprocess.CompletedProcess[str]:
+    return run("import", "jsonl", str(file), "--as", "gold", home=home)
+
+
+def run(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [
-            *(sys.executable, "-m", "annotator.cli.main"),
-            *("import", "jsonl", str(file), "--as", "gold", "--home", str(home)),
-        ],
+        [sys.executable, "-m", "annotator.cli.main", *arguments, "--home", str(home)],
         capture_output=True,
         text=True,
         check=False,

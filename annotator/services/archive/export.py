@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from annotator.domain import LabelSchema
 from annotator.errors import NotFoundError
-from annotator.formats import write_corpus, write_manifest
+from annotator.formats import WriteReport, share, staged, write_corpus, write_manifest
 from annotator.store.annotations import count_issues
 from annotator.store.database import Database
-from annotator.store.gold import gold_units
+from annotator.store.gold import GoldUnit, gold_units
 from annotator.store.projects import current_schema
 
 __all__ = ["ExportReport", "export_gold"]
@@ -36,13 +37,19 @@ class ExportReport:
 
 
 def export_gold(
-    database: Database, project_id: int, *, name: str, out: Path, program_version: str
+    database: Database,
+    project_id: int,
+    *,
+    name: str,
+    out: Path,
+    program_version: str,
+    readable_by: Literal["owner", "all"] = "owner",
 ) -> ExportReport:
     """Write the project's gold into the folder ``out``.
 
     A fully labelled document is written as it is; a sentence labelled by itself is written as a
     document of its own (``<document>@<start>``), so that unlabelled text never looks like text
-    without entities.
+    without entities. All files appear at the end, together, or none does.
 
     Raises:
         NotFoundError: if there is no gold yet.
@@ -57,22 +64,11 @@ def export_gold(
             "there is no gold to export yet: label tasks in Label Studio and run annotator sync, "
             "or import some with annotator import --as gold"
         )
-    documents = [unit.document for unit in units]
-    learnt = LabelSchema.from_documents(documents)
-    splits = {unit.document.id: unit.split for unit in units}
-    report = write_corpus(name, documents, out, splits=splits)
-    written = write_manifest(
-        out,
-        report,
-        name=name,
-        schema=known.merge(learnt) if known else learnt,
-        policy="latest",
-        splits=splits,
-        created_at=datetime.now(UTC),
-        program_version=program_version,
-    )
+    report, files = _write_files(units, known, name=name, out=out, program_version=program_version)
+    if readable_by == "all":
+        share(out, files)
     return ExportReport(
-        files=[str(path) for path in (*report.files, *written)],
+        files=[str(path) for path in files],
         n_documents=report.n_documents,
         n_sentences=report.n_sentences,
         n_entities=report.n_entities,
@@ -80,3 +76,30 @@ def export_gold(
         not_expressible=len(report.issues),
         not_carried=not_carried,
     )
+
+
+def _write_files(
+    units: Sequence[GoldUnit],
+    known: LabelSchema | None,
+    *,
+    name: str,
+    out: Path,
+    program_version: str,
+) -> tuple[WriteReport, list[Path]]:
+    documents = [unit.document for unit in units]
+    learnt = LabelSchema.from_documents(documents)
+    splits = {unit.document.id: unit.split for unit in units}
+    with staged(out) as aside:
+        report = write_corpus(name, documents, aside, splits=splits)
+        written = write_manifest(
+            aside,
+            report,
+            name=name,
+            schema=known.merge(learnt) if known else learnt,
+            policy="latest",
+            splits=splits,
+            created_at=datetime.now(UTC),
+            program_version=program_version,
+        )
+        files = [out / path.relative_to(aside) for path in (*report.files, *written)]
+    return report, files
