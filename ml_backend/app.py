@@ -9,6 +9,7 @@ from flask import Flask
 from prometheus_client import CollectorRegistry
 
 from annotator.jobs.messages import JobQueue
+from annotator.live_settings import LiveSettings
 from annotator.resources import static_folder
 from annotator.settings import Settings
 from annotator.store.database import Database
@@ -37,7 +38,7 @@ def create_app(
     app.config["MAX_CONTENT_LENGTH"] = int(settings.max_body_mb * 1e6)
     app.json.sort_keys = False  # type: ignore[attr-defined] # the default provider has it
     backend = Backend(
-        settings=settings,
+        live=LiveSettings(settings),
         database=database,
         models=models,
         queue=queue,

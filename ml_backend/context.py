@@ -13,6 +13,7 @@ from flask import current_app
 from prometheus_client import CollectorRegistry
 
 from annotator.jobs.messages import JobQueue
+from annotator.live_settings import LiveSettings
 from annotator.logs import get_logger
 from annotator.settings import Settings
 from annotator.store.database import Database
@@ -66,7 +67,7 @@ class Backend:
     what ``/metrics`` serves.
     """
 
-    settings: Settings
+    live: LiveSettings
     database: Database
     models: ModelHost
     queue: JobQueue
@@ -75,6 +76,11 @@ class Backend:
     slots: threading.BoundedSemaphore
     static: Path
     measured: CollectorRegistry
+
+    @property
+    def settings(self) -> Settings:
+        """The settings as they are now."""
+        return self.live.current()
 
     def install(self, extensions: dict[str, object]) -> None:
         """Store this backend where ``current_backend`` finds it."""

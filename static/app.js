@@ -102,7 +102,7 @@ function signs({ studio, worker, backend }) {
   ].map(([text, kind]) => el("li", {}, badge(text, kind)));
 }
 
-function notices({ studio, worker, backend, failed, unlearnt, labels }) {
+function notices({ studio, worker, backend, failed, unlearnt, labels, troubles }) {
   const found = [];
   const say = (kind, text, command = null) =>
     found.push(el("p", { class: `notice ${kind}` }, `${text} `, command && el("code", { text: command })));
@@ -122,6 +122,7 @@ function notices({ studio, worker, backend, failed, unlearnt, labels }) {
     say(unlearnt < labels ? "" : "bad", `${number(unlearnt)} of ${plural(labels, "label")} cannot be learnt, and their ` +
       "sentences are left out of training. See where they are with", "annotator doctor");
   }
+  for (const one of troubles) say("bad", `${one.part}: ${one.problem}`);
   if (failed > 0) {
     say("", `${plural(failed, "event")} from Label Studio could not be read. ` +
       "Nothing is lost: the next pull brings the same labels. Pull now with", "annotator sync");
@@ -295,7 +296,8 @@ function show(status, list) {
   document.title = `${status.project} – annotator`;
   render("signs", { studio, worker, backend }, signs);
   const unlearnt = status.learnable.n_labels - status.learnable.n_learnable;
-  render("notices", { studio, worker, backend, failed: inbox.failed, unlearnt, labels: status.learnable.n_labels },
+  render("notices", { studio, worker, backend, failed: inbox.failed, unlearnt, labels: status.learnable.n_labels,
+    troubles: status.troubles },
     notices);
   render("counts", {
     documents: status.documents.train + status.documents.holdout,

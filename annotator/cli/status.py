@@ -53,6 +53,8 @@ def _lines(value: dict[str, Any]) -> list[str]:
     lines += learning_lines(value["learning"])
     if value["cost"]:
         lines.append(f"a task takes   {value['cost']['summary']}")
+    for one in value["troubles"]:
+        lines.append(f"trouble        {one['part']}: {one['problem']} (since {one['since'][:16]})")
     if studio["refused"]:
         lines.append(
             f"warning        Label Studio refuses predictions of {len(studio['refused'])} tasks; "

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from annotator.errors import ConfigError, ModelError, StudioError
 from annotator.jobs.leases import hold_lease
 from annotator.jobs.messages import JobQueue
+from annotator.live_settings import LiveSettings
 from annotator.logs import get_logger
 from annotator.services.inference.compute import make_engine
 from annotator.services.inference.versions import load_version
@@ -24,7 +25,12 @@ from annotator.services.models.registry import prune_versions, sweep_stale_files
 from annotator.services.models.submit import TriggerDecision, is_retrain_due, last_cron_time
 from annotator.services.queue.cold_start import is_warmup_due, publish_warmup
 from annotator.services.queue.lexicon import warmup_name
-from annotator.services.queue.publish import PublishReport, is_publish_due, publish_version
+from annotator.services.queue.publish import (
+    PublishReport,
+    is_publish_due,
+    order_problem,
+    publish_version,
+)
 from annotator.services.queue.room_settings import queue_settings, split_rule, warmup_of
 from annotator.services.sync.predictions import prune_predictions
 from annotator.services.sync.pull import PullReport, reconcile
@@ -35,8 +41,10 @@ from annotator.store.clock import SLACK, ClockWatch, elapsed_s, now
 from annotator.store.database import Database
 from annotator.store.projects import Project, get_project
 from annotator.store.prune import has_prunable
+from annotator.store.pushes import has_unpushed
 from annotator.store.runs import list_runs, reap_runs, submit_run
 from annotator.store.snapshots import n_new_sentences, oldest_new_label
+from annotator.store.troubles import Part, note_state, troubles
 from annotator.store.versions import ModelVersion, active_version
 from annotator.studio.client import StudioClient
 
@@ -54,7 +62,7 @@ _RECHECK_S = 3600.0  # also what a small step of Label Studio's clock hid is fou
 class Housekeeper:
     """Looks after one project. Caches the last model it loaded."""
 
-    settings: Settings
+    live: LiveSettings
     database: Database
     queue: JobQueue
     owner: str
@@ -62,6 +70,11 @@ class Housekeeper:
     _again_at: float = field(default=0.0, repr=False)
     _recheck_at: float = field(default=0.0, repr=False)
     _clock: ClockWatch = field(default_factory=ClockWatch, repr=False)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings as they are now."""
+        return self.live.current()
 
     def project(self) -> Project:
         """Read the project as it is now."""
@@ -85,6 +98,7 @@ class Housekeeper:
                 return
             self._reap(database)
             project = self.project()
+            self._note(database, project, "settings", self.live.problem)
             process_inbox(database, project, split=split_rule(self.settings))
             if project.studio is not None and (pull or self._is_pull_due(database, project)):
                 self._pull(database, project)
@@ -134,9 +148,12 @@ class Housekeeper:
                 report = reconcile(
                     database, project, client, split=split_rule(self.settings), recheck=recheck
                 )
+                self._look_at_order(database, project, client)
         except (StudioError, ConfigError) as error:  # training can go on with what we have
             _log.warning("pull.failed", error=str(error))
+            self._note(database, project, "pull", str(error))
             return None
+        self._note(database, project, "pull", None)
         if recheck:
             self._recheck_at = time.monotonic() + _RECHECK_S
         _log.info(
@@ -146,6 +163,20 @@ class Housekeeper:
             n_problems=len(report.problems),
         )
         return report
+
+    def _note(self, database: Database, project: Project, part: Part, problem: str | None) -> None:
+        """Note what fails, and why, where people look."""
+        with database.write() as session:
+            note_state(session, project.id, part, problem)
+
+    def _look_at_order(self, database: Database, project: Project, client: StudioClient) -> None:
+        """Note whether Label Studio serves another order than that of the active version."""
+        with database.read() as session:
+            active = active_version(session, project.id)
+            if active is None or has_unpushed(session, project.id, version_id=active.id):
+                return  # it is being pushed, and selected at the end
+        remote = client.project(project.link().project_id)
+        self._note(database, project, "order", order_problem(remote, active))
 
     def client(self, project: Project) -> StudioClient:
         """Open a client for the project's Label Studio."""
@@ -226,7 +257,8 @@ class Housekeeper:
     def _is_publish_due(self, project: Project) -> bool:
         with self.database.read() as session:
             active = active_version(session, project.id)
-        if is_publish_due(self.database, project, active):
+            is_other = any(one["part"] == "order" for one in troubles(session, project.id))
+        if is_other or is_publish_due(self.database, project, active):
             return True
         name, n = warmup_name(self.settings.home), self.settings.warmup
         return active is None and is_warmup_due(self.database, project.id, name=name, n=n)
@@ -241,27 +273,41 @@ class Housekeeper:
                 active = active_version(session, project.id)
             try:
                 with self.client(project) as client:
-                    if has_uploads(database, project):
-                        # A killed upload may have left tasks behind; learn of them first.
-                        reconcile(database, project, client, split=split_rule(self.settings))
-                        upload_tasks(database, project, client)
-                    if active is None:
-                        self._warm_up(database, project, client)
-                        return None
-                    report = publish_version(
-                        database,
-                        project,
-                        client,
-                        active,
-                        lambda: self.predictor(active),
-                        queue=queue_settings(self.settings),
-                        engine=make_engine(self.settings, load=self.predictor),
-                    )
-                    self._prune_predictions(database, project, client)
-            except StudioError as error:
+                    report = self._publish(database, project, client, active)
+            except (StudioError, ConfigError, ModelError) as error:
                 _log.warning("publish.failed", error=str(error))
+                self._note(database, project, "publish", str(error))
                 return None
-        _log.info("publish.done", version=report.version, n_pushed=report.n_pushed)
+            self._note(database, project, "publish", None)
+        if report is not None:
+            _log.info("publish.done", version=report.version, n_pushed=report.n_pushed)
+        return report
+
+    def _publish(
+        self,
+        database: Database,
+        project: Project,
+        client: StudioClient,
+        active: ModelVersion | None,
+    ) -> PublishReport | None:
+        if has_uploads(database, project):
+            # A killed upload may have left tasks behind; learn of them first.
+            reconcile(database, project, client, split=split_rule(self.settings))
+            upload_tasks(database, project, client)
+        if active is None:
+            self._warm_up(database, project, client)
+            return None
+        report = publish_version(
+            database,
+            project,
+            client,
+            active,
+            lambda: self.predictor(active),
+            queue=queue_settings(self.settings),
+            engine=make_engine(self.settings, load=self.predictor),
+        )
+        self._look_at_order(database, project, client)
+        self._prune_predictions(database, project, client)
         return report
 
     def _warm_up(self, database: Database, project: Project, client: StudioClient) -> None:

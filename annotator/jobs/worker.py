@@ -18,6 +18,7 @@ from annotator.errors import AnnotatorError, NewerDatabaseError, StoreError
 from annotator.jobs.housekeeper import Housekeeper
 from annotator.jobs.messages import JobQueue, OutageFilter
 from annotator.jobs.training_process import TrainingProcess
+from annotator.live_settings import LiveSettings
 from annotator.logs import get_logger
 from annotator.settings import Settings
 from annotator.store.database import Database
@@ -41,15 +42,20 @@ class Worker:
     """Works for one project until it is stopped. ``close()`` may be called twice."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+        self.live = LiveSettings(settings)
         self.owner = worker_name()
         self.database = Database(settings.database)
         self.queue = JobQueue(settings.queue, secret=settings.queue_secret)
-        self.housekeeper = Housekeeper(settings, self.database, self.queue, self.owner)
+        self.housekeeper = Housekeeper(self.live, self.database, self.queue, self.owner)
         self._processes: dict[int, TrainingProcess] = {}
         self._stopping = threading.Event()
         self._signalled = False
         self._closed = False
+
+    @property
+    def settings(self) -> Settings:
+        """The settings as they are now."""
+        return self.live.current()
 
     def run(self) -> None:
         """Work until SIGINT or SIGTERM.

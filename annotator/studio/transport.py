@@ -51,7 +51,10 @@ class StudioTransport:
             )
         self._token = token.strip()
         if not self._token or not self._token.isascii() or not self._token.isprintable():
-            raise StudioError("the token is empty or damaged: copy it anew from Account & Settings")
+            raise StudioError(
+                "there is no token, or it is damaged: copy it from Account & Settings and run "
+                "annotator connect again"
+            )
         self._timeout_s = timeout_s
         self._was_accepted = False
         import httpx  # the SDK's own HTTP library

@@ -19,6 +19,7 @@ from annotator.formats import read_corpus
 from annotator.jobs.housekeeper import Housekeeper
 from annotator.jobs.messages import JobQueue
 from annotator.jobs.training import execute_run
+from annotator.live_settings import LiveSettings
 from annotator.services.archive.export import export_gold
 from annotator.services.inference import compute
 from annotator.services.intake.documents import ingest_documents
@@ -45,7 +46,7 @@ class Loop:
         self.database = database
         self.studio = studio
         self.queue = JobQueue(settings.queue, secret=settings.queue_secret)
-        self.housekeeper = Housekeeper(settings, database, self.queue, OWNER)
+        self.housekeeper = Housekeeper(LiveSettings(settings), database, self.queue, OWNER)
         self.housekeeper.client = lambda _project: nullcontext(studio)  # type: ignore[assignment,method-assign]
         self.queue.handle("tend", self.housekeeper.tend)
         self.queue.handle("publish", self.housekeeper.publish)

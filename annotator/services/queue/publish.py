@@ -46,6 +46,7 @@ if TYPE_CHECKING:  # nothing heavy is loaded before there is something to predic
 __all__ = [
     "PublishReport",
     "is_publish_due",
+    "order_problem",
     "publish_version",
     "push_order",
     "serve_first",
@@ -330,11 +331,24 @@ def verify_next(
     return problem
 
 
-def _reason(remote: StudioProject, version: ModelVersion, *, is_open: bool, is_served: bool) -> str:
+def order_problem(remote: StudioProject, version: ModelVersion) -> str | None:
+    """Say why Label Studio serves another order than that of ``version``; None if it does not."""
     if remote.sampling != UNCERTAINTY:
-        return f"the project's sampling is {remote.sampling!r}; run annotator connect again"
+        return (
+            f"Label Studio's order is not ours: the project's sampling is {remote.sampling!r}; run "
+            "annotator connect again"
+        )
     if remote.model_version != version.name:
-        return f"version {remote.model_version!r} is selected there; run annotator push"
+        return (
+            f"Label Studio's order is not ours: version {remote.model_version!r} is selected there,"
+            f" not {version.name}; run annotator push"
+        )
+    return None
+
+
+def _reason(remote: StudioProject, version: ModelVersion, *, is_open: bool, is_served: bool) -> str:
+    if (problem := order_problem(remote, version)) is not None:
+        return problem
     if not is_served:
         return "it has nothing to label for the token's user; run annotator sync"
     if not is_open:

@@ -7,7 +7,7 @@ import json
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from annotator.settings import Settings
 from annotator.store.database import Database
 from annotator.store.learnable import count_learnable, unlearnt_places
 from annotator.store.projects import Project
+from annotator.store.troubles import troubles
 from annotator.store.versions import ModelVersion, active_version
 from annotator.text import describe_left_out
 
@@ -118,6 +119,8 @@ def examine_project(
     yield from _learnable(database, settings, project)
     yield _model(version, vitals)
     yield _worker(vitals)
+    with database.read() as session:
+        yield from map(_trouble, troubles(session, project.id))
     yield from _run(vitals)
     yield _inbox(vitals)
     yield from _backend(settings, version, ask(settings))
@@ -190,6 +193,11 @@ def _worker(vitals: Vitals) -> Finding:
         message="none is running: corrections wait, nothing is trained or pushed",
         remedy="start annotator worker",
     )
+
+
+def _trouble(found: Mapping[str, str]) -> Finding:
+    message = f"{found['part']} fails since {found['since'][:16]}: {found['problem']}"
+    return Finding(part="worker", state="bad", message=message)
 
 
 def _run(vitals: Vitals) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ from annotator.store.runs import Run, list_runs, run_to_json
 from annotator.store.selections import queue_head
 from annotator.store.snapshots import n_new_sentences
 from annotator.store.tasks import count_tasks
+from annotator.store.troubles import troubles
 from annotator.store.versions import ModelVersion, active_version, version_to_json
 
 __all__ = [
@@ -190,6 +191,7 @@ def project_status(
             "accepted_share": accepted_shares(session, project.id),
             "label_issues": count_issues(session, project.id),
             "learnable": count_learnable(session, project.id).to_json(),
+            "troubles": troubles(session, project.id),
             "worker": {"alive": bool(workers), "owners": workers},
             "label_studio": _studio_to_json(session, project, settings, active),
         }

@@ -19,14 +19,15 @@ from annotator.errors import ConfigError, StudioError
 from annotator.jobs.housekeeper import Housekeeper
 from annotator.jobs.leases import hold_lease
 from annotator.jobs.presence import workers_alive
+from annotator.live_settings import LiveSettings
 from annotator.model import checkpoint_sha256
 from annotator.services.intake.documents import ingest_documents
 from annotator.services.sync.webhooks import receive_event
-from annotator.settings import Settings
+from annotator.settings import Settings, init_home, load_settings, write_secrets
 from annotator.store.database import Database
 from annotator.store.gold import count_gold
 from annotator.store.leases import take_lease
-from annotator.store.projects import Project, link_studio
+from annotator.store.projects import Project, audit_lines, link_studio
 from annotator.store.runs import (
     claim_run,
     list_runs,
@@ -35,6 +36,7 @@ from annotator.store.runs import (
 )
 from annotator.store.snapshots import take_snapshot
 from annotator.store.tasks import count_tasks
+from annotator.store.troubles import troubles
 from annotator.store.versions import activate_version, add_version
 from db.tables import LeaseRow, TrainingRunRow
 
@@ -78,7 +80,7 @@ def housekeeper(
 ) -> Housekeeper:
     """The housekeeper of a project that trains after three labels, with ``studio`` for a client."""
     quick = settings.model_copy(update={"retrain_after": 3, "debounce_s": 0.0})
-    made = Housekeeper(quick, database, queue, "host:1")  # type: ignore[arg-type]
+    made = Housekeeper(LiveSettings(quick), database, queue, "host:1")  # type: ignore[arg-type]
     monkeypatch.setattr(made, "client", lambda _project: nullcontext(studio))
     return made
 
@@ -104,6 +106,22 @@ def label(database: Database, project: Project, n: int, first: int = 0) -> None:
 def states(database: Database, project: Project) -> list[str]:
     with database.read() as session:
         return [run.state for run in list_runs(session, project.id)]
+
+
+def use_version(database: Database, project: Project, folder: Path) -> None:
+    with database.write() as session:
+        run, _ = submit_run(session, project.id, trigger="test")
+        snapshot = take_snapshot(session, project.id, schema=TINY_SCHEMA, members={}, n_sentences=0)
+        version = add_version(
+            session,
+            project.id,
+            name="ward-1",
+            folder=str(folder),
+            sha256=checkpoint_sha256(folder),
+            run_id=run.id,
+            snapshot_id=snapshot.id,
+        )
+        activate_version(session, project.id, version.id, provisional=False)
 
 
 def start_run(database: Database, project: Project, *, has_snapshot: bool) -> int:
@@ -161,7 +179,7 @@ def test_labels_that_a_run_under_way_will_see_start_no_other(
 def test_labels_that_still_come_in_are_looked_at_again(
     database: Database, project: Project, housekeeper: Housekeeper, queue: SpyQueue
 ) -> None:
-    housekeeper.settings = housekeeper.settings.model_copy(update={"debounce_s": 30.0})
+    housekeeper.live = LiveSettings(housekeeper.settings.model_copy(update={"debounce_s": 30.0}))
     label(database, project, 3)
 
     housekeeper.tend()
@@ -263,19 +281,7 @@ def test_the_version_in_use_is_published(
     studio: FakeStudio,
     tiny_model: Path,
 ) -> None:
-    with database.write() as session:
-        run, _ = submit_run(session, linked.id, trigger="test")
-        snapshot = take_snapshot(session, linked.id, schema=TINY_SCHEMA, members={}, n_sentences=0)
-        version = add_version(
-            session,
-            linked.id,
-            name="ward-1",
-            folder=str(tiny_model),
-            sha256=checkpoint_sha256(tiny_model),
-            run_id=run.id,
-            snapshot_id=snapshot.id,
-        )
-        activate_version(session, linked.id, version.id, provisional=False)
+    use_version(database, linked, tiny_model)
     studio.add_task(text=RASH)
     housekeeper.tend(True)
 
@@ -342,3 +348,79 @@ def test_a_worker_is_alive_while_its_lease_runs(database: Database) -> None:
     with database.write() as session:
         session.execute(update(LeaseRow).values(until=datetime.now(UTC) - timedelta(seconds=1)))
     assert workers_alive(database) == []
+
+
+# ------------------------------------------------------------------ what fails is told
+
+
+def troubles_of(database: Database, project: Project) -> dict[str, str]:
+    with database.read() as session:
+        return {one["part"]: one["problem"] for one in troubles(session, project.id)}
+
+
+def test_a_pull_that_fails_is_told_with_its_reason_until_one_succeeds(
+    database: Database, linked: Project, housekeeper: Housekeeper, studio: FakeStudio
+) -> None:
+    studio.down = True
+    for _ in range(3):
+        housekeeper.tend(pull=True)
+    told = troubles_of(database, linked)
+    with database.read() as session:
+        n_lines = sum(line["action"] == "pull_state" for line in audit_lines(session, linked.id))
+    studio.down = False
+    housekeeper.tend(pull=True)
+
+    assert told == {"pull": "Label Studio cannot be reached"}
+    assert n_lines == 1
+    assert troubles_of(database, linked) == {}
+
+
+@pytest.mark.parametrize(
+    ("sampling", "selected", "reason"),
+    [
+        ("Sequential sampling", "ward-1", "sampling is 'Sequential sampling'"),
+        ("Uncertainty sampling", "annotator", "version 'annotator' is selected there, not ward-1"),
+        ("Uncertainty sampling", "ward-1", None),
+    ],
+    ids=["sampling", "version", "ours"],
+)
+def test_an_order_that_is_not_ours_is_told_and_published_again(
+    database: Database,
+    linked: Project,
+    housekeeper: Housekeeper,
+    studio: FakeStudio,
+    queue: SpyQueue,
+    tiny_model: Path,
+    sampling: str,
+    selected: str,
+    reason: str | None,
+) -> None:
+    use_version(database, linked, tiny_model)
+    studio.sampling, studio.model_version = sampling, selected
+
+    housekeeper.tend(pull=True)
+
+    told = troubles_of(database, linked).get("order")
+    assert (told is None) if reason is None else (reason in str(told))
+    assert queue.n_published == (reason is not None)
+
+
+def test_a_token_that_is_written_while_the_worker_runs_is_used(
+    database: Database, linked: Project, settings: Settings, queue: SpyQueue, tmp_path: Path
+) -> None:
+    home = tmp_path / "ward"
+    init_home(home, project=linked.name, unit="sentence", encoder="minilm")
+    found = Housekeeper(
+        LiveSettings(load_settings(home)),
+        database,
+        queue,
+        "host:1",  # type: ignore[arg-type]
+    )
+
+    found.tend(pull=True)
+    without = troubles_of(database, linked)["pull"]
+    write_secrets(home, {"studio_token": "f" * 40})
+    found.tend(pull=True)
+
+    assert "run annotator connect again" in without
+    assert "no connection" in troubles_of(database, linked)["pull"]  # nobody listens there
