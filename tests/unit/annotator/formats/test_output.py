@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import resource
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,13 +19,15 @@ LARGE = [Document(id="a", text=TEXT), Document(id="b", text=TEXT * 400)]
 
 @contextmanager
 def _files_of_at_most(size_bytes: int) -> Iterator[None]:
-    """The kernel refuses to write more, as on a full disk."""
+    """The kernel refuses to write more, as on a full disk. Python must write no bytecode then."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        sys.dont_write_bytecode = before
 
 
 @pytest.mark.parametrize("name", sorted(WRITERS))
