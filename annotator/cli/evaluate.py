@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from annotator.cli.options import FormatOption, HomeOption, JsonOption, ModelOption
-from annotator.cli.project import emit, open_project
+from annotator.cli.project import emit, note_unreadable, open_project
 
 __all__ = ["evaluate"]
 
@@ -42,6 +42,7 @@ def evaluate(
 
         version = opened.version(model)
         corpus = read_corpus(fmt, data)
+        note_unreadable(corpus.report)
         sentences = [s for d in corpus.documents for s in align_document(d).sentences]
         predictor = load_version(version, device=opened.settings.device)
         value = {**evaluate_version(predictor, sentences).to_json(), "model": version.name}

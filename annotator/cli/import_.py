@@ -92,7 +92,7 @@ def import_(
         from annotator.formats import read_corpus
         from annotator.services.intake.roles import IntakeRules
 
-        corpus = read_corpus(fmt, path)
+        corpus = read_corpus(fmt, path, strict=strict)
         rules = IntakeRules(strict=strict, replace=replace, empty_is_gold=empty_is_gold)
         share = opened.settings.holdout_share if holdout_share is None else holdout_share
         report = _ingest(opened, corpus, role, rules, share=share, limit=limit)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from annotator.cli.options import FormatOption, HomeOption, ModelOption
-from annotator.cli.project import open_project, progress_bar
+from annotator.cli.project import note_unreadable, open_project, progress_bar
 
 __all__ = ["predict"]
 
@@ -34,7 +34,9 @@ def predict(
         )
 
         version = opened.version(model)
-        documents = read_corpus(fmt, path).documents
+        corpus = read_corpus(fmt, path)
+        note_unreadable(corpus.report)
+        documents = corpus.documents
         split = [segment_text(document) for document in documents]
         with progress_bar("predict") as advance:
             predictions = predict_sentences(

@@ -20,6 +20,7 @@ from annotator.errors import ConfigError, NotFoundError
 from annotator.settings import Settings, load_settings
 
 if TYPE_CHECKING:  # report a wrong folder, and show help, before loading anything heavy
+    from annotator.formats import ReadReport
     from annotator.model import Predictor
     from annotator.store.database import Database
     from annotator.store.projects import Project
@@ -30,11 +31,14 @@ __all__ = [
     "command_line",
     "emit",
     "note",
+    "note_unreadable",
     "open_project",
     "open_studio",
     "progress_bar",
     "settle_process",
 ]
+
+_SHOWN = 10  # most faults of a file that are listed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +148,15 @@ def settle_process() -> None:
 def note(text: str) -> None:
     """Print a message for people to stderr, apart from the result."""
     typer.echo(text, err=True)
+
+
+def note_unreadable(report: ReadReport) -> None:
+    """Say on stderr what could not be read of a file, and where."""
+    faults = [item for item in report.skipped if item.unreadable]
+    for item in faults[:_SHOWN]:
+        note(f"warning: not read: {item.place}: {item.reason}")
+    if len(faults) > _SHOWN:
+        note(f"warning: not read: and {len(faults) - _SHOWN} more")
 
 
 @contextmanager

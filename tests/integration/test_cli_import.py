@@ -96,3 +96,20 @@ def test_labels_that_could_not_be_read_are_what_is_said_first(
     first = outcome.out.splitlines()[0]
     assert first.startswith("warning: taken as pool, without labels, since some could not be read")
     assert first.endswith(": part")
+
+
+def test_a_line_that_cannot_be_read_costs_itself_alone_unless_strict(
+    annotator: Run, home: Path, tmp_path: Path
+) -> None:
+    more = {**GOLD, "id": "more", "text": GOLD["text"].replace("aspirin", "codeine")}
+    file = write_lines(tmp_path / "cut.jsonl", more)
+    file.write_text('{"id": "cut", "te\n' + file.read_text(encoding="utf-8"), encoding="utf-8")
+
+    refused = annotator("import", "jsonl", file, "--as", "gold", "--strict", "--home", home)
+    taken = annotator("import", "jsonl", file, "--as", "gold", "--home", home)
+
+    assert refused.code == 1
+    assert refused.error.startswith("cut.jsonl:1: not whole JSON at column ")
+    assert taken.code == 0, taken.err
+    assert "1 documents" in taken.out
+    assert "left out: cut.jsonl:1: not whole JSON" in taken.out
