@@ -181,6 +181,7 @@ class Status(_Found):
     n_pool: int
     active_version: Version | None
     last_run: Run | None
+    under_way: Run | None = Field(description="The run that trains, or else the one that waits.")
     queue: list[QueuedTask]
     worker: dict[str, Any]
     label_studio: dict[str, Any]

@@ -141,11 +141,13 @@ function counts(data) {
   ].map(([name, value]) => fact(name, number(value)));
 }
 
-function nextRun({ fresh, needed, busy }) {
-  const text = busy
-    ? `A training run is under way; ${plural(fresh, "new labelled sentence")} since it began.`
-    : fresh >= needed
+function nextRun({ fresh, needed, missing, run }) {
+  const text = run
+    ? `Run ${run} is under way; ${plural(fresh, "labelled sentence")} since the last run that gave a version.`
+    : missing === 0
     ? `${plural(fresh, "new labelled sentence")}: enough for the next training run.`
+    : fresh >= needed
+    ? `${plural(fresh, "new labelled sentence")}. The last run gave no version: ${number(missing)} more start another, or annotator retrain.`
     : `${number(fresh)} of ${plural(needed, "new labelled sentence")} until the next training run.`;
   return [
     el("progress", { max: Math.max(1, needed), value: Math.min(fresh, needed), "aria-label": text }),
@@ -175,7 +177,8 @@ function typeTable(title, layer) {
   ));
 }
 
-function model(version) {
+function model({ version, run }) {
+  if (!version && run) return [quiet(`No model yet. Run ${run} trains the first one.`)];
   if (!version) {
     return [quiet("No model yet. The first one is trained when there are enough labels, or now:"),
       el("p", {}, el("code", { text: "annotator retrain" }))];
@@ -310,10 +313,11 @@ function show(status, list) {
   render("next-run", {
     fresh: status.n_new_sentences,
     needed: status.retrain_at,
-    busy: status.last_run?.state === "running",
+    missing: status.n_until_run,
+    run: status.under_way?.id,
   }, nextRun);
   render("people", { cost: status.cost?.summary, shares: status.accepted_share }, people);
-  render("model", version, model);
+  render("model", { version, run: status.under_way?.id }, model);
   render("queue", { head: status.queue, studio, version: version?.name }, queue);
   render("learning", status.learning, (data) => learning(data, { el, fact, badge, quiet, number, percent }));
   render("runs", list, runs);

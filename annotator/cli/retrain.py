@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["retrain"]
 
 
+_ALREADY = {"queued": "waits already", "running": "trains on these labels already"}
 _Wait = Annotated[
     bool, typer.Option("--wait", help="Wait for its end; trains here if no worker runs.")
 ]
@@ -59,7 +60,7 @@ def retrain(
             emit(value, [asked.reason], as_json=as_json)
             return
         if not wait:
-            state = "queued" if asked.is_new else "waits already"
+            state = "queued" if asked.is_new else _ALREADY[run.state]
             emit(
                 {"run": run.id, "state": run.state, "is_new": asked.is_new},
                 [f"run {run.id} {state}; annotator runs shows it, annotator worker does it"],
@@ -117,7 +118,6 @@ def _wait(opened: OpenProject, run_id: int) -> None:
     if workers_alive(opened.database):
         watch_run(opened.database, run_id)
     else:
-        note("no worker runs; training here")
         _train_here(opened, run_id)
 
 
@@ -149,6 +149,7 @@ def _train_here(opened: OpenProject, run_id: int) -> None:
         owner = _claim(opened, run_id)
         if owner is None:
             return
+        note("no worker runs; training here")
         try:
             _train_once(opened, run_id, owner)
             return
@@ -166,10 +167,11 @@ def _train_here(opened: OpenProject, run_id: int) -> None:
 def _claim(opened: OpenProject, run_id: int) -> str | None:
     """Claim a run, waiting for another in progress; None if somebody else has finished ours."""
     from annotator.jobs.worker import worker_name
-    from annotator.store.runs import claim_run, get_run, reap_runs
+    from annotator.store.runs import FINISHED, claim_run, get_run, reap_runs
 
     owner = f"{worker_name()}/{secrets.token_hex(3)}"
     settings = opened.settings
+    is_told = False
     while True:
         with opened.database.write() as session:
             reap_runs(session, max_attempts=settings.max_attempts)
@@ -178,10 +180,12 @@ def _claim(opened: OpenProject, run_id: int) -> str | None:
             return owner
         with opened.database.read() as session:
             run = get_run(session, run_id)
-        if run.state != "queued":
-            watch_run(opened.database, run_id)
+        if run.state in FINISHED:
             return None
-        note("another run is under way; waiting for it")
+        if not is_told:
+            is_told = True
+            what = "this run" if run.state == "running" else "another run"
+            note(f"{what} is under way; waiting for it")
         time.sleep(2)
 
 

@@ -9,7 +9,7 @@ import typer
 
 from annotator.cli.options import HomeOption, JsonOption
 from annotator.cli.project import emit, open_project
-from annotator.cli.watch import describe_progress
+from annotator.cli.watch import describe_progress, describe_state
 
 if TYPE_CHECKING:
     from annotator.store.run_log import RunEvent
@@ -25,7 +25,8 @@ _PAUSE_S = 0.5
 def _line(run: Run) -> str:
     why = "; ".join(run.reasons) or run.error or ""
     if run.state == "running":
-        why = describe_progress(run.progress)
+        asked = "asked to stop" if run.cancel_requested else ""
+        why = ", ".join(filter(None, (asked, describe_progress(run.progress))))
     return f"{run.id:>4}  {run.state:<10} {run.trigger:<8} {run.created_at:%Y-%m-%d %H:%M}  {why}"
 
 
@@ -140,4 +141,8 @@ def cancel(
         from annotator.store.runs import cancel_run, run_to_json
 
         run = cancel_run(session, run_id)
-    emit(run_to_json(run), [f"run {run.id}: {run.state}, asked to stop"], as_json=as_json)
+    emit(
+        run_to_json(run),
+        [f"run {run.id}: {describe_state(run.state, cancel_requested=run.cancel_requested)}"],
+        as_json=as_json,
+    )

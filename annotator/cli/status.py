@@ -31,12 +31,12 @@ def _lines(value: dict[str, Any]) -> list[str]:
         f"documents      {value['documents']['train']} to learn from, "
         f"{value['documents']['holdout']} in the hold-out; {value['n_sentences']} sentences",
         f"gold           {value['n_gold']} labels{_unseen(value['gold']['in_bulk'])}, "
-        f"{value['n_new_sentences']} new sentences since "
-        f"the last run (trains at {value['retrain_at']})",
+        f"{value['n_new_sentences']} new sentences since the last run that gave a version "
+        f"({_next_run(value)})",
         f"tasks          {tasks['open']} open, {tasks['labelled']} labelled, "
         f"{tasks['skipped']} skipped",
-        f"model          {_model(value['active_version'])}",
-        f"last run       {run['id']} {run['state']}" if run else "last run       none",
+        f"model          {_model(value['active_version'], value['under_way'])}",
+        f"last run       {_last_run(run)}",
         f"worker         {'alive' if value['worker']['alive'] else 'not running'}",
         f"label studio   {_place(studio)}",
     ]
@@ -95,7 +95,32 @@ def _place(studio: dict[str, Any]) -> str:
     return page if page.startswith(f"{url}/") else f"{page} (called at {url})"
 
 
-def _model(version: dict[str, Any] | None) -> str:
+def _last_run(run: dict[str, Any] | None) -> str:
+    from annotator.cli.watch import describe_state
+
+    if run is None:
+        return "none"
+    return f"{run['id']} {describe_state(run['state'], cancel_requested=run['cancel_requested'])}"
+
+
+def _next_run(value: dict[str, Any]) -> str:
+    """Say what becomes of the new sentences: a run is due at so many, or learns from them."""
+    run, last = value["under_way"], value["last_run"]
+    if run is not None:
+        return f"run {run['id']} is {'training' if run['state'] == 'running' else 'waiting'}"
+    if not value["n_until_run"]:
+        return "enough for a run"
+    if value["n_new_sentences"] < value["retrain_at"]:
+        return f"trains at {value['retrain_at']}"
+    return (
+        f"run {last['id']} was {'cancelled' if last['state'] == 'cancelled' else 'no success'}: "
+        f"{value['n_until_run']} more start another, or annotator retrain"
+    )
+
+
+def _model(version: dict[str, Any] | None, run: dict[str, Any] | None) -> str:
+    if version is None and run is not None:
+        return f"none yet; run {run['id']} trains the first"
     if version is None:
         return "none yet; annotator retrain --wait trains one"
     holdout = version["metrics"].get("holdout")

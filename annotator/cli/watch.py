@@ -13,7 +13,7 @@ from annotator.cli.project import progress_bar
 if TYPE_CHECKING:
     from annotator.store.database import Database
 
-__all__ = ["describe_progress", "watch_run"]
+__all__ = ["describe_progress", "describe_state", "watch_run"]
 
 
 def watch_run(database: Database, run_id: int, *, work: Callable[[], Any] | None = None) -> None:
@@ -49,6 +49,11 @@ def watch_run(database: Database, run_id: int, *, work: Callable[[], Any] | None
             time.sleep(0.3)
     if work is not None:
         thread.join()
+
+
+def describe_state(state: str, *, cancel_requested: bool) -> str:
+    """Describe a run's state; one that was asked to stop may take a while to."""
+    return "running, asked to stop" if state == "running" and cancel_requested else state
 
 
 def describe_progress(progress: Mapping[str, Any]) -> str:

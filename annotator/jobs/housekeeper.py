@@ -9,10 +9,7 @@ from __future__ import annotations
 import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING
-
-from sqlalchemy.orm import Session
 
 from annotator.errors import ConfigError, ModelError, StudioError
 from annotator.jobs.leases import hold_lease
@@ -22,7 +19,7 @@ from annotator.logs import get_logger
 from annotator.services.inference.compute import make_engine
 from annotator.services.inference.versions import load_version
 from annotator.services.models.registry import prune_versions, sweep_stale_files
-from annotator.services.models.submit import TriggerDecision, is_retrain_due, last_cron_time
+from annotator.services.models.triggers import decide_retrain
 from annotator.services.queue.cold_start import is_warmup_due, publish_warmup
 from annotator.services.queue.lexicon import warmup_name
 from annotator.services.queue.publish import (
@@ -37,13 +34,12 @@ from annotator.services.sync.pull import PullReport, reconcile
 from annotator.services.sync.upload import has_uploads, upload_tasks
 from annotator.services.sync.webhooks import process_inbox
 from annotator.settings import Settings
-from annotator.store.clock import SLACK, ClockWatch, elapsed_s, now
+from annotator.store.clock import ClockWatch, elapsed_s, now
 from annotator.store.database import Database
 from annotator.store.projects import Project, get_project
 from annotator.store.prune import has_prunable
 from annotator.store.pushes import has_unpushed
 from annotator.store.runs import list_runs, reap_runs, submit_run
-from annotator.store.snapshots import n_new_sentences, oldest_new_label
 from annotator.store.troubles import Part, note_state, troubles
 from annotator.store.versions import ModelVersion, active_version
 from annotator.studio.client import StudioClient
@@ -185,50 +181,23 @@ class Housekeeper:
 
     def _trigger(self, database: Database, project: Project) -> None:
         with database.read() as session:  # counting is slow: do not block writers
-            _, decision = self._decide(session, project)
+            _, decision = decide_retrain(session, project.id, self.settings)
         if decision.due:
             self._submit(database, project)
         if decision.wait_s > 0:
             self.queue.tend(delay_s=decision.wait_s + 0.1)
 
-    def _decide(self, session: Session, project: Project) -> tuple[int, TriggerDecision]:
-        at = now(session)
-        n_new, n_gold, newest = n_new_sentences(session, project.id)
-        hours = self.settings.retrain_after_hours
-        return n_new, is_retrain_due(
-            n_new=n_new,
-            n_gold=n_gold,
-            newest=newest,
-            now=at,
-            oldest=oldest_new_label(session, project.id) if hours and n_new else None,
-            retrain_after_hours=hours,
-            n_at_cron=self._n_at_cron(session, project, at) if n_new else 0,
-            retrain_least=self.settings.retrain_least,
-            retrain_after=self.settings.retrain_after,
-            retrain_share=self.settings.retrain_share,
-            debounce_s=self.settings.debounce_s,
-        )
-
-    def _n_at_cron(self, session: Session, project: Project, at: datetime) -> int:
-        cron = self.settings.retrain_cron
-        if cron is None:
-            return 0
-        due_at = last_cron_time(cron, at)
-        last = list_runs(session, project.id, limit=1)
-        if last and due_at <= last[0].created_at <= at + SLACK:
-            return 0
-        return n_new_sentences(session, project.id, until=due_at)[0]
-
     def _submit(self, database: Database, project: Project) -> None:
         with database.write() as session:
-            n_new, decision = self._decide(session, project)  # a run may have started meanwhile
+            # A run may have started meanwhile.
+            labels, decision = decide_retrain(session, project.id, self.settings)
             running = list_runs(session, project.id, states=("running",))
             # A run that has not taken its snapshot yet will include these labels.
             if not decision.due or any(run.snapshot_id is None for run in running):
                 return
             run, is_new = submit_run(session, project.id, trigger=decision.reason or "count")
         if is_new:
-            _log.info("run.queued", run_id=run.id, trigger=run.trigger, n_new=n_new)
+            _log.info("run.queued", run_id=run.id, trigger=run.trigger, n_new=labels.n_new)
 
     def _wake(self, database: Database) -> None:
         project = self.project()

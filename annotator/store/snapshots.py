@@ -14,7 +14,14 @@ from sqlalchemy.orm import Session
 from annotator.domain import LabelSchema
 from annotator.store.clock import SLACK, instant, now
 from annotator.store.gold import counts_in_its_region
-from db.tables import AnnotationRow, DocumentRow, SentenceRow, SnapshotAnnotationRow, SnapshotRow
+from db.tables import (
+    AnnotationRow,
+    DocumentRow,
+    ModelVersionRow,
+    SentenceRow,
+    SnapshotAnnotationRow,
+    SnapshotRow,
+)
 
 __all__ = [
     "Snapshot",
@@ -100,11 +107,17 @@ def snapshot_sources(session: Session, snapshot_id: int) -> dict[str, dict[str, 
 
 
 def n_new_sentences(
-    session: Session, project_id: int, *, until: datetime | None = None
+    session: Session,
+    project_id: int,
+    *,
+    beyond: int | None = None,
+    after: datetime | None = None,
+    until: datetime | None = None,
 ) -> tuple[int, int, datetime | None]:
-    """Count what has been labelled since the last snapshot.
+    """Count what has been labelled since the last run that gave a result: a version.
 
-    New labels that came after ``until`` are left out, unless their time lies ahead.
+    With ``beyond``, what this snapshot does not hold is new. New labels that came up to ``after``
+    or later than ``until`` are left out, but for those whose time lies ahead.
 
     Returns:
         New gold training sentences, all gold training sentences, and when the newest label came.
@@ -121,7 +134,9 @@ def n_new_sentences(
     gold = _training_gold(
         project_id, func.coalesce(func.sum(inside), 0), func.max(AnnotationRow.received_at)
     )
-    new = gold.where(_is_new(session, project_id))
+    new = gold.where(_is_new(session, project_id, beyond))
+    if after is not None:
+        new = new.where(AnnotationRow.received_at > after)
     if until is not None:
         ahead = AnnotationRow.received_at > instant(session, after_s=SLACK.total_seconds())
         new = new.where((AnnotationRow.received_at <= until) | ahead)
@@ -130,23 +145,19 @@ def n_new_sentences(
     return int(n_new), int(n_all), newest
 
 
-def oldest_new_label(session: Session, project_id: int) -> datetime | None:
-    """Return when the first label came that the last snapshot does not hold, or None."""
+def oldest_new_label(
+    session: Session, project_id: int, *, beyond: int | None = None
+) -> datetime | None:
+    """Return when the first new label came, as ``n_new_sentences`` tells them, or None."""
     query = _training_gold(project_id, func.min(AnnotationRow.received_at))
-    found: datetime | None = session.scalar(query.where(_is_new(session, project_id)))
+    found: datetime | None = session.scalar(query.where(_is_new(session, project_id, beyond)))
     return found
 
 
 def has_same_gold(session: Session, project_id: int, snapshot_id: int) -> bool:
-    """Return whether a snapshot taken now would hold the training labels of ``snapshot_id``.
-
-    False for any but the last snapshot.
-    """
-    if snapshot_id != _last_snapshot(session, project_id):
-        return False
-    if session.scalar(
-        _training_gold(project_id, AnnotationRow.id).where(_is_new(session, project_id)).limit(1)
-    ):
+    """Return whether a snapshot taken now would hold the training labels of ``snapshot_id``."""
+    new = _is_new(session, project_id, snapshot_id)
+    if session.scalar(_training_gold(project_id, AnnotationRow.id).where(new).limit(1)):
         return False
     gone = (
         select(SnapshotAnnotationRow.annotation_id)
@@ -164,9 +175,13 @@ def has_same_gold(session: Session, project_id: int, snapshot_id: int) -> bool:
     return session.scalar(gone) is None
 
 
-def _last_snapshot(session: Session, project_id: int) -> int | None:
+def _learnt_snapshot(session: Session, project_id: int) -> int | None:
+    """Return the snapshot of the newest version; runs without one have used no label up."""
     return session.scalar(
-        select(func.max(SnapshotRow.id)).where(SnapshotRow.project_id == project_id)
+        select(ModelVersionRow.snapshot_id)
+        .where(ModelVersionRow.project_id == project_id)
+        .order_by(ModelVersionRow.id.desc())
+        .limit(1)
     )
 
 
@@ -185,9 +200,9 @@ def _training_gold(project_id: int, *columns: Any) -> Select[Any]:
     )
 
 
-def _is_new(session: Session, project_id: int) -> ColumnElement[bool]:
-    """Return the condition that the last snapshot does not hold an annotation."""
-    last = _last_snapshot(session, project_id)
+def _is_new(session: Session, project_id: int, beyond: int | None) -> ColumnElement[bool]:
+    """Return the condition that a snapshot, by default the one last learnt, lacks an annotation."""
+    last = beyond or _learnt_snapshot(session, project_id)
     if last is None:
         return true()
     return ~(

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
-from cronsim import CronSim
 from sqlalchemy.orm import Session
 
 from annotator.errors import NotFoundError
 from annotator.settings import Settings
-from annotator.store.clock import elapsed_s
 from annotator.store.inbox import new_events
 from annotator.store.runs import Run, list_runs, submit_run
 from annotator.store.snapshots import has_same_gold
 from annotator.store.versions import active_version, list_versions
 
 __all__ = [
-    "Reason",
     "Submission",
-    "TriggerDecision",
-    "is_retrain_due",
-    "last_cron_time",
     "recipe",
     "submit_training",
 ]
@@ -34,7 +27,8 @@ class Submission:
     """Result of a request for a run.
 
     Attributes:
-        run: The new run, the one that is already waiting, or the earlier one with the same result.
+        run: The new run, the one that is already waiting or learns the same, or the earlier one
+            with the same result.
         is_new: Whether the run is new.
         same_as: The name of the version that another run would reproduce; None if there is a run
             to wait for.
@@ -71,7 +65,7 @@ def submit_training(
     again: bool = False,
     warm: bool = False,
 ) -> Submission:
-    """Queue a run, return the one that waits, or report that there is nothing new.
+    """Queue a run, return the one that waits or learns the same, or report that nothing is new.
 
     ``trigger`` is what asked for the run. ``force`` promotes the result whatever the gate says;
     then, or with ``again``, there is a run even if the same model must result. ``warm`` starts
@@ -90,9 +84,12 @@ def submit_training(
             )
         start_from = active.name
     if not (force or again):
-        done = _same_before(session, project_id, {**recipe(settings), "warm": warm})
-        if done is not None:
-            return done
+        wanted = {**recipe(settings), "start_from": start_from}
+        same = _same_under_way(session, project_id, wanted) or _same_before(
+            session, project_id, {**recipe(settings), "warm": warm}
+        )
+        if same is not None:
+            return same
     run, is_new = submit_run(
         session,
         project_id,
@@ -101,6 +98,22 @@ def submit_training(
         settings={"start_from": start_from},
     )
     return Submission(run=run, is_new=is_new)
+
+
+def _same_under_way(
+    session: Session, project_id: int, wanted: Mapping[str, Any]
+) -> Submission | None:
+    """Return the run under way if it learns from the labels there are, with these settings."""
+    runs = list_runs(session, project_id, states=("running",), limit=1)
+    if not runs or runs[0].cancel_requested or new_events(session, limit=1):
+        return None
+    made = runs[0].settings  # before its process has started, not all of them
+    if any(made.get(name, value) != value for name, value in wanted.items()):
+        return None
+    taken = runs[0].snapshot_id  # None: it will take all labels
+    if taken is not None and not has_same_gold(session, project_id, taken):
+        return None
+    return Submission(run=runs[0], is_new=False)
 
 
 def _same_before(session: Session, project_id: int, wanted: Mapping[str, Any]) -> Submission | None:
@@ -119,73 +132,3 @@ def _same_before(session: Session, project_id: int, wanted: Mapping[str, Any]) -
     if not versions:
         return None
     return Submission(run=last, is_new=False, same_as=versions[0].name)
-
-
-Reason = Literal["count", "share", "age", "cron"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TriggerDecision:
-    """``due`` now for a ``reason``, or check again in ``wait_s`` seconds: labels still come in."""
-
-    due: bool
-    wait_s: float = 0.0
-    reason: Reason | None = None
-
-
-def last_cron_time(cron: str, now: datetime) -> datetime:
-    """Return the last moment up to ``now`` that matches a cron expression."""
-    # The library searches strictly before the minute it is given.
-    next_minute = now.replace(second=0, microsecond=0) + timedelta(minutes=1)
-    found: datetime = next(CronSim(cron, next_minute, reverse=True))
-    return found
-
-
-def is_retrain_due(
-    *,
-    n_new: int,
-    n_gold: int,
-    newest: datetime | None,
-    now: datetime,
-    retrain_after: int,
-    retrain_share: float,
-    debounce_s: float,
-    oldest: datetime | None = None,
-    retrain_after_hours: float | None = None,
-    n_at_cron: int = 0,
-    retrain_least: int = 1,
-) -> TriggerDecision:
-    """Decide whether new labels are enough, or old enough; then wait for a quiet moment.
-
-    If people label without a pause, twice as many sentences as needed are enough.
-
-    Args:
-        n_new: Newly labelled sentences.
-        n_gold: All labelled sentences.
-        newest: Time of the newest label; None if there is none.
-        now: The time.
-        retrain_after: Sentences that are enough ...
-        retrain_share: ... or this share of the gold, whichever is more.
-        debounce_s: Seconds without a label that count as a quiet moment.
-        oldest: Time of the oldest new label.
-        retrain_after_hours: Most hours that a label waits; None for no limit.
-        n_at_cron: New sentences at the last cron time, if there was no run since.
-        retrain_least: Fewest new sentences for a run by age or cron.
-    """
-    if newest is None:
-        return TriggerDecision(due=False)
-    share = round(retrain_share * n_gold)
-    needed = max(retrain_after, share)
-    reason: Reason | None = None
-    if n_new >= needed:
-        reason = "share" if share > retrain_after else "count"
-    elif n_at_cron >= retrain_least:
-        reason = "cron"
-    elif retrain_after_hours is not None and oldest is not None and n_new >= retrain_least:
-        reason = "age" if elapsed_s(oldest, now) >= 3600 * retrain_after_hours else None
-    if reason is None:
-        return TriggerDecision(due=False)
-    quiet_s = elapsed_s(newest, now)
-    if quiet_s < debounce_s and n_new < 2 * needed:
-        return TriggerDecision(due=False, wait_s=debounce_s - quiet_s)
-    return TriggerDecision(due=True, reason=reason)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
+from annotator.services.models.triggers import count_new_labels
 from annotator.settings import Settings
 from annotator.store.annotations import correction_totals, count_issues
 from annotator.store.clock import now
@@ -24,7 +25,6 @@ from annotator.store.projects import Project, get_project, latest_audit
 from annotator.store.pushes import refused_tasks
 from annotator.store.runs import Run, list_runs, run_to_json
 from annotator.store.selections import queue_head
-from annotator.store.snapshots import n_new_sentences
 from annotator.store.tasks import count_tasks
 from annotator.store.troubles import troubles
 from annotator.store.versions import ModelVersion, active_version, version_to_json
@@ -152,16 +152,20 @@ def _studio_to_json(
     }
 
 
+def _newest_run(session: Session, project_id: int, *states: str) -> dict[str, Any] | None:
+    runs = list_runs(session, project_id, states=states or None, limit=1)
+    return run_to_json(runs[0]) if runs else None
+
+
 def project_status(
     database: Database, project: Project, settings: Settings, *, queue_limit: int = 10
 ) -> dict[str, Any]:
     """Return the project's state as plain JSON values; never contains document text."""
     with database.read() as session:
         active = active_version(session, project.id)
-        runs = list_runs(session, project.id, limit=1)
         gold = count_gold(session, project.id)
         tasks = count_tasks(session, project.id)
-        n_new, n_gold_sentences, _ = n_new_sentences(session, project.id)
+        labels = count_new_labels(session, project.id, settings)
         head = (
             queue_head(session, project.id, version_id=active.id, limit=queue_limit)
             if active
@@ -175,15 +179,16 @@ def project_status(
             "n_sentences": count_sentences(session, project.id),
             "n_gold": gold["train"] + gold["holdout"],
             "gold": gold,
-            "n_gold_sentences": n_gold_sentences,
-            "n_new_sentences": n_new,
-            "retrain_at": max(
-                settings.retrain_after, round(settings.retrain_share * n_gold_sentences)
-            ),
+            "n_gold_sentences": labels.n_gold,
+            "n_new_sentences": labels.n_new,
+            "retrain_at": labels.needed,
+            "n_until_run": labels.n_missing,
             "n_pool": tasks["open"],
             "tasks": tasks,
             "active_version": version_to_json(active) if active else None,
-            "last_run": run_to_json(runs[0]) if runs else None,
+            "last_run": _newest_run(session, project.id),
+            "under_way": _newest_run(session, project.id, "running")
+            or _newest_run(session, project.id, "queued"),
             "queue": head,
             "learning": learning_status(session, project.id),
             "cost": _cost_to_json(fitted_costs(session, project.id)),

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import pytest
 from factories import at, make_annotation, make_document
 from sqlalchemy import update
@@ -39,10 +42,17 @@ from annotator.store.versions import (
 from db.tables import ModelVersionRow
 
 
-def make_version(database: Database, project: Project, name: str) -> ModelVersion:
+def make_version(
+    database: Database,
+    project: Project,
+    name: str,
+    members: Mapping[int, str] = MappingProxyType({}),
+) -> ModelVersion:
     with database.write() as session:
         run, _ = submit_run(session, project.id, trigger="test")
-        snapshot = take_snapshot(session, project.id, schema=TINY_SCHEMA, members={}, n_sentences=0)
+        snapshot = take_snapshot(
+            session, project.id, schema=TINY_SCHEMA, members=members, n_sentences=0
+        )
         return add_version(
             session,
             project.id,
@@ -209,9 +219,9 @@ def test_a_snapshots_digest_tells_what_it_holds(
     assert (digests[0] == digests[1]) is is_same
 
 
-def test_labels_since_the_last_snapshot_are_new(database: Database, project: Project) -> None:
+def test_labels_since_the_last_version_are_new(database: Database, project: Project) -> None:
     label(database, project, "a")
-    snap(database, project)
+    make_version(database, project, "v1", {1: "train"})
     with database.read() as session:
         none = n_new_sentences(session, project.id)
     label(database, project, "b")
@@ -224,6 +234,19 @@ def test_labels_since_the_last_snapshot_are_new(database: Database, project: Pro
     assert none == (0, 1, None)
     assert (n_new, n_all) == (2, 2)
     assert newest is not None
+
+
+def test_a_snapshot_of_which_no_version_came_uses_no_label_up(
+    database: Database, project: Project
+) -> None:
+    label(database, project, "a")
+    taken = snap(database, project)
+
+    with database.read() as session:
+        since_version = n_new_sentences(session, project.id)[:2]
+        since_snapshot = n_new_sentences(session, project.id, beyond=taken)[:2]
+
+    assert (since_version, since_snapshot) == ((1, 1), (0, 1))
 
 
 def test_hold_out_labels_start_no_run(database: Database, project: Project) -> None:

@@ -4,20 +4,21 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from run_world import OWNER, ingest, make_note
+from run_world import OWNER, claim, ingest, make_note
 from sqlalchemy import update
 
 from annotator.errors import NotFoundError
 from annotator.jobs.training import execute_run
 from annotator.services.intake.documents import ingest_documents
 from annotator.services.intake.roles import IntakeRules
-from annotator.services.models.submit import Submission, submit_training
+from annotator.services.models.snapshot import plan_run
+from annotator.services.models.submit import Submission, recipe, submit_training
 from annotator.settings import Settings
 from annotator.store.database import Database
 from annotator.store.inbox import store_event
 from annotator.store.projects import Project
 from annotator.store.run_log import read_run_log
-from annotator.store.runs import claim_run, get_run
+from annotator.store.runs import cancel_run, claim_run, get_run, note_settings
 from annotator.store.versions import active_version
 from db.tables import AnnotationRow, TrainingRunRow
 
@@ -138,3 +139,59 @@ def test_a_warm_run_starts_from_the_version_in_use_and_says_so(
     card = (settings.models_folder / second.name / "README.md").read_text(encoding="utf-8")
     assert f"Started from `{first.name}`, its weights shrunk" in card
     assert n_steps(database, asked.run.id) < n_steps(database, done.run.id)
+
+
+@pytest.fixture
+def under_way(database: Database, gold: Project, settings: Settings) -> int:
+    """A run that trains on all labels there are."""
+    run = claim(database, gold)
+    with database.write() as session:
+        note_settings(session, run.id, {**recipe(settings), "start_from": None})
+    plan_run(database, gold.id, run)
+    return run.id
+
+
+def test_who_asks_for_what_a_run_learns_already_waits_for_that_one(
+    database: Database, gold: Project, settings: Settings, under_way: int
+) -> None:
+    asked = submit(database, gold, settings)
+
+    assert (asked.run.id, asked.run.state, asked.is_new) == (under_way, "running", False)
+    assert asked.reason is None
+
+
+def test_a_run_that_has_not_taken_its_labels_yet_will_learn_them(
+    database: Database, gold: Project, settings: Settings
+) -> None:
+    run = claim(database, gold)
+    add_label(database, gold)
+
+    assert submit(database, gold, settings).run.id == run.id
+
+
+def cancel(database: Database, gold: Project) -> None:
+    with database.write() as session:
+        cancel_run(session, 1)
+
+
+def change_setting(database: Database, _gold: Project) -> None:
+    with database.write() as session:
+        note_settings(session, 1, {"epochs": 99})
+
+
+@pytest.mark.parametrize(
+    "change", [add_label, change_label, delete_label, receive_event, cancel, change_setting]
+)
+def test_a_run_under_way_that_learns_something_else_is_followed_by_another(
+    database: Database, gold: Project, settings: Settings, under_way: int, change: Any
+) -> None:
+    change(database, gold)
+
+    assert submit(database, gold, settings).is_new
+
+
+@pytest.mark.parametrize("option", ["again", "force"])
+def test_a_run_may_be_asked_for_behind_the_same_one(
+    database: Database, gold: Project, settings: Settings, under_way: int, option: str
+) -> None:
+    assert submit(database, gold, settings, **{option: True}).is_new

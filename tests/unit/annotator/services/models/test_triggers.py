@@ -8,7 +8,7 @@ from factories import at
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotator.services.models.submit import TriggerDecision, is_retrain_due, last_cron_time
+from annotator.services.models.triggers import TriggerDecision, is_retrain_due, last_cron_time
 
 NO = TriggerDecision(due=False)
 COUNT = TriggerDecision(due=True, reason="count")
@@ -26,11 +26,10 @@ def decide(
 ) -> TriggerDecision:
     return is_retrain_due(
         n_new=n_new,
-        n_gold=n_gold,
+        needed=max(50, round(0.1 * n_gold)),
+        by_share=round(0.1 * n_gold) > 50,
         newest=newest,
         now=at(quiet_s),
-        retrain_after=50,
-        retrain_share=0.1,
         debounce_s=5,
         **options,
     )
@@ -55,6 +54,12 @@ def test_a_run_is_due_after_so_many_labels_or_a_share_of_the_gold(
 
 def test_labels_that_still_come_in_are_waited_for() -> None:
     assert decide(50, quiet_s=2) == TriggerDecision(due=False, wait_s=3)
+
+
+def test_a_label_whose_time_lies_ahead_is_not_waited_for() -> None:
+    assert decide(50, quiet_s=-86_400) == COUNT
+    waits = decide(10, quiet_s=-86_400, oldest=at(0), retrain_after_hours=24, retrain_least=10)
+    assert waits == TriggerDecision(due=True, reason="age")
 
 
 def test_a_team_that_never_pauses_gets_its_run_all_the_same() -> None:
