@@ -6,6 +6,7 @@ is written by ``annotator init`` and ``annotator connect``. The environment wins
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import secrets
@@ -20,6 +21,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_va
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
@@ -160,6 +162,9 @@ class Settings(BaseSettings):
     max_predict_s: float = Field(
         60.0, gt=0, description="Seconds that one prediction request may take."
     )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Names that the backend is asked under, besides that of backend_url."
+    )
     log_json: bool = Field(False, description="Write logs as JSON lines.")
 
     backend_url: str | None = Field(
@@ -174,6 +179,12 @@ class Settings(BaseSettings):
     )
     studio_token: SecretStr = Field(SecretStr(""), description="Personal or legacy token.")
     studio_project: int | None = Field(None, description="Label Studio's project id.")
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _split_hosts(cls, value: object) -> object:
+        """Take names with commas between them, as a variable has them, like a list."""
+        return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
 
     @field_validator("retrain_cron")
     @classmethod
@@ -208,6 +219,12 @@ class Settings(BaseSettings):
         """What the messages of the queue are signed with, empty if there are no credentials."""
         parts = (self.backend_password.get_secret_value(), self.api_token.get_secret_value())
         return "\n".join(parts) if any(parts) else ""
+
+    @property
+    def basic_auth(self) -> str:
+        """The Authorization header of the backend's user."""
+        pair = f"{self.backend_user}:{self.backend_password.get_secret_value()}"
+        return f"Basic {base64.b64encode(pair.encode()).decode()}"
 
     @property
     def backend(self) -> str:

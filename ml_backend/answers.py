@@ -28,12 +28,12 @@ class _Answer(BaseModel):
 
 
 class Health(_Answer):
-    """What the backend and its model are doing."""
+    """What the backend and its model are doing; without credentials ``status`` alone."""
 
     status: Literal["UP"]
-    model_version: str | None = Field(description="The version that answers.")
-    loading: str | None = Field(description="The version that is being loaded.")
-    error: str | None = Field(description="Why the active version cannot be used.")
+    model_version: str | None = Field(None, description="The version that answers.")
+    loading: str | None = Field(None, description="The version that is being loaded.")
+    error: str | None = Field(None, description="Why the active version cannot be used.")
 
 
 class Setup(_Answer):

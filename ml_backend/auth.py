@@ -6,15 +6,19 @@ import base64
 import binascii
 import hmac
 
-from flask import Flask, request
+from flask import Flask, g, request
 
 from annotator.errors import ConfigError
 from annotator.settings import Settings
 from ml_backend.errors import refuse
 
-__all__ = ["Credentials", "install_auth"]
+__all__ = ["CHALLENGE", "WRONG", "Credentials", "install_auth"]
 
-_CHALLENGE = 'Basic realm="annotator", charset="UTF-8"'
+CHALLENGE = 'Basic realm="annotator", charset="UTF-8"'
+WRONG = (
+    "wrong or missing credentials: the user and password are backend_user and backend_password of "
+    "the project"
+)
 _STUDIO = "studio"
 _OPEN = "studio.health"
 
@@ -71,21 +75,15 @@ def _is_one_of(given: bytes, expected: list[bytes]) -> bool:
 
 
 def install_auth(app: Flask, credentials: Credentials) -> None:
-    """Require credentials everywhere but at ``/health``, on unknown paths too."""
+    """Require credentials everywhere, on unknown paths too; at ``/health`` only right ones or none.
+
+    ``g.is_known`` says whether a request brought any.
+    """
 
     @app.before_request
     def check() -> None:
-        if request.endpoint == _OPEN:
-            return
         header = request.headers.get("Authorization", "")
-        if credentials.is_basic(header):
-            return
-        if request.blueprint != _STUDIO and credentials.is_bearer(header):
-            return
-        refuse(
-            401,
-            "unauthorized",
-            "wrong or missing credentials: the user and password are backend_user and "
-            "backend_password of the project",
-            headers={"WWW-Authenticate": _CHALLENGE},
-        )
+        is_api = request.blueprint != _STUDIO or request.endpoint == _OPEN
+        g.is_known = credentials.is_basic(header) or (is_api and credentials.is_bearer(header))
+        if not g.is_known and (header or request.endpoint != _OPEN):
+            refuse(401, "unauthorized", WRONG, headers={"WWW-Authenticate": CHALLENGE})

@@ -162,6 +162,7 @@ def _sentences(job: Job, sentences: Sequence[TextSentence]) -> dict[str, StoredP
         lambda: job.loaded.predictor,
         sentences,
         deadline=job.deadline,
+        on_unstored=lambda error: _log.warning("predict.not_stored", **describe_fault(error)),
     )
 
 

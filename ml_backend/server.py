@@ -3,56 +3,35 @@
 from __future__ import annotations
 
 import errno
-import json
 import signal
 import socket
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from flask import Flask
 from waitress import wasyncore
-from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer, create_server
-from waitress.task import ErrorTask
 
 from annotator.errors import ConfigError
 from annotator.logs import get_logger
 from annotator.settings import Settings
-from ml_backend.errors import envelope
+from ml_backend.auth import Credentials
+from ml_backend.channel import Channel, Dispatcher
+from ml_backend.door import Door, Hosts
 
 __all__ = ["BackendServer", "serve"]
 
-_QUICK_THREADS = 4  # besides those that predict, so that health, setup and webhooks never wait
+_QUICK_THREADS = 4  # besides those that predict, so that setup and webhooks need not wait
 _DRAIN_S = 10.0
 _LOOP_S = 1.0
+_IDLE_S = 60  # a connection without a request for so long is closed
+_MAX_HEADERS = 65_536  # bytes
 _IN_MEMORY = 8_000_000  # waitress puts larger bodies into an unnamed temporary file
 _log = get_logger("backend")
-
-
-class _EnvelopeTask(ErrorTask):  # type: ignore[misc] # waitress has no types
-    """Answers requests that never reach the application (malformed or oversized)."""
-
-    def execute(self) -> None:
-        error = self.request.error
-        body = envelope(
-            code="too_large" if error.code == 413 else "bad_request",
-            message=f"{error.reason}: the request was not read",
-            request_id=uuid.uuid4().hex,
-        )
-        packed = json.dumps(body).encode()
-        self.status = f"{error.code} {error.reason}"
-        self.response_headers.append(("Content-Type", "application/json"))
-        self.set_close_on_finish()
-        self.content_length = len(packed)
-        self.write(packed)
-
-
-class _Channel(HTTPChannel):  # type: ignore[misc] # waitress has no types
-    error_task_class = _EnvelopeTask
 
 
 class BackendServer:
@@ -65,10 +44,14 @@ class BackendServer:
     def __init__(self, app: Flask, settings: Settings) -> None:
         self._map: dict[int, Any] = {}
         self._stop = threading.Event()
-        self._server = _wrap(app, settings, _listen(settings.host, settings.port), self._map)
+        max_body = int(settings.max_body_mb * 1e6)
+        door = Door(Credentials(settings), Hosts(settings), max_body=max_body)
+        sockets = _listen(settings.host, settings.port)
+        self._dispatcher = Dispatcher(settings.threads + _QUICK_THREADS)
+        _wrap(app, sockets, self._map, self._dispatcher, max_body=max_body)
         self._listeners = [s for s in self._map.values() if isinstance(s, BaseWSGIServer)]
         for listener in self._listeners:
-            listener.channel_class = _Channel
+            listener.channel_class = partial(Channel, door)
         self.host = settings.host
         self.port = int(self._listeners[0].effective_port)
 
@@ -77,9 +60,10 @@ class BackendServer:
         try:
             while not self._stop.is_set():
                 wasyncore.loop(timeout=_LOOP_S, use_poll=True, map=self._map, count=1)
+                self._dispatcher.release()
             self._drain()
         finally:
-            self._server.task_dispatcher.shutdown(timeout=1)
+            self._dispatcher.shutdown(timeout=1)
             wasyncore.close_all(self._map)
 
     def stop(self) -> None:
@@ -94,6 +78,7 @@ class BackendServer:
     def _drain(self) -> None:
         for listener in self._listeners:
             listener.accepting = False
+        self._dispatcher.release(until=float("inf"))
         deadline = time.monotonic() + _DRAIN_S
         while self._is_busy() and time.monotonic() < deadline:
             wasyncore.loop(timeout=0.1, use_poll=True, map=self._map, count=1)
@@ -148,16 +133,26 @@ def _listen(host: str, port: int) -> list[socket.socket]:
 
 
 def _wrap(
-    app: Flask, settings: Settings, sockets: list[socket.socket], map_: dict[int, Any]
-) -> Any:
-    return create_server(
+    app: Flask,
+    sockets: list[socket.socket],
+    map_: dict[int, Any],
+    dispatcher: Dispatcher,
+    *,
+    max_body: int,
+) -> None:
+    create_server(
         app,
         map=map_,
         sockets=sockets,
-        threads=settings.threads + _QUICK_THREADS,
-        max_request_body_size=2 * int(settings.max_body_mb * 1e6),
+        _dispatcher=dispatcher,
+        # Chunks are counted as they come; a length that is told is held to max_body by the door.
+        max_request_body_size=2 * max_body,
+        max_request_header_size=_MAX_HEADERS,
         inbuf_overflow=_IN_MEMORY,
         outbuf_overflow=_IN_MEMORY,
+        connection_limit=100_000,  # connections are limited by closing the most idle ones
+        channel_timeout=_IDLE_S,
+        cleanup_interval=5,
         clear_untrusted_proxy_headers=True,
         expose_tracebacks=False,
         ident="annotator",

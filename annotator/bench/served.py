@@ -89,7 +89,8 @@ class ServedProject:
         """Start the backend; return when it has loaded its model."""
         port = free_port("127.0.0.1")
         self.commands.start("backend", "serve", "--port", str(port))
-        self.commands.wait_for_backend("backend", f"http://127.0.0.1:{port}", with_model=True)
+        url = f"http://127.0.0.1:{port}"
+        self.commands.wait_for_backend("backend", url, login=self.settings.basic_auth)
         return Caller(
             host="127.0.0.1",
             port=port,

@@ -12,6 +12,8 @@ from annotator.logs import configure_logs
 
 __all__ = ["serve"]
 
+_LOCK_WAIT_S = 0.7  # Label Studio waits a second for the answer to an event
+
 
 def serve(
     host: Annotated[
@@ -30,6 +32,7 @@ def serve(
         from annotator.jobs.messages import JobQueue
         from annotator.model.device import pick_device
         from annotator.model.memory import limit_memory
+        from annotator.store.database import Database
         from ml_backend.app import create_app
         from ml_backend.models import ModelHost
         from ml_backend.server import serve as serve_app
@@ -39,14 +42,15 @@ def serve(
         queue = JobQueue(settings.queue, secret=settings.queue_secret)
         device = pick_device(settings.device)
         limit_memory(device, settings.gpu_memory_share)
+        database = Database(settings.database, lock_wait_s=_LOCK_WAIT_S)
         models = ModelHost(
-            opened.database,
+            database,
             opened.project.id,
             device=device,
             precision=settings.precision,
         )
         try:
-            app = create_app(settings, database=opened.database, models=models, queue=queue)
+            app = create_app(settings, database=database, models=models, queue=queue)
             settle_process()
             serve_app(
                 app,
@@ -59,3 +63,4 @@ def serve(
         finally:
             models.close()
             queue.close()
+            database.close()

@@ -59,8 +59,10 @@ class BackgroundCommands:
         if code := self._children.pop(name).wait():
             raise JobError(f"the {name} ended with code {code}; see {self.logs / f'{name}.log'}")
 
-    def wait_for_backend(self, name: str, url: str, *, with_model: bool = False) -> None:
-        """Wait until the backend answers at ``url``, with a loaded model if ``with_model``.
+    def wait_for_backend(self, name: str, url: str, *, login: str = "") -> None:
+        """Wait until the backend answers at ``url``.
+
+        With a ``login``, an Authorization header, wait until it has loaded a model.
 
         Raises:
             JobError: if it ends or does not answer; the message names its log.
@@ -68,8 +70,8 @@ class BackgroundCommands:
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline:
             self.check(name)
-            health = _health(url)
-            if health is not None and (health.get("model_version") or not with_model):
+            health = _health(url, login)
+            if health is not None and (health.get("model_version") or not login):
                 return
             time.sleep(0.2)
         raise JobError(f"the {name} does not answer at {url}; see {self.logs / f'{name}.log'}")
@@ -102,9 +104,11 @@ class BackgroundCommands:
             self.stop(name)
 
 
-def _health(url: str) -> dict[str, Any] | None:
+def _health(url: str, login: str) -> dict[str, Any] | None:
+    headers = {"Authorization": login} if login else {}
+    request = urllib.request.Request(f"{url}/health", headers=headers)  # noqa: S310
     try:
-        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=2) as answer:  # noqa: S310
             found = json.loads(answer.read())
     except (urllib.error.URLError, OSError, ValueError):
         return None

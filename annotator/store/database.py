@@ -28,11 +28,15 @@ _REVISION = re.compile(r'^(down_)?revision = "(\w+)"', re.MULTILINE)
 
 
 class Database:
-    """A connection pool with two kinds of transaction. ``close()`` may be called twice."""
+    """A connection pool with two kinds of transaction. ``close()`` may be called twice.
 
-    def __init__(self, url: str) -> None:
+    A transaction fails with a StoreError if another program holds a lock for longer than
+    ``lock_wait_s``, if given.
+    """
+
+    def __init__(self, url: str, *, lock_wait_s: float | None = None) -> None:
         try:
-            self._engine = make_engine(url)
+            self._engine = make_engine(url, lock_wait_s=lock_wait_s)
         except (exc.ArgumentError, exc.NoSuchModuleError, ModuleNotFoundError) as error:
             raise StoreError(
                 f"database_url is not usable ({type(error).__name__}); expected sqlite:///FILE or "
@@ -254,7 +258,7 @@ def _check_foreign_keys(connection: Connection) -> None:
 def _remedy(cause: str) -> str:
     if "full" in cause or "no space" in cause:
         return "free some disk space; nothing of this transaction was kept, try again"
-    if "locked" in cause:
+    if "locked" in cause or "lock timeout" in cause:
         return "another program holds the database; stop it or try again"
     if "not a database" in cause or "malformed" in cause:
         return "the file is damaged; restore it from a backup"

@@ -109,7 +109,8 @@ class Loop:
     def start_backend(self, *, with_model: bool = True) -> None:
         """Start the backend and wait until it answers, by default until it has its model."""
         self._background.start("serve", "serve", "--port", str(self.port))
-        self._background.wait_for_backend("serve", self.url, with_model=with_model)
+        login = self.basic if with_model else ""
+        self._background.wait_for_backend("serve", self.url, login=login)
 
     def start_worker(self) -> None:
         """Start the worker and wait until it has given a sign of life."""

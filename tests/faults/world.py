@@ -141,9 +141,12 @@ class FaultWorld:
 
     def health(self) -> dict[str, Any]:
         """What the backend says of itself; nothing if it does not answer."""
-        url = f"http://127.0.0.1:{self.port}/health"
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/health",
+            headers={"Authorization": self.settings.basic_auth},
+        )
         try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
+            with urllib.request.urlopen(request, timeout=5) as answer:
                 found: dict[str, Any] = json.load(answer)
         except OSError:
             return {}

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
+import sqlite3
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +25,28 @@ class Backend:
     """A backend in a process of its own."""
 
     def __init__(self, pid: int, port: int) -> None:
-        self._pid, self._port = pid, port
+        self._pid, self.port = pid, port
+
+    def begin_body(self, size: int) -> socket.socket:
+        """Begin a request without credentials whose body has ``size`` bytes."""
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        head = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n"
+        connection.sendall(head.encode())
+        return connection
+
+    @property
+    def n_files(self) -> int:
+        """How many files and sockets it has open."""
+        return len(list(Path(f"/proc/{self._pid}/fd").iterdir()))
 
     def post(self, body: bytes, path: str = "/predict") -> tuple[int, dict[str, Any]]:
         """Send these bytes, by default to ask for predictions; return status and answer."""
-        return ask(self._port, path, body, timeout_s=100)
+        return ask(self.port, path, body, timeout_s=100)
 
     @property
     def is_up(self) -> bool:
         """Whether it still answers."""
-        return ask(self._port, "/health")[0] == 200
+        return ask(self.port, "/health")[0] == 200
 
     @property
     def most_core_bytes(self) -> int:
@@ -62,6 +79,55 @@ def test_a_body_of_100_mb_is_refused_and_not_kept_in_memory(served: Backend) -> 
     assert (status, answer["code"]) == (413, "too_large")
     assert served.peak_mb - before < 100
     assert served.is_up
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="memory is read from /proc")
+def test_large_bodies_of_strangers_are_kept_nowhere(served: Backend) -> None:
+    before, files = served.peak_mb, served.n_files
+
+    with ExitStack() as stack:
+        bodies = [stack.enter_context(closing(served.begin_body(50_000_000))) for _ in range(10)]
+        [one.sendall(b"a" * 30_000_000) for one in bodies]
+        kept = served.peak_mb - before, served.n_files - files
+
+        assert served.is_up
+    assert kept[0] < 20
+    assert kept[1] <= len(bodies)  # their sockets
+
+
+def test_idle_connections_do_not_stop_it(served: Backend) -> None:
+    with ExitStack() as stack:
+        for _ in range(500):
+            stack.enter_context(socket.create_connection(("127.0.0.1", served.port)))
+
+        assert served.is_up
+        assert served.post(json.dumps({"schema": "<View/>"}).encode(), "/setup")[0] == 200
+
+
+def test_a_locked_database_holds_nobody_up(served: Backend, lasting_world: World) -> None:
+    event = json.dumps({"action": "TASKS_CREATED", "project": {"id": 5}}).encode()
+
+    def timed(path: str, body: bytes | None) -> tuple[int, float]:
+        began = time.monotonic()
+        status = ask(served.port, path, body, timeout_s=30)[0]
+        return status, time.monotonic() - began
+
+    with (
+        closing(sqlite3.connect(lasting_world.settings.home / "annotator.db")) as other,
+        ThreadPoolExecutor(40) as pool,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        events = [pool.submit(timed, "/webhook", event) for _ in range(30)]
+        healths = [timed("/health", None) for _ in range(20)]
+        predicted = timed("/predict", json.dumps(make_predict("Aspirin it was.")).encode())
+        told = [one.result() for one in events]
+
+    assert {status for status, _ in told} == {503}
+    assert min(took_s for _, took_s in told) < 1.5
+    assert max(took_s for _, took_s in told) < 8  # thirty wait for twelve threads
+    assert {status for status, _ in healths} == {200}
+    assert max(took_s for _, took_s in healths) < 1.0
+    assert predicted[0] == 200
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="limits are read from /proc")

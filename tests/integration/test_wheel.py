@@ -229,6 +229,6 @@ def test_the_installed_backend_answers_and_serves_the_dashboard(backend: str, ho
     page = fetch(f"{backend}/", Authorization=f"Basic {pair}")
     script = fetch(f"{backend}/static/app.js", Authorization=f"Basic {pair}")
 
-    assert (health["status"], health["model_version"]) == ("UP", None)
+    assert health == {"status": "UP"}
     assert "<html" in page
     assert len(script) > 1000

@@ -22,6 +22,7 @@ __all__ = ["carried_settings", "differences"]
 # Where text comes from and goes to, and who is let in.
 _PLACES: Final = frozenset(
     {
+        "allowed_hosts",
         "backend_url",
         "backend_user",
         "database_url",

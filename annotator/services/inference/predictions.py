@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from annotator.domain import Document, Entity, Relation, Token
-from annotator.errors import OutOfTimeError
+from annotator.errors import OutOfTimeError, StoreError
 from annotator.store.database import Database
 from annotator.store.documents import StoredSentence, hash_text
 from annotator.store.versions import StoredPrediction, predictions_for, save_predictions
@@ -101,12 +101,14 @@ def predict_sentences(
     *,
     on_progress: Callable[[int, int], None] | None = None,
     deadline: float | None = None,
+    on_unstored: Callable[[StoreError], None] | None = None,
 ) -> dict[str, StoredPrediction]:
     """Return a prediction for each sentence, by text hash; stored ones are reused.
 
     New predictions are stored in chunks, each in its own transaction, so a killed run continues
     where it stopped. ``predictor`` loads the model; it is called only if something is new. No chunk
-    is begun after ``deadline``, a time of ``time.monotonic``.
+    is begun after ``deadline``, a time of ``time.monotonic``. ``on_unstored`` is told of a chunk
+    that could not be stored, which is an error without it.
 
     Raises:
         OutOfTimeError: if the deadline has passed and sentences are left.
@@ -123,8 +125,13 @@ def predict_sentences(
                 "(setting max_predict_s) and are stored: ask again, the rest goes on from there"
             )
         fresh = compute_predictions(predictor(), part)
-        with database.write() as session:
-            save_predictions(session, version_id, fresh)
+        try:
+            with database.write() as session:
+                save_predictions(session, version_id, fresh)
+        except StoreError as error:
+            if on_unstored is None:
+                raise
+            on_unstored(error)
         found.update({p.text_hash: p for p in fresh})
         n_done += len(part)
         if on_progress is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import ssl
 import urllib.error
@@ -60,12 +59,14 @@ class BackendAnswer:
 
 def ask_backend(settings: Settings, *, timeout_s: float = 5.0) -> BackendAnswer:
     """Call ``/health`` and, with credentials, ``/versions`` and, on an error, the status."""
-    pair = f"{settings.backend_user}:{settings.backend_password.get_secret_value()}"
-    headers = {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+    headers = {"Authorization": settings.basic_auth}
     try:
         _, body = _get(f"{settings.backend}/health", {}, timeout_s)
         health = json.loads(body)
         status, _ = _get(f"{settings.backend}/versions", headers, timeout_s)
+        if status == 200:  # strangers hear no more than that it is up
+            _, body = _get(f"{settings.backend}/health", headers, timeout_s)
+            health = json.loads(body)
         ails = ""
         if isinstance(health, dict) and health.get("error"):
             _, body = _get(f"{settings.backend}/api/v1/status", headers, timeout_s)

@@ -40,16 +40,25 @@ def stored_payloads(world: World) -> list[Any]:
         return [event.payload for event in new_events(session, limit=100)]
 
 
-def test_health_is_told_to_anybody(world: World) -> None:
+def test_health_tells_strangers_that_it_is_up_and_no_more(world: World) -> None:
     answer = world.client().get("/health")
 
-    assert answer.status_code == 200
-    assert answer.json == {
+    assert (answer.status_code, answer.json) == (200, {"status": "UP"})
+
+
+def test_health_tells_those_with_credentials_what_the_model_does(client: FlaskClient) -> None:
+    assert client.get("/health").json == {
         "status": "UP",
         "model_version": "tiny-1",
         "loading": None,
         "error": None,
     }
+
+
+def test_health_refuses_wrong_credentials(world: World) -> None:
+    answer = world.client().get("/health", headers=basic("annotator", "a guess"))
+
+    assert answer.status_code == 401
 
 
 def test_health_without_a_model_is_still_up(bare_client: FlaskClient) -> None:

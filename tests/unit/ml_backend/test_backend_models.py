@@ -37,7 +37,7 @@ def test_a_version_that_cannot_be_loaded_is_told_and_the_last_good_one_answers(
 
     world.models.refresh()
 
-    health = world.client().get("/health").json
+    health = world.client().get("/health", headers=BASIC).json
     answer = world.client().post("/predict", json=make_predict("rash"), headers=BASIC)
     status = world.client().get("/api/v1/status", headers=BASIC).json["backend"]
     assert (health["status"], health["model_version"]) == ("UP", "tiny-1")
@@ -55,7 +55,7 @@ def test_a_database_that_a_newer_program_upgraded_is_told_and_the_model_answers_
 
     world.models.refresh()
 
-    health = world.client().get("/health").json
+    health = world.client().get("/health", headers=BASIC).json
     status = world.client().get("/api/v1/status", headers=BASIC).json["backend"]
     assert (health["status"], health["model_version"]) == ("UP", "tiny-1")
     assert "at migration 9999" in status["error"]
@@ -114,7 +114,7 @@ def test_nobody_waits_while_a_version_loads(world: World, monkeypatch: pytest.Mo
     thread.start()
     assert loading.wait(20)
 
-    health = world.client().get("/health").json
+    health = world.client().get("/health", headers=BASIC).json
     setup = world.client().post("/setup", json={}, headers=BASIC).json
     go_on.set()
     thread.join()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import os
@@ -9,11 +10,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from typing import Any
 
 import pytest
 from backend_world import BASIC, World, make_predict
 from flask import Flask
+from waitress.buffers import OverflowableBuffer
 
 from annotator.errors import ConfigError
 from annotator.model import Predictor
@@ -95,6 +99,139 @@ def test_rubbish_gets_the_envelope(server: BackendServer) -> None:
 
     assert answer.startswith(b"HTTP/1.0 400")
     assert b'"code": "bad_request"' in answer
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "POST /webhook HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n"
+        "Transfer-Encoding: chunked\r\n",
+        "POST /webhook HTTP/1.0\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n",
+        "POST /webhook HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nContent-Length: 3\r\n",
+        "POST /webhook HTTP/1.1\r\nContent-Length: 2\r\n",
+    ],
+    ids=["both lengths", "chunks in HTTP/1.0", "two lengths", "no host"],
+)
+def test_a_request_that_can_be_read_in_two_ways_is_refused(
+    server: BackendServer, head: str
+) -> None:
+    answer = send(server, f"{head}Authorization: {BASIC['Authorization']}\r\n\r\n".encode())
+
+    assert answer.split(b" ")[1] == b"400"
+    assert b'"code": "bad_request"' in answer
+
+
+def test_a_page_of_another_name_does_not_reach_it(server: BackendServer) -> None:
+    status, answer = ask(server, "GET", "/api/v1/status", Host="evil.example")
+
+    assert (status, answer["code"]) == (421, "unknown_host")
+    assert "allowed_hosts" in answer["error"]
+    assert ask(server, "GET", "/health", Host="probe.example")[0] == 200
+
+
+def send(server: BackendServer, *parts: bytes) -> bytes:
+    """Send bytes over a connection of their own, and return all that is answered."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        for part in parts:
+            connection.sendall(part)
+        return connection.makefile("rb").read()
+
+
+@pytest.mark.parametrize("path", ["/predict", "/webhook", "/nowhere", "/health"])
+@pytest.mark.parametrize("framing", ["length", "chunks", "expect"])
+def test_nothing_of_a_strangers_body_is_kept(
+    server: BackendServer, monkeypatch: pytest.MonkeyPatch, path: str, framing: str
+) -> None:
+    kept: list[int] = []
+    append = OverflowableBuffer.append
+    monkeypatch.setattr(
+        OverflowableBuffer,
+        "append",
+        lambda self, part: (kept.append(len(part)), append(self, part)),
+    )
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\n"
+    part = b"a" * 9_000
+    parts = {
+        "length": (f"{head}Content-Length: 9000\r\n\r\n".encode(), part),
+        "chunks": (
+            f"{head}Transfer-Encoding: chunked\r\n\r\n2328\r\n".encode(),
+            part,
+            b"\r\n0\r\n\r\n",
+        ),
+        "expect": (f"{head}Expect: 100-continue\r\nContent-Length: 9000\r\n\r\n".encode(),),
+    }
+
+    answer = send(server, *parts[framing])
+
+    assert answer.split(b" ")[1] == (b"413" if path == "/health" else b"401")
+    assert not any(size > 4_000 for size in kept)  # answers go through such buffers too
+
+
+def test_idle_connections_make_room_for_others(
+    server: BackendServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ml_backend.channel._MOST_CONNECTIONS", 20)
+    with ExitStack() as stack:
+        known = stack.enter_context(closing(http.client.HTTPConnection("127.0.0.1", server.port)))
+        known.request("GET", "/health", headers=BASIC)
+        known.getresponse().read()
+        strangers = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            for _ in range(60)
+        ]
+        [one.sendall(b"GET /health HTTP/1.1\r\n") for one in strangers[30:]]
+
+        status, _ = ask(server, "GET", "/versions")
+        known.request("GET", "/health", headers=BASIC)
+
+        assert (status, known.getresponse().status) == (200, 200)
+        strangers[0].settimeout(10)
+        assert strangers[0].recv(1) == b""  # closed by the server
+
+
+def test_wrong_passwords_wait_and_nobody_else_does(server: BackendServer) -> None:
+    guess = {"Authorization": "Basic " + base64.b64encode(b"annotator:a guess").decode()}
+
+    def try_one(_i: int) -> tuple[int, float]:
+        began = time.monotonic()
+        return ask(server, "GET", "/versions", **guess)[0], time.monotonic() - began
+
+    with ThreadPoolExecutor(8) as pool:
+        guesses = pool.map(try_one, range(7))
+        time.sleep(0.3)
+        began = time.monotonic()
+        status, _ = ask(server, "GET", "/versions")
+        took_s = time.monotonic() - began
+        told = list(guesses)
+
+    assert [one[0] for one in told] == [401] * 7
+    assert sorted(took > 0.9 for _, took in told) == [False] * 5 + [True] * 2
+    assert (status, took_s < 0.9) == (200, True)
+
+
+def test_health_waits_for_no_thread(
+    server: BackendServer, shared_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    monkeypatch.setattr(
+        "ml_backend.studio_routes.receive_event", lambda *_: go_on.wait(20) and False
+    )
+    n_threads = shared_world.settings.threads + 4
+    event = {"action": "TASKS_CREATED", "project": {"id": 5}}
+    waiting = [
+        threading.Thread(target=ask, args=(server, "POST", "/webhook", event))
+        for _ in range(n_threads + 4)
+    ]
+    [one.start() for one in waiting]
+    time.sleep(0.3)
+
+    began = time.monotonic()
+    status, _ = ask(server, "GET", "/health")
+    took_s = time.monotonic() - began
+    go_on.set()
+    [one.join() for one in waiting]
+
+    assert (status, took_s < 1.0) == (200, True)
 
 
 def test_a_client_cannot_claim_to_be_a_proxy(server: BackendServer) -> None:
