@@ -6,7 +6,7 @@ from pathlib import Path
 
 from annotator.errors import ConfigError
 
-__all__ = ["migrations_folder", "sample_file", "static_folder"]
+__all__ = ["install_command", "migrations_folder", "sample_file", "static_folder"]
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -16,6 +16,17 @@ def _find(name: str) -> Path:
         if folder.is_dir():
             return folder
     raise ConfigError(f"the folder {name}/ is missing from this installation; install it again")
+
+
+def install_command(extra: str) -> str:
+    """Return the command that installs this program again with an extra.
+
+    The name alone would not do: the package index has another project of it.
+    """
+    checkout = _PACKAGE.parent
+    if (checkout / "pyproject.toml").is_file():
+        return f"pip install -e '{checkout}[{extra}]'"
+    return f"pip install 'annotator[{extra}] @ file:///path/to/the/checkout-or-wheel'"
 
 
 def static_folder() -> Path:

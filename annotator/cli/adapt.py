@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from annotator.cli.options import FormatOption, JsonOption
-from annotator.cli.project import emit, progress_bar
+from annotator.cli.progress import progress_bar
+from annotator.cli.project import emit
 
 if TYPE_CHECKING:
     from annotator.training import AdaptationProgress, AdaptationResult, AdaptationSettings
@@ -68,9 +69,11 @@ def adapt(
     precision: _Precision = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Adapt an encoder to your text, labelled or not, by guessing hidden words. Needs no project.
+    """Adapt an encoder to your text by guessing hidden words.
 
-    Stopped and started again with the same options, it goes on where it was.
+    The text may be labelled or not. Needs no project.
+
+    Stopped, it continues when it is run again with the same options.
 
     Example: annotator adapt notes.jsonl --out encoders/ward --minutes 30
     """

@@ -40,7 +40,9 @@ def attention(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw what the encoder's heads look at, word by word, and find heads with a pattern.
+    """Draw what the encoder's heads look at, word by word.
+
+    Also find heads with a pattern.
 
     Shown are the heads that look most at the next word, the previous word, the word itself, and
     the end; or one head, or all.

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from annotator.cli.options import DeviceOption, EncoderOption, JsonOption
-from annotator.cli.project import command_line, emit, progress_bar
+from annotator.cli.progress import progress_bar
+from annotator.cli.project import command_line, emit
 
 __all__ = ["select", "store"]
 

@@ -7,119 +7,94 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 __all__ = ["COMMANDS", "Command", "Commands"]
 
 
 class Command(NamedTuple):
-    """Where a command is, and the first line of its help.
+    """Where a command is, the group it is listed in, and the first line of its help.
 
     ``place`` is ``module.name`` below ``annotator.cli``: a function, or a ``Typer`` of several.
     """
 
     place: str
+    group: str
     help: str
 
 
 #: All commands, in the order in which the help lists them.
 COMMANDS: Mapping[str, Command] = {
-    "init": Command(
-        "init.init",
-        "Make a project: a folder with settings, credentials and a database.",
-    ),
+    "init": Command("init.init", "Begin", "Make a project: a folder with settings and a database."),
     "demo": Command(
-        "demo.demo",
-        "Show the whole loop: sample notes, a real Label Studio, a model, retraining.",
+        "demo.demo", "Begin", "Show the whole loop on sample notes in a real Label Studio."
     ),
     "import": Command(
-        "import_.import_",
-        "Import documents. Running it again adds only what is new.",
+        "import_.import_", "Begin", "Import documents; without a file, list the imports."
     ),
-    "lexicon": Command(
-        "lexicon.lexicon",
-        "Take a lexicon: it draws the first labels and looks for rare types, until there is a "
-        "model.",
-    ),
-    "connect": Command(
-        "connect.connect",
-        "Connect the project to Label Studio; annotator serve must be running.",
-    ),
-    "disconnect": Command(
-        "connect.disconnect",
-        "Remove the backend and its webhook from Label Studio. Labels and tasks stay in both.",
-    ),
-    "doctor": Command(
-        "doctor.doctor",
-        "Look at every part of the project and of Label Studio, and say what helps.",
-    ),
+    "lexicon": Command("lexicon.lexicon", "Begin", "Take a lexicon that draws the first labels."),
+    "connect": Command("connect.connect", "Begin", "Connect the project to Label Studio."),
     "serve": Command(
-        "serve.serve",
-        "Serve predictions to Label Studio and the dashboard to people, until Ctrl-C.",
+        "serve.serve", "Every day", "Serve predictions and the dashboard until Ctrl-C."
     ),
     "worker": Command(
-        "worker.worker",
-        "Work for the project until Ctrl-C: train, pull labels, predict, push the queue's order.",
-    ),
-    "retrain": Command(
-        "retrain.retrain",
-        "Train a model on all gold, measure it on the hold-out, and promote it if it is better.",
-    ),
-    "promote": Command(
-        "models.promote",
-        "Put a version into use, whatever the gate said; the audit trail notes it.",
-    ),
-    "rollback": Command(
-        "models.rollback",
-        "Go back to the version that was in use before this one.",
-    ),
-    "next": Command("next.next_", "Show which tasks the active model would have labelled next."),
-    "why": Command("next.why", "Say why a task stands where it stands in the queue."),
-    "predict": Command(
-        "predict.predict",
-        "Print each document with predicted entities and relations, one JSON object a line.",
-    ),
-    "push": Command(
-        "push.push",
-        "Upload documents as tasks and push the active model's predictions and order.",
-    ),
-    "sync": Command(
-        "sync.sync",
-        "Pull what changed in Label Studio, even if every webhook was lost.",
-    ),
-    "export": Command(
-        "export.export",
-        "Write the gold labels with a manifest and a report on what the format cannot express.",
-    ),
-    "evaluate": Command("evaluate.evaluate", "Score a model on gold documents, strictly."),
-    "experiment": Command(
-        "experiment.experiment",
-        "Train and score models as the papers did: their corpora, their splits, strict F1.",
-    ),
-    "simulate": Command(
-        "simulate.simulate",
-        "Replay a gold corpus: what would each strategy have cost, against random order?",
-    ),
-    "attention": Command(
-        "attention.attention",
-        "Draw what the encoder's heads look at, word by word, and find heads with a pattern.",
-    ),
-    "adapt": Command(
-        "adapt.adapt",
-        "Adapt an encoder to your text, labelled or not, by guessing hidden words. Needs no "
-        "project.",
+        "worker.worker", "Every day", "Train, pull labels, predict and push until Ctrl-C."
     ),
     "status": Command(
-        "status.status",
-        "Show counts, the model in use, the last run, the queue's head and what is running.",
+        "status.status", "Every day", "Show counts, the model, the last run and the queue."
     ),
-    "runs": Command("runs.runs", "Training runs: list, show, logs, cancel."),
+    "doctor": Command(
+        "doctor.doctor", "Every day", "Examine the project and Label Studio, and say what helps."
+    ),
+    "sync": Command("sync.sync", "Every day", "Pull everything that changed in Label Studio."),
+    "push": Command(
+        "push.push", "Every day", "Upload tasks, predictions and their order to Label Studio."
+    ),
+    "next": Command(
+        "next.next_", "Every day", "Show which tasks the active model would have labelled next."
+    ),
+    "why": Command("next.why", "Every day", "Say why a task stands where it stands in the queue."),
+    "export": Command(
+        "export.export", "Every day", "Write the gold labels in a format, with a manifest."
+    ),
+    "retrain": Command(
+        "retrain.retrain", "Models", "Train a model on all gold; promote it if it is no worse."
+    ),
+    "runs": Command("runs.runs", "Models", "List training runs; show, follow or cancel one."),
     "models": Command(
-        "models.group",
-        "Model versions, newest first; what each is worth; and going back.",
+        "models.group", "Models", "List model versions; compare them, or put one into use."
     ),
-    "db": Command("database.db", "The database: upgrade, backup, restore."),
-    "bench": Command("bench.bench", "Measure speed, as ratios of figures from one run."),
+    "promote": Command(
+        "models.promote", "Models", "Put a version into use, whatever the gate said."
+    ),
+    "rollback": Command(
+        "models.rollback", "Models", "Go back to the version in use before this one."
+    ),
+    "predict": Command(
+        "predict.predict", "Models", "Print documents with predicted entities and relations."
+    ),
+    "evaluate": Command(
+        "evaluate.evaluate", "Models", "Score a model on gold documents, strictly."
+    ),
+    "experiment": Command(
+        "experiment.experiment", "Research", "Train and score models as the papers did."
+    ),
+    "simulate": Command(
+        "simulate.simulate", "Research", "Replay a gold corpus under each query strategy."
+    ),
+    "attention": Command(
+        "attention.attention", "Research", "Draw what the encoder's heads look at, word by word."
+    ),
+    "adapt": Command(
+        "adapt.adapt", "Research", "Adapt an encoder to your text by guessing hidden words."
+    ),
+    "bench": Command(
+        "bench.bench", "Research", "Measure speed, as ratios of figures from one run."
+    ),
+    "disconnect": Command(
+        "connect.disconnect", "Maintenance", "Remove the backend and its webhook from Label Studio."
+    ),
+    "db": Command("database.db", "Maintenance", "The database: upgrade, backup, restore."),
 }
 
 
@@ -151,6 +126,10 @@ class Commands(TyperGroup):
         self.commands: Any = _Loaded()
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the list of the commands."""
-        listed: Any = {name: TyperCommand(name, help=one.help) for name, one in COMMANDS.items()}
-        TyperGroup(commands=listed).format_commands(ctx, formatter)
+        """Write the commands group by group."""
+        width = max(map(len, COMMANDS))
+        for group in dict.fromkeys(one.group for one in COMMANDS.values()):
+            with formatter.section(group):
+                formatter.write_dl(
+                    [(n.ljust(width), c.help) for n, c in COMMANDS.items() if c.group == group]
+                )

@@ -70,7 +70,9 @@ def connect(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Connect the project to Label Studio; annotator serve must be running.
+    """Connect the project to Label Studio.
+
+    ``annotator serve`` must be running.
 
     Makes the backend and its webhook, sets the order of tasks, pulls what is there, and proves
     that events arrive. Running it twice changes nothing.
@@ -205,7 +207,9 @@ def _lines(connection: Connection, pulled: PullReport, *, page: str, backend: st
 
 
 def disconnect(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Remove the backend and its webhook from Label Studio. Labels and tasks stay in both.
+    """Remove the backend and its webhook from Label Studio.
+
+    Labels and tasks stay in both.
 
     Example: annotator disconnect
     """

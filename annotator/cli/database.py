@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 import typer
 
 from annotator.cli.options import HomeOption, JsonOption
-from annotator.cli.project import emit, open_project, progress_bar
+from annotator.cli.progress import progress_bar
+from annotator.cli.project import emit, open_project
 from annotator.settings import find_home, load_settings
 
 __all__ = ["db"]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from annotator.cli.options import EncoderOption
+from annotator.cli.progress import say_minutes
 from annotator.cli.project import note
 from annotator.cli.watch import watch_run
 
@@ -49,10 +52,10 @@ def demo(
     studio_venv: _StudioVenv = None,
     encoder: EncoderOption = "minilm",
 ) -> None:
-    """Show the whole loop: sample notes, a real Label Studio, a model, retraining.
+    """Show the whole loop on sample notes in a real Label Studio.
 
-    Stays until Ctrl-C, then stops what it started. Start it again and it goes on where it was;
-    delete the folder for a new beginning.
+    Stays until Ctrl-C, then stops what it started. Run it again to continue; delete the folder to
+    begin anew.
 
     Example: annotator demo
     """
@@ -77,16 +80,16 @@ def demo(
 
 def _perform(play: Demo, stage: Stage, *, once: bool, as_json: bool) -> None:
     """Start everything; then have tasks labelled and end, or stay until Ctrl-C."""
-    note("1/5 project and sample notes")
-    play.make_project()
-    note("2/5 Label Studio")
-    running = play.start_studio()
-    note("3/5 backend and worker")
-    play.start_backend()
+    with _step("1/5 project and sample notes"):
+        play.make_project()
+    with _step("2/5 Label Studio"):
+        running = play.start_studio()
+    with _step("3/5 backend and worker"):
+        play.start_backend()
     note("4/5 first model (a few minutes on two CPU cores)")
     version = play.first_model()
-    note("5/5 predictions and their order")
-    play.wait_until_published(version)
+    with _step("5/5 predictions and their order"):
+        play.wait_until_published(version)
     if once:
         from annotator.demo.once import Once
 
@@ -100,6 +103,13 @@ def _perform(play: Demo, stage: Stage, *, once: bool, as_json: bool) -> None:
     while True:
         stage.check()
         time.sleep(1)
+
+
+@contextmanager
+def _step(title: str) -> Iterator[None]:
+    note(title)
+    with say_minutes(lambda: title):
+        yield
 
 
 def _show(result: dict[str, Any]) -> None:
@@ -133,6 +143,6 @@ password       {settings.backend_password.get_secret_value()}
 Open Label Studio, log in, and click "Label All Tasks": the task that the model is least sure of
 comes first, with entities and relations already drawn. Correct them and click "Submit". After 20
 tasks a new model is trained, compared with this one, and put into use if it is no worse; the
-dashboard shows how far it is. Ctrl-C stops everything; annotator demo goes on where you were.
+dashboard shows how far it is. Ctrl-C stops everything; run annotator demo again to continue.
 """
     )

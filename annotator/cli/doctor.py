@@ -28,7 +28,7 @@ def doctor(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Look at every part of the project and of Label Studio, and say what helps.
+    """Examine the project and Label Studio, and say what helps.
 
     Changes nothing, but lets Label Studio send an event to see whether it arrives. Shows no
     document text, so that its output can be sent to somebody. The exit code is 1 if anything is

@@ -16,7 +16,8 @@ from annotator.cli.options import (
     SetOption,
     pick,
 )
-from annotator.cli.project import command_line, emit, note, progress_bar
+from annotator.cli.progress import progress_bar
+from annotator.cli.project import command_line, emit, note
 from annotator.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -104,9 +105,11 @@ def experiment(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Train and score models as the papers did: their corpora, their splits, strict F1.
+    """Train and score models as the papers did.
 
-    May be killed at any time: the same command goes on where it was.
+    Their corpora, their splits, strict F1.
+
+    May be killed at any time: run it again to continue.
 
     Example: annotator experiment conll04 --data ./conll04 --seeds 3
     """

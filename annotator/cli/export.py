@@ -23,7 +23,9 @@ def export(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the gold labels with a manifest and a report on what the format cannot express.
+    """Write the gold labels in a format, with a manifest.
+
+    A report lists what the format cannot express.
 
     Example: annotator export --format bioes --out ./gold
     """

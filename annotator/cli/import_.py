@@ -10,7 +10,8 @@ import typer
 
 from annotator.cli.lexicon import take_lexicon
 from annotator.cli.options import READABLE_FORMATS, HomeOption, JsonOption, LexiconOption
-from annotator.cli.project import OpenProject, emit, open_project, progress_bar
+from annotator.cli.progress import progress_bar
+from annotator.cli.project import OpenProject, emit, open_project
 from annotator.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -76,7 +77,9 @@ def import_(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Import documents; without a file, list the imports. Doing it again adds only what is new.
+    """Import documents; without a file, list the imports.
+
+    Doing it again adds only what is new.
 
     Example: annotator import jsonl notes.jsonl --as gold
     """

@@ -24,7 +24,9 @@ def init(
     encoder: EncoderOption = "minilm",
     as_json: JsonOption = False,
 ) -> None:
-    """Make a project: a folder with settings, credentials and a database.
+    """Make a project: a folder with settings and a database.
+
+    What is there is kept.
 
     Example: annotator init --home ./ward-7 --name ward-7
     """

@@ -36,7 +36,9 @@ def lexicon(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take a lexicon: it draws the first labels and looks for rare types, until there is a model.
+    """Take a lexicon that draws the first labels.
+
+    It also looks for rare types, until there is a model.
 
     Example: annotator lexicon terms.tsv
     """

@@ -6,9 +6,10 @@ import errno
 import os
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.exceptions import TyperException
 
 from annotator import __version__
 from annotator.cli.commands import Commands
@@ -54,10 +55,13 @@ def main() -> None:
     os.umask(0o077)  # whatever is written may hold clinical text: it is its owner's alone
     configure_logs(json_lines=False, level="WARNING")  # to stderr; stdout is for results
     try:
-        app()
+        code = app(prog_name="annotator", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except TyperException as error:
+        _refuse(error)
     except AnnotatorError as error:
         _fail(error)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)
@@ -70,6 +74,17 @@ def main() -> None:
                 "report what it prints"
             )
         )
+
+
+def _refuse(error: Any) -> None:
+    """Say what was wrong with the words of the command, in the style of all errors."""
+    if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
+        typer.echo(error.format_message(), err=True)
+        sys.exit(error.exit_code)
+    where = error.ctx.command_path if getattr(error, "ctx", None) else "annotator"
+    message = error.format_message().rstrip(".")
+    typer.echo(f"annotator: error: {message}; see {where} --help", err=True)
+    sys.exit(error.exit_code)
 
 
 def _explain(error: OSError) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["group", "promote", "rollback"]
 
-group = typer.Typer(help="Model versions, newest first; what each is worth; and going back.")
+group = typer.Typer(help="List model versions; compare them, or put one into use.")
 _NAME = "A name that annotator models lists."
 _TextOption = Annotated[
     bool,
@@ -27,7 +27,7 @@ _TextOption = Annotated[
 
 @group.callback(invoke_without_command=True)
 def models(context: typer.Context, home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """List model versions, or look at one, compare two, and put one into use.
+    """List model versions; compare them, or put one into use.
 
     Example: annotator models
     """
@@ -122,7 +122,9 @@ def promote(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put a version into use, whatever the gate said; the audit trail notes it.
+    """Put a version into use, whatever the gate said.
+
+    The audit trail notes it.
 
     Example: annotator promote default-3-1a2b3c4d
     """
@@ -132,7 +134,7 @@ def promote(
 
 @group.command("rollback", help="Same as annotator rollback.\n\nExample: annotator models rollback")
 def rollback(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Go back to the version that was in use before this one.
+    """Go back to the version in use before this one.
 
     Example: annotator rollback
     """

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from annotator.cli.options import HomeOption, JsonOption
-from annotator.cli.project import OpenProject, emit, open_project, open_studio, progress_bar
+from annotator.cli.progress import progress_bar
+from annotator.cli.project import OpenProject, emit, open_project, open_studio
 from annotator.errors import NotFoundError
 
 if TYPE_CHECKING:

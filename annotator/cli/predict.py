@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from annotator.cli.options import FormatOption, HomeOption, ModelOption
-from annotator.cli.project import note_unreadable, open_project, progress_bar
+from annotator.cli.progress import progress_bar
+from annotator.cli.project import note_unreadable, open_project
 
 __all__ = ["predict"]
 
@@ -21,7 +22,9 @@ def predict(
     model: ModelOption = None,
     home: HomeOption = None,
 ) -> None:
-    """Print each document with predicted entities and relations, one JSON object a line.
+    """Print documents with predicted entities and relations.
+
+    One JSON object a line.
 
     Example: annotator predict notes.jsonl > predicted.jsonl
     """

@@ -34,7 +34,6 @@ __all__ = [
     "note_unreadable",
     "open_project",
     "open_studio",
-    "progress_bar",
     "settle_process",
 ]
 
@@ -157,41 +156,3 @@ def note_unreadable(report: ReadReport) -> None:
         note(f"warning: not read: {item.place}: {item.reason}")
     if len(faults) > _SHOWN:
         note(f"warning: not read: and {len(faults) - _SHOWN} more")
-
-
-@contextmanager
-def progress_bar(
-    what: str, *, total: int | None = None
-) -> Iterator[Callable[[int, int | None, str], None]]:
-    """Show a progress bar on stderr if that is a terminal.
-
-    Yields:
-        A function of (done, total or None, a few words).
-    """
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[words]}"),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    ) as bar:
-        task = bar.add_task(what, total=total, words="")
-
-        def advance(done: int, total: int | None, words: str = "") -> None:
-            bar.update(task, completed=done, total=total, words=words)
-
-        yield advance

@@ -9,7 +9,8 @@ import typer
 
 from annotator.cli.lexicon import take_lexicon
 from annotator.cli.options import HomeOption, JsonOption, LexiconOption
-from annotator.cli.project import OpenProject, emit, open_project, open_studio, progress_bar
+from annotator.cli.progress import progress_bar
+from annotator.cli.project import OpenProject, emit, open_project, open_studio
 
 if TYPE_CHECKING:
     from annotator.services.queue.cold_start import WarmupReport
@@ -36,7 +37,7 @@ def push(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Upload documents as tasks and push the active model's predictions and order.
+    """Upload tasks, predictions and their order to Label Studio.
 
     A running worker does this by itself. What Label Studio has already is not sent again. While
     there is no model, the first tasks are spread over the text, with a lexicon's terms drawn.

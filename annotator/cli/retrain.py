@@ -47,7 +47,10 @@ def retrain(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a model on all gold, measure it on the hold-out, and promote it if it is better.
+    """Train a model on all gold; promote it if it is no worse.
+
+    It and the model in use are measured on the hold-out; it comes into use unless it is probably
+    worse.
 
     Example: annotator retrain --wait
     """

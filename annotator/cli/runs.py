@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["runs"]
 
-runs = typer.Typer(help="Training runs: list, show, logs, cancel.", no_args_is_help=True)
+runs = typer.Typer(help="List training runs; show, follow or cancel one.")
 
 _PAUSE_S = 0.5
 
@@ -55,6 +55,18 @@ def _event_line(event: RunEvent) -> str:
 
 def _plain(value: object) -> str:
     return "; ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+@runs.callback(invoke_without_command=True)
+def _runs(context: typer.Context, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """List training runs; show, follow or cancel one.
+
+    Example: annotator runs
+    """
+    if context.invoked_subcommand is None:
+        list_(home=home, as_json=as_json)
+    elif home is not None or as_json:
+        raise typer.BadParameter(f"write options after {context.invoked_subcommand}")
 
 
 @runs.command("list")

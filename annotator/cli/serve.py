@@ -24,7 +24,7 @@ def serve(
     ] = None,
     home: HomeOption = None,
 ) -> None:
-    """Serve predictions to Label Studio and the dashboard to people, until Ctrl-C.
+    """Serve predictions and the dashboard until Ctrl-C.
 
     Example: annotator serve --port 9090
     """

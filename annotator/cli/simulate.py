@@ -17,7 +17,8 @@ from annotator.cli.options import (
     SetOption,
     pick,
 )
-from annotator.cli.project import command_line, emit, note, progress_bar
+from annotator.cli.progress import progress_bar
+from annotator.cli.project import command_line, emit, note
 from annotator.errors import ConfigError
 from annotator.settings import Settings
 
@@ -110,9 +111,11 @@ def simulate(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Replay a gold corpus: what would each strategy have cost, against random order?
+    """Replay a gold corpus under each query strategy.
 
-    May be killed at any time: the same command goes on where it was, and several at once share
+    What would each have cost, against random order?
+
+    May be killed at any time: run it again to continue; several at once share
     the work.
 
     Example: annotator simulate conll04 --data ./conll04 -s mnlp -s joint_rate --seeds 3

@@ -11,7 +11,7 @@ __all__ = ["status"]
 
 
 def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Show counts, the model in use, the last run, the queue's head and what is running.
+    """Show counts, the model, the last run and the queue.
 
     Example: annotator status
     """

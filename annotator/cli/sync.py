@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from annotator.cli.options import HomeOption, JsonOption
-from annotator.cli.project import emit, open_project, open_studio, progress_bar
+from annotator.cli.progress import progress_bar
+from annotator.cli.project import emit, open_project, open_studio
 
 __all__ = ["sync"]
 
@@ -19,7 +20,9 @@ def sync(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Pull what changed in Label Studio, even if every webhook was lost.
+    """Pull everything that changed in Label Studio.
+
+    Nothing depends on webhooks.
 
     Example: annotator sync
     """

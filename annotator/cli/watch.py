@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from annotator.cli.project import progress_bar
+from annotator.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from annotator.store.database import Database

@@ -19,7 +19,7 @@ def worker(
     ] = None,
     home: HomeOption = None,
 ) -> None:
-    """Work for the project until Ctrl-C: train, pull labels, predict, push the queue's order.
+    """Train, pull labels, predict and push until Ctrl-C.
 
     May be killed at any time; what it was doing is taken up by the next one.
 

