@@ -27,6 +27,7 @@ __all__ = ["file_stem", "read", "write"]
 _LINE_BREAKS = re.compile(r"[\r\n]+")
 _TYPE = re.compile(r"[^\s:;,<>|]+")
 _MAX_STEM = 180
+_MARK = "\ufeff"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,7 +114,8 @@ def write(
                 stem = file_stem(document.id, keep_capitals=False)
             stems.add(stem.casefold())
             name = f"{split}/{stem}" if split else stem
-            output.write(f"{name}.txt", document.text, document_id=document.id)
+            mark = _MARK if document.text.startswith(_MARK) else ""  # readers take one off
+            output.write(f"{name}.txt", mark + document.text, document_id=document.id)
             lines = _format_document(document, totals)
             output.write(f"{name}.ann", lines, document_id=document.id)
             totals.n_documents += 1

@@ -12,9 +12,8 @@ __all__ = ["refuse_foreign"]
 _OURS = ("entities", "relations")
 _ELSEWHERE = {"start_offset", "from_id", "child"}
 _LABELS = {
-    *("annotation", "annotations", "cats", "completions", "denotations", "entity", "ents"),
-    *("label", "labels", "mentions", "ner", "ner_tags", "predictions", "rels", "relation"),
-    *("result", "span", "spans", "tags"),
+    *("annotation", "annotations", "completions", "denotations", "entity", "ents", "label"),
+    *("labels", "mentions", "ner", "ner_tags", "predictions", "relation", "rels", "span", "spans"),
 }
 _REMEDY = (
     "convert them to entities and relations as docs/reference/formats.md has them, or put what is "
@@ -62,7 +61,7 @@ def _program(value: Mapping[str, Any]) -> str:
         return "a file of Prodigy"
     if keys & {"data", "annotations", "completions", "predictions"}:
         return "an export of Label Studio"
-    if isinstance(first, list) or keys & {"ents", "cats"}:
+    if isinstance(first, list) or "ents" in keys:
         return "training data of spaCy"
     if keys & {"label", "labels", "Comments", *_OURS}:
         return "an export of doccano"

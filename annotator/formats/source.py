@@ -9,7 +9,6 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
-import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,10 +44,16 @@ _MARKS = {  # the longer first: that of UTF-32 begins with that of UTF-16
 def find_file(path: Path, name: str) -> Path:
     """Return ``path`` if it is a file, or the file ``name`` inside if it is a folder.
 
+    Case is ignored where no file has exactly that name.
+
     Raises:
-        InputError: if there is no such file.
+        InputError: if there is no such file, or it is a link that leads out of the folder.
     """
-    found = path / name if path.is_dir() else path
+    found = path
+    if path.is_dir():
+        inside = _entries(path, path.resolve(), (name.lower(),))
+        same = [file for file in inside if file.name.lower() == name.lower()]
+        found = min(same, key=lambda file: (file.name != name, file), default=path / name)
     if not found.exists():
         raise InputError(f"there is no file {found}; give a file, or a folder that holds {name}")
     return found
@@ -106,26 +111,31 @@ def _stem(file: Path, suffixes: tuple[str, ...]) -> Path:
 
 
 def _walk(folder: Path, root: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
+    for file in _entries(folder, root, suffixes):
+        if not file.is_dir():
+            yield file
+        elif not file.is_symlink():  # else its files are met at their own place
+            yield from _walk(file, root, suffixes)
+
+
+def _entries(folder: Path, root: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
+    """Yield the folders of a folder, and its files of those suffixes."""
     try:
-        entries = list(os.scandir(folder))
+        found = list(folder.iterdir())
     except OSError as error:
         raise InputError(f"cannot read {folder}: {error.strerror}") from error
-    for entry in entries:
-        if entry.name.startswith(".") or entry.name.lower() in _CLUTTER:
+    for file in found:
+        name = file.name.lower()
+        if name.startswith(".") or name in _CLUTTER:
             continue
-        is_folder = entry.is_dir()
-        if not is_folder and not entry.name.lower().endswith(suffixes):
+        if not file.is_dir() and not name.endswith(suffixes):
             continue
-        file = folder / entry.name
-        if entry.is_symlink() and not file.resolve().is_relative_to(root):
+        if file.is_symlink() and not file.resolve().is_relative_to(root):
             raise InputError(
                 f"{file} is a link that leads out of the folder given; put the files themselves "
                 "there, or give a folder that holds both"
             )
-        if not is_folder:
-            yield file
-        elif not entry.is_symlink():  # else its files are met at their own place
-            yield from _walk(file, root, suffixes)
+        yield file
 
 
 def split_named_by(file: Path, *, root: Path) -> str | None:

@@ -15,7 +15,7 @@ from annotator.formats.brat import file_stem
 from annotator.formats.mentions import ClaimedSpan, settle_spans
 from annotator.text import align_document, segment_document
 
-ALPHABET = [*"aB1.!?() \n\t\"\\'", "\r\n", "\u0301", "😀", "é", "\u2028", "\u0085", "\0"]
+ALPHABET = [*"aB1.!?() \n\t\"\\'", "\r\n", "\u0301", "😀", "é", "\u2028", "\u0085", "\0", "\ufeff"]
 TEXTS = st.lists(st.sampled_from(ALPHABET), max_size=50).map("".join)
 NAMES = st.text(st.sampled_from([*"aZ0 -./%~", "é", "😀", "\u2028"]), min_size=1, max_size=6)
 COUNTINGS = [("utf-32-le", 4), ("utf-16-le", 2), ("utf-8", 1)]
@@ -137,7 +137,8 @@ def test_brat_comes_back_as_it_was_where_it_can_say_it(written: list[Document]) 
     assert sorted(corpus.documents, key=lambda document: document.id) == sorted(
         written, key=lambda document: document.id
     )
-    assert (corpus.report.skipped, corpus.report.repaired) == ((), ())
+    assert corpus.report.skipped == ()
+    assert {item.reason for item in corpus.report.repaired} <= {"the byte order mark was taken off"}
 
 
 @settings(deadline=None)

@@ -193,6 +193,23 @@ def test_link_that_leads_out_of_the_folder_is_refused(tmp_path: Path, name: str)
         read_corpus(name, inside)
 
 
+@pytest.mark.parametrize("name", ["jsonl", "csv", "bioes", "conll04", "spert", "ade"])
+def test_file_that_a_folder_is_read_for_is_found_in_capitals_but_not_outside(
+    tmp_path: Path, name: str
+) -> None:
+    _read(tmp_path, name, WHOLE[name])
+    [file] = tmp_path.iterdir()
+    loud, linked = tmp_path / "loud", tmp_path / "linked"
+    loud.mkdir()
+    linked.mkdir()
+    (linked / file.name).symlink_to(file)
+    (loud / file.name.upper()).write_bytes(file.read_bytes())
+
+    assert read_corpus(name, loud).report.n_documents == 1
+    with pytest.raises(InputError, match="a link that leads out of the folder"):
+        read_corpus(name, linked)
+
+
 def test_link_inside_the_folder_is_followed(tmp_path: Path) -> None:
     (tmp_path / ".store").mkdir()
     (tmp_path / ".store" / "1").write_text("Rash")
