@@ -97,11 +97,16 @@ def count_events(session: Session) -> dict[str, int]:
     return empty | {row[0]: row[1] for row in rows}
 
 
-def done_events(session: Session, *, after: int) -> list[StoredEvent]:
-    """Return the events after number ``after`` that changed something."""
+def done_events(session: Session, *, after: int, since: datetime) -> list[StoredEvent]:
+    """Return the events after number ``after`` that changed something.
+
+    PostgreSQL gives numbers before a transaction commits, so one a little lower may appear later:
+    such a one counts too if it was processed ``since`` then.
+    """
+    is_new = (WebhookEventRow.id > after) | (WebhookEventRow.processed_at >= since)
     rows = session.scalars(
         select(WebhookEventRow)
-        .where(WebhookEventRow.state == "done", WebhookEventRow.id > after)
+        .where(WebhookEventRow.state == "done", WebhookEventRow.id > after - _IN_FLIGHT, is_new)
         .order_by(WebhookEventRow.id)
         .execution_options(yield_per=50)
     )
@@ -109,14 +114,11 @@ def done_events(session: Session, *, after: int) -> list[StoredEvent]:
 
 
 def settled_events(session: Session) -> int:
-    """Return the number of an event up to which all have been processed, whatever comes in now.
-
-    Numbers are given before a transaction commits, so one a little lower may still appear.
-    """
+    """Return the number of the event up to which all that have come in are processed."""
     waiting = session.scalar(
         select(func.min(WebhookEventRow.id)).where(WebhookEventRow.state == "new")
     )
-    return max(0, (waiting - 1 if waiting else latest_event_id(session)) - _IN_FLIGHT)
+    return waiting - 1 if waiting else latest_event_id(session)
 
 
 def oldest_waiting(session: Session) -> datetime | None:

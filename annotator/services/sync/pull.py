@@ -97,7 +97,8 @@ def reconcile(
         pull.look_at_changes(client, link.project_id, since=_since(before, began, recheck))
     with database.read() as session:  # ours first, or a task made meanwhile would seem deleted
         known = known_studio_ids(session, project.id)
-        touched = touched_tasks(session, project.id, after=before.pulled_event)
+        since = (before.pulled_at or began.at) - _OVERLAP
+        touched = touched_tasks(session, project.id, after=before.pulled_event, since=since)
     there = client.task_ids(link.project_id)
     pull.look_at(client.tasks_of(link.project_id, list((touched & there) - pull.seen)))
     with database.write() as session:

@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -208,13 +209,14 @@ def _is_about(event: StoredEvent, link: StudioLink) -> bool:
     return event.studio_project_id == link.project_id and key in (None, link.key)
 
 
-def touched_tasks(session: Session, project_id: int, *, after: int) -> set[int]:
-    """Return Label Studio's ids of the tasks that events after number ``after`` have changed here.
+def touched_tasks(session: Session, project_id: int, *, after: int, since: datetime) -> set[int]:
+    """Return Label Studio's ids of the tasks that events have changed here.
 
-    An event may have been late: its content must be compared with Label Studio.
+    An event may have been late: its content must be compared with Label Studio. Which events is as
+    for ``done_events``.
     """
     touched: set[Any] = set()
-    for event in done_events(session, after=after):
+    for event in done_events(session, after=after, since=since):
         if event.action == "ANNOTATIONS_DELETED":  # names no task
             ids = [str(item.get("id")) for item in _objects(event.payload, "annotations")]
             found = [task_of_annotation(session, project_id, external_id=id) for id in ids]

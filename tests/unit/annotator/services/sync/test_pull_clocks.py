@@ -12,8 +12,9 @@ from fake_studio import FakeStudio, make_region
 from reconcile_world import ours, theirs
 from shifted_times import shift_times
 
+from annotator.store.clock import now
 from annotator.store.database import Database
-from annotator.store.projects import Project, get_project
+from annotator.store.projects import Project, get_project, set_pulled
 
 DAY = 86_400.0
 DRUG = [make_region("a", 0, 7, "Drug", text=RASH)]
@@ -124,3 +125,35 @@ def test_a_pull_never_notes_a_time_that_lies_ahead(
     assert found.pulled_until is not None
     assert found.pulled_at is not None
     assert found.pulled_until <= found.pulled_at
+
+
+def test_a_pull_does_not_read_again_what_events_changed_before_the_one_before(
+    database: Database, linked: Project, studio: FakeStudio, pull: Any, deliver: Callable[[], Any]
+) -> None:
+    for i in range(3):
+        studio.annotate(studio.add_task(text=f"{RASH} {i}."), DRUG)
+    deliver()
+    pull()
+    shift_times(database, -60.0)  # a minute goes by
+    pull()
+
+    assert pull().n_tasks == 0
+
+
+def test_an_event_that_appears_behind_a_later_number_is_compared_too(
+    database: Database, linked: Project, studio: FakeStudio, pull: Any, deliver: Callable[[], Any]
+) -> None:
+    known = studio.annotate(studio.add_task(text=RASH), DRUG)
+    pull()
+    late = studio.events[-1]
+    studio.delete_annotation(known, silent=True)
+    pull()
+    with database.write() as session:  # a later number that committed first
+        set_pulled(session, linked.id, started=now(session), until=None, event=40)
+    late["annotation"]["updated_at"] = datetime(2100, 1, 1, tzinfo=UTC).isoformat()
+    studio.events[:] = [late]
+    deliver()
+
+    pull()
+
+    assert ours(database, linked) == theirs(studio)
