@@ -2,9 +2,9 @@
 
 People label in a Label Studio in memory; a backend and two workers, processes of their own, do
 their work. They, and the training, are killed or frozen at random moments, webhooks are lost,
-doubled and late, Label Studio goes down, and PostgreSQL throws everybody out. After each restart
-and at rest everything is counted. Ends with a line of JSON; exit code 1 and one line if anything
-that must hold did not.
+doubled and late, Label Studio goes down, the clock jumps an hour ahead and back, and PostgreSQL
+throws everybody out. After each restart and at rest everything is counted. Ends with a line of
+JSON; exit code 1 and one line if anything that must hold did not.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from postgres_server import running_postgres
 
+from faults.clock import run_under_a_clock
 from faults.story import tell_story
 
 
@@ -35,6 +36,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="Kept; by default a new temporary one.")
     given = parser.parse_args()
     folder = given.folder or Path(tempfile.mkdtemp(prefix="annotator-faults-"))
+    run_under_a_clock(folder, "--seed", str(given.seed), "--folder", str(folder))
     print(f"seed {given.seed}; logs in {folder}", file=sys.stderr)
     with ExitStack() as stack:
         url = stack.enter_context(running_postgres()) if given.database == "postgres" else None

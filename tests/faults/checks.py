@@ -17,7 +17,7 @@ from annotator.store.projects import get_project
 from annotator.store.pushes import unpushed_task_ids
 from annotator.store.runs import FINISHED, Run, list_runs
 from annotator.store.versions import ModelVersion, active_version, list_versions
-from db.tables import AnnotationRow, AuditRow
+from db.tables import AnnotationRow, AuditRow, RunEventRow
 from faults.world import FaultWorld
 
 MANY = 100_000
@@ -40,6 +40,12 @@ class Checks:
         """All versions."""
         with self._world.database.read() as session:
             return list_versions(session, self._world.project_id)
+
+    def n_hung(self) -> int:
+        """How many attempts were given up since they hung."""
+        with self._world.database.read() as session:
+            rows = session.scalars(select(RunEventRow).where(RunEventRow.kind == "died"))
+            return sum(str(row.detail["cause"]).startswith("it hung") for row in rows)
 
     def kept(self) -> list[ModelVersion]:
         """The versions whose files nobody has pruned, as the audit trail says."""

@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -28,10 +28,12 @@ LOST, TWICE, LATE = 0.2, 0.15, 0.1  # shares of the events
 
 
 class ClockedStudio(FakeStudio):
-    """Shows the real time, and never the same twice."""
+    """Shows the time of this machine, which may jump, and never the same twice in a row."""
 
     def _tick(self) -> str:
-        self._now = max(datetime.now(UTC), self._now + timedelta(microseconds=1))
+        before = self._now
+        while self._now == before:
+            self._now = datetime.now(UTC)
         return self._now.isoformat().replace("+00:00", "Z")
 
 

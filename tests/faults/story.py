@@ -113,6 +113,7 @@ def _summary(
         "n_annotations": sum(len(task["annotations"]) for task in tasks),
         "runs": dict(Counter(run.state for run in runs)),
         "attempts": sum(run.attempts for run in runs),
+        "hung": checks.n_hung(),
         "n_versions": len(checks.versions()),
         "rests": len(rests),
         "longest_rest_s": max(rests),

@@ -32,10 +32,13 @@ from annotator.store.database import Database
 from annotator.store.projects import ensure_project, link_studio, save_schema
 from annotator.store.runs import cancel_run, list_runs, submit_run
 from db import make_engine
+from faults.clock import Clock
 from faults.served_studio import PASSWORD, ServedStudio
 
 PROGRAMS = ("backend", "worker-1", "worker-2")
 LEASE_S = 5.0
+STALL_S = 60.0  # a program may take as long to start on a machine with much to do
+JUMPS_S = (0, 45, -45, 3600, -3600)
 MOST_OPEN, FEWEST_OPEN = 60, 8
 
 
@@ -50,6 +53,7 @@ class FaultWorld:
     n_faults: Counter[str] = field(default_factory=Counter)
     n_acts: Counter[str] = field(default_factory=Counter)
     alive: dict[str, int] = field(default_factory=dict)
+    clock: Clock = field(default_factory=Clock)
     _thaws: list[threading.Timer] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -85,6 +89,7 @@ class FaultWorld:
             debounce_s=0.5,
             sync_interval_s=3.0,
             lease_s=LEASE_S,
+            stall_s=STALL_S,
             max_attempts=6,
             holdout_share=0.3,
             port=self.port,
@@ -248,10 +253,13 @@ class FaultWorld:
             (2, self.kill_a_worker_and_its_training),
             (2, self.cut_the_power),
             (2, self.freeze_a_worker),
-            (2, self.freeze_the_training),
+            (2, self.freeze_the_training_and_the_workers),
+            (2, self.freeze_the_training_alone),
             (1, self.freeze_backend),
             (2, self.take_label_studio_down),
         ]
+        if self.clock.can_jump:
+            kinds.append((4, self.set_the_clock))
         if self.database.engine_name == "postgresql":
             kinds.append((4, self.cut_the_connections))
         (kind,) = self.rng.choices([k for _, k in kinds], [weight for weight, _ in kinds])
@@ -289,8 +297,18 @@ class FaultWorld:
         """A worker hangs for longer than its leases."""
         self._freeze([self.alive.get(self.rng.choice(PROGRAMS[1:]), 0)])
 
-    def freeze_the_training(self) -> bool:
-        """The training hangs for longer than its lease, and so does its worker."""
+    def freeze_the_training_alone(self) -> bool:
+        """The training hangs for longer than anybody waits for its progress."""
+        pids = training_processes(self.home)
+        self._freeze(pids, for_s=2 * STALL_S)
+        return bool(pids)
+
+    def set_the_clock(self) -> None:
+        """The clock of this machine is an hour ahead, behind, or right again."""
+        self.clock.set_ahead(self.rng.choice(JUMPS_S))
+
+    def freeze_the_training_and_the_workers(self) -> bool:
+        """The training hangs for longer than its lease, and so do the workers."""
         pids = training_processes(self.home)
         self._freeze([*pids, *(self.alive.get(name, 0) for name in PROGRAMS[1:])])
         return bool(pids)
@@ -299,14 +317,14 @@ class FaultWorld:
         """The backend hangs."""
         self._freeze([self.alive.get("backend", 0)])
 
-    def _freeze(self, pids: list[int]) -> None:
+    def _freeze(self, pids: list[int], *, for_s: float | None = None) -> None:
         frozen = [pid for pid in pids if pid and _signal(pid, signal.SIGSTOP)]
 
         def go_on() -> None:
             for pid in frozen:
                 _signal(pid, signal.SIGCONT)
 
-        timer = threading.Timer(self.rng.uniform(1.2, 2.0) * LEASE_S, go_on)
+        timer = threading.Timer(for_s or self.rng.uniform(1.2, 2.0) * LEASE_S, go_on)
         timer.start()
         self._thaws.append(timer)
 
