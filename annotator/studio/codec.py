@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 # Raised whenever a result is read differently than before: what was derived is derived anew.
-READER_VERSION: Final = 4
+READER_VERSION: Final = 5
 
 IssueKind = Literal[
     "unknown_label",

@@ -189,5 +189,6 @@ def _walk(node: Any, path: str, depth: int, *, is_seen: bool) -> Iterator[_Step]
 
 
 def _is_displayed(attributes: Mapping[str, str | None]) -> bool:
+    """Return False for what is hidden; the editor drops a ``hidden`` without a value."""
     style = attributes.get("style") or ""
-    return "hidden" not in attributes and _NOT_DISPLAYED.search(style) is None
+    return not attributes.get("hidden") and _NOT_DISPLAYED.search(style) is None

@@ -140,7 +140,7 @@ def test_where_counts_and_paths_differ_the_paths_are_right_and_it_is_told() -> N
     "html",
     [
         "<title>Seen</title><style>.seen{}</style>",
-        "<p hidden>seen</p>",
+        '<p hidden="hidden">seen</p>',
         '<div style="color: red; display : none"><b>seen</b></div>',
         "<template><p>seen</p></template>",
         "<textarea>seen</textarea><select><option>seen</select>",
@@ -157,8 +157,12 @@ def test_what_nobody_sees_is_not_in_the_text(html: str, is_inline: bool) -> None
     assert page.find(page.place(5, 9)) == (5, 9)
 
 
+def test_the_editor_shows_what_is_hidden_without_a_value() -> None:
+    assert HtmlPage(read_html("<p>Pain <b hidden>and</b> rash</p>")).text == "Pain and rash"
+
+
 def test_a_region_that_begins_in_what_nobody_sees_begins_with_what_follows() -> None:
-    page = HtmlPage(read_html("<p>Pain <b hidden>bad</b>rash</p>"))
+    page = HtmlPage(read_html("<p>Pain <b hidden='until-found'>bad</b>rash</p>"))
     value = page.place(0, 9) | {"start": "/p[1]/b[1]/text()[1]", "startOffset": 1}
 
     start, end = page.find(value)
