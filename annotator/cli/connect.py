@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["connect", "disconnect"]
 
+_MAX_PROBLEMS = 5
+
 
 def _web_address(value: str | None) -> str | None:
     try:
@@ -203,6 +205,10 @@ def _lines(connection: Connection, pulled: PullReport, *, page: str, backend: st
             "types of this project without a label there: " + ", ".join(connection.unknown_types)
         )
     lines += [f"not taken over: {caution}" for caution in _cautions(connection)]
+    lines += [f"problem: {problem}" for problem in pulled.problems[:_MAX_PROBLEMS]]
+    if len(pulled.problems) > _MAX_PROBLEMS:
+        more = len(pulled.problems) - _MAX_PROBLEMS
+        lines.append(f"{more} problems more: annotator sync --full names them all")
     return [*lines, "next: annotator worker (uploads tasks, pushes predictions, trains)"]
 
 

@@ -26,7 +26,8 @@ __all__ = [
     "result_to_labels",
 ]
 
-# Raised whenever a result is read differently than before: what was derived is derived anew.
+# Raised whenever a result or a page is read differently than before: what was derived is derived
+# anew. Where a page's text is another one now, its task gets another document, as by an edit.
 READER_VERSION: Final = 5
 
 IssueKind = Literal[
