@@ -11,6 +11,7 @@ import typer
 from annotator.cli.options import HomeOption, JsonOption
 from annotator.cli.progress import progress_bar
 from annotator.cli.project import emit, open_project
+from annotator.counted import counted
 from annotator.settings import find_home, load_settings
 
 __all__ = ["db"]
@@ -86,8 +87,9 @@ def backup(
             "with_secrets": with_secrets,
         },
         [
-            f"{report.file}: {rows['document']} documents, {rows['annotation']} annotations, "
-            f"{len(report.models)} models, {report.size_bytes / 1e6:.1f} MB",
+            f"{report.file}: {counted(rows['document'], 'document')}, "
+            f"{counted(rows['annotation'], 'annotation')}, "
+            f"{counted(len(report.models), 'model')}, {report.size_bytes / 1e6:.1f} MB",
             *(f"left out: {one}" for one in report.left_out),
         ],
         as_json=as_json,
@@ -125,8 +127,9 @@ def restore(
     emit(
         {name: getattr(report, name) for name in report.__slots__},
         [
-            f"{report.rows['document']} documents, {report.rows['annotation']} annotations and "
-            f"{len(report.models)} models are in {report.home}",
+            f"{report.home} has {counted(report.rows['document'], 'document')}, "
+            f"{counted(report.rows['annotation'], 'annotation')} and "
+            f"{counted(len(report.models), 'model')}",
             *(f"kept aside: {one}" for one in report.kept_aside),
             *(f"note: {one}" for one in report.to_do),
             "next: annotator doctor; annotator sync --full brings the labels given since",

@@ -10,6 +10,7 @@ import typer
 from annotator import __version__
 from annotator.cli.options import HomeOption, JsonOption
 from annotator.cli.project import emit, open_project
+from annotator.counted import counted
 
 __all__ = ["export"]
 
@@ -41,12 +42,14 @@ def export(
             readable_by="all" if shared else "owner",
         )
     lines = [
-        f"{report.n_documents} documents, {report.n_sentences} sentences, "
-        f"{report.n_entities} entities, {report.n_relations} relations",
+        f"{counted(report.n_documents, 'document')}, {counted(report.n_sentences, 'sentence')}, "
+        f"{counted(report.n_entities, 'entity')}, {counted(report.n_relations, 'relation')}",
         *(f"wrote {name}" for name in report.files),
     ]
     if report.not_expressible:
-        lines.append(f"{report.not_expressible} labels left out; alignment.json has a line each")
+        lines.append(
+            f"{counted(report.not_expressible, 'label')} left out; alignment.json has a line each"
+        )
     if report.not_carried:
         lines.append(
             f"{report.not_carried} answers of other controls and notes on regions are not in it; "

@@ -11,6 +11,7 @@ from annotator.cli.lexicon import take_lexicon
 from annotator.cli.options import HomeOption, JsonOption, LexiconOption
 from annotator.cli.progress import progress_bar
 from annotator.cli.project import OpenProject, emit, open_project, open_studio
+from annotator.counted import counted
 
 if TYPE_CHECKING:
     from annotator.services.queue.cold_start import WarmupReport
@@ -146,23 +147,23 @@ def _look_at_next(
 def _lines(
     n_uploaded: int, published: PublishReport | None, warmed: WarmupReport | None
 ) -> list[str]:
-    lines = [f"{n_uploaded} tasks uploaded"]
+    lines = [f"{counted(n_uploaded, 'task')} uploaded"]
     if published is None:
         lines.append("no active model, so no predictions; annotator retrain --wait makes one")
         if warmed is not None and warmed.n_placed:
             lines += _told(warmed)
         return lines
-    lines.append(f"{published.n_pushed} predictions of {published.version} pushed")
+    lines.append(f"{counted(published.n_pushed, 'prediction')} of {published.version} pushed")
     if not published.selected:
         lines.append("the version is not selected: Label Studio has no prediction of it")
     return lines
 
 
 def _told(warmed: WarmupReport) -> list[str]:
-    lines = [f"{warmed.n_placed} tasks put in the order of the warm-up ({warmed.name})"]
+    lines = [f"{counted(warmed.n_placed, 'task')} put in the order of the warm-up ({warmed.name})"]
     if warmed.n_regions:
         lines.append(
-            f"the lexicon draws {warmed.n_regions} regions in them; {warmed.n_seeds} tasks are "
-            "there for types with few labels"
+            f"the lexicon draws {counted(warmed.n_regions, 'region')} in them; "
+            f"{counted(warmed.n_seeds, 'task')} for types with few labels"
         )
     return lines

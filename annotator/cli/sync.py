@@ -9,6 +9,7 @@ import typer
 from annotator.cli.options import HomeOption, JsonOption
 from annotator.cli.progress import progress_bar
 from annotator.cli.project import emit, open_project, open_studio
+from annotator.counted import counted
 
 __all__ = ["sync"]
 
@@ -43,8 +44,9 @@ def sync(
                 on_progress=lambda done: advance(done, None, ""),
             )
     lines = [
-        f"{report.n_tasks} changed tasks seen, {report.n_news} news, "
-        f"{report.n_deleted_annotations} annotations and {report.n_deleted_tasks} tasks deleted"
+        f"{counted(report.n_tasks, 'changed task')} seen, {report.n_news} news, "
+        f"{counted(report.n_deleted_annotations, 'annotation')} and "
+        f"{counted(report.n_deleted_tasks, 'task')} deleted"
     ]
     lines += [f"problem: {problem}" for problem in report.problems]
     emit(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from annotator import __version__
+from annotator.counted import counted
 from annotator.demo.play import N_LABELS, Demo
 from annotator.demo.scripted import LabelledTask, label_next
 from annotator.errors import JobError, StudioError
@@ -90,7 +91,10 @@ class Once:
             if one is None:
                 raise StudioError("Label Studio serves no further task; make a new --home")
             served.append(one)
-            demo.say(f"  task {one.task}: {one.n_entities} entities, {one.n_relations} relations")
+            demo.say(
+                f"  task {one.task}: {counted(one.n_entities, 'entity')}, "
+                f"{counted(one.n_relations, 'relation')}"
+            )
         scores = [one.score for one in served if one.score is not None]
         self.report["labelled"] = len(done) + len(served)
         self.checks |= {
