@@ -66,7 +66,7 @@ OPENERS = _words(
 #: Before a single capital that ends a sentence (``hepatitis C``, ``group A``).
 CLASSIFIERS = _words(
     "hepatitis vitamin type group serogroup serotype subtype class grade stage factor drug arm",
-    "cohort strain allele genotype phase part specimen patient case was is were to",
+    "cohort strain allele genotype phase part specimen patient case was",
 )
 
 #: Last parts of addresses, which people also write with a capital.

@@ -77,10 +77,11 @@ def test_boundaries_of_notes_in_many_styles_are_found(part: str, least: float) -
         "Less Blautia.Roseburia was found.",
         "Her O2 sat. 91% on room air.",
         "Ask j.doe@Clinic.Net about it.",
+        "He was referred to J. Smith for care.",
     ],
     ids=[
         *("dash", "number", "problems", "one drug a line", "unclosed bracket", "address"),
-        *("registry", "vitamin", "taxon", "saturation", "mail"),
+        *("registry", "vitamin", "taxon", "saturation", "mail", "name"),
     ],
 )
 def test_lists_are_cut_and_names_are_not(marked: str) -> None:
