@@ -57,6 +57,8 @@ class ModelConfig:
         decoding: ``constrained`` to legal BIOES sequences (Viterbi), or ``argmax`` as in the paper.
         candidates: Source of the relation candidates in training: ``predicted`` (paper), ``gold``,
             or ``both``.
+        never_adjacent: Entity types of which the gold has no two side by side; such predictions
+            are joined. Learnt in training; nothing is joined with ``argmax``.
         legal_pairs: Only relations that the schema allows between two types can be predicted.
         max_pieces: Longest encoder window in word pieces; None is the encoder's own limit.
         max_candidates: Most candidate entities of a sentence in training; gold ones come first.
@@ -78,6 +80,7 @@ class ModelConfig:
     context: int = 64
     decoding: Decoding = "constrained"
     candidates: Candidates = "both"
+    never_adjacent: tuple[str, ...] = ()
     legal_pairs: bool = True
     max_pieces: int | None = None
     max_candidates: int = 256
@@ -93,6 +96,9 @@ class ModelConfig:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ConfigError(f"{name} must be one of {', '.join(choices)}")
+        unknown = sorted(set(self.never_adjacent) - set(self.schema.entity_types))
+        if unknown:
+            raise ConfigError(f"never_adjacent names no entity types: {', '.join(unknown)}")
         if self.max_pieces is not None and self.max_pieces < 8:
             raise ConfigError(f"max_pieces must be at least 8, found {self.max_pieces}")
         if self.max_candidates < 2:
@@ -134,6 +140,7 @@ class ModelConfig:
         if unknown:
             raise ConfigError(f"unknown keys in a model configuration: {', '.join(unknown)}")
         try:
+            rest["never_adjacent"] = tuple(rest.get("never_adjacent", ()))
             return cls(schema=LabelSchema.from_json(value["schema"]), **rest)
         except (TypeError, AttributeError) as error:
             raise ConfigError("a value in the model configuration has the wrong type") from error

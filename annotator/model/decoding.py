@@ -11,7 +11,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Spans", "decode_argmax", "decode_constrained", "find_spans", "legal_mask"]
+__all__ = [
+    "Spans",
+    "decode_argmax",
+    "decode_constrained",
+    "find_spans",
+    "join_neighbours",
+    "legal_mask",
+]
 
 _BEGIN, _INSIDE, _END, _SINGLE = 0, 1, 2, 3
 _IMPOSSIBLE = -1e30
@@ -106,6 +113,30 @@ def decode_constrained(logits: Tensor, *, word_mask: Tensor) -> Tensor:
         scores = logits[illegal, :longest].float().log_softmax(dim=-1)
         tags[illegal, :longest] = _search(scores, mask[:, :longest])
     return tags
+
+
+def join_neighbours(tags: Tensor, *, joined: Tensor) -> Tensor:
+    """Make one entity of those of one type that follow each other without a word between them.
+
+    Args:
+        tags: Tag classes, legal BIOES. Shape ``(batch, words)``, int64.
+        joined: True for the types that this is done for. Shape ``(types,)``, bool.
+
+    Returns:
+        Tag classes. Shape ``(batch, words)``, int64.
+    """
+    kind, type_ = _tag_kind(tags), (tags - 1).div(4, rounding_mode="floor")
+    begins = (kind == _BEGIN) | (kind == _SINGLE)
+    ends = (kind == _END) | (kind == _SINGLE)
+    link = torch.zeros_like(begins)  # True where the entity goes on that ends a word before
+    link[:, 1:] = ends[:, :-1] & begins[:, 1:] & (type_[:, 1:] == type_[:, :-1])
+    link &= joined[type_.clamp(min=0)]
+    followed = torch.zeros_like(link)
+    followed[:, :-1] = link[:, 1:]
+    begins, ends = begins & ~link, ends & ~followed
+    closing = torch.where(begins, _SINGLE, _END)
+    kind = torch.where(ends, closing, torch.where(begins, _BEGIN, _INSIDE))
+    return torch.where(tags > 0, 4 * type_ + 1 + kind, tags)
 
 
 def _search(scores: Tensor, word_mask: Tensor) -> Tensor:

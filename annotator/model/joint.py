@@ -42,7 +42,12 @@ from annotator.model.candidates import (
     training_candidates,
 )
 from annotator.model.config import Candidates, ModelConfig
-from annotator.model.decoding import decode_argmax, decode_constrained, find_spans
+from annotator.model.decoding import (
+    decode_argmax,
+    decode_constrained,
+    find_spans,
+    join_neighbours,
+)
 from annotator.model.encoder import Encoder
 from annotator.model.heads import NerHead, RelationHead, ShapeEmbedding
 from annotator.model.pieces import PieceTokenizer
@@ -106,6 +111,7 @@ class JointModel(nn.Module):
     A schema without relation types has no relation head; everything else works the same.
     """
 
+    joined: Tensor
     legal: Tensor
 
     def __init__(self, encoder: Encoder, config: ModelConfig) -> None:
@@ -120,6 +126,8 @@ class JointModel(nn.Module):
             RelationHead(encoder.width, config) if config.schema.relation_types else None
         )
         self.calibration = Calibration()
+        joined = [name in config.never_adjacent for name in config.schema.entity_types]
+        self.register_buffer("joined", torch.tensor(joined), persistent=False)
         self.register_buffer("legal", legal_classes(config), persistent=False)
 
     @property
@@ -208,8 +216,10 @@ class JointModel(nn.Module):
 
     def decode_tags(self, logits: Tensor, *, word_mask: Tensor) -> Tensor:
         """Decode tag scores as configured. Shapes as in ``decode_constrained``."""
-        decode = decode_constrained if self.config.decoding == "constrained" else decode_argmax
-        return decode(logits.detach(), word_mask=word_mask)
+        if self.config.decoding == "argmax":
+            return decode_argmax(logits.detach(), word_mask=word_mask)
+        tags = decode_constrained(logits.detach(), word_mask=word_mask)
+        return join_neighbours(tags, joined=self.joined) if self.config.never_adjacent else tags
 
     def relate(self, output: JointOutput, candidates: CandidateSet) -> JointOutput:
         """Return ``output`` with the scores of all ordered pairs of ``candidates``."""

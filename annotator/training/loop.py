@@ -16,6 +16,7 @@ from annotator.model.checkpoint import save_checkpoint, weights_sha256
 from annotator.model.config import ModelConfig
 from annotator.model.encoder import load_encoder
 from annotator.model.joint import JointModel
+from annotator.training.neighbours import learn_never_adjacent
 from annotator.training.reliability import choose_calibration
 from annotator.training.replica import Replica
 from annotator.training.run import Run, TrainingData, TrainingProgress
@@ -95,7 +96,8 @@ def train(
         ModelError: if the encoder cannot be loaded.
     """
     present = _with_words(sentences)
-    config = _configure(schema, encoder, options or {})
+    separate = learn_never_adjacent(present, schema)
+    config = _configure(schema, encoder, {"never_adjacent": separate, **(options or {})})
     device, folder = torch.device(device), Path(folder)
     digest = _digest(present, dev, config, settings, device=device, start=start)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

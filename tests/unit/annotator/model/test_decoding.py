@@ -1,12 +1,22 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from annotator.model.decoding import decode_argmax, decode_constrained, find_spans, legal_mask
+from annotator.domain import WordEntity
+from annotator.model import JointModel
+from annotator.model.decoding import (
+    decode_argmax,
+    decode_constrained,
+    find_spans,
+    join_neighbours,
+    legal_mask,
+)
 from annotator.text import decode_bioes, encode_bioes, tag_names
 
 NAMES = tag_names(("X", "Y"))
@@ -103,3 +113,57 @@ def test_sentence_without_words_decodes_to_nothing() -> None:
     tags = decode_constrained(torch.zeros(2, 0, 9), word_mask=torch.zeros(2, 0, dtype=torch.bool))
 
     assert tags.shape == (2, 0)
+
+
+def _merged(tags: list[str], types: set[str]) -> list[str]:
+    """Join side by side entities of ``types``, one by one."""
+    words = [list(range(e.first, e.last + 1)) for e in decode_bioes(tags)]
+    names = [e.type for e in decode_bioes(tags)]
+    for i in range(len(words) - 1, 0, -1):
+        if names[i] == names[i - 1] in types and words[i][0] == words[i - 1][-1] + 1:
+            words[i - 1 : i + 1] = [words[i - 1] + words[i]]
+            del names[i]
+    joined = [
+        WordEntity(type=name, first=inside[0], last=inside[-1])
+        for name, inside in zip(names, words, strict=True)
+    ]
+    return encode_bioes(len(tags), joined)
+
+
+@pytest.mark.parametrize("types", [set(), {"X"}, {"X", "Y"}], ids=["none", "one", "both"])
+def test_neighbours_of_the_types_asked_for_are_joined(
+    types: set[str], generator: torch.Generator
+) -> None:
+    names = tag_names(["X", "Y"])
+    logits = 3 * torch.randn(200, 9, 9, generator=generator)
+    tags = decode_constrained(logits, word_mask=torch.ones(200, 9, dtype=torch.bool))
+
+    joined = join_neighbours(tags, joined=torch.tensor([name in types for name in ("X", "Y")]))
+
+    expected = [_merged([names[i] for i in row], types) for row in tags.tolist()]
+    assert [[names[i] for i in row] for row in joined.tolist()] == expected
+    assert torch.equal(joined, tags) == (not types)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"never_adjacent": ("Drug",)}, ["B-Drug", "E-Drug", "S-Effect", "S-Effect"]),
+        ({}, ["S-Drug", "S-Drug", "S-Effect", "S-Effect"]),
+        (
+            {"never_adjacent": ("Drug",), "decoding": "argmax"},
+            ["S-Drug", "S-Drug", "S-Effect", "S-Effect"],
+        ),
+    ],
+    ids=["never adjacent", "may be adjacent", "as in the paper"],
+)
+def test_a_model_joins_neighbours_of_types_that_have_none(
+    build_model: Callable[..., JointModel], options: dict[str, Any], expected: list[str]
+) -> None:
+    model = build_model(**options)
+    drug, effect = (model.config.tags.index(tag) for tag in ("S-Drug", "S-Effect"))
+    logits = 5.0 * torch.eye(9)[[drug, drug, effect, effect]][None]
+
+    (tags,) = model.decode_tags(logits, word_mask=torch.ones(1, 4, dtype=torch.bool)).tolist()
+
+    assert [model.config.tags[i] for i in tags] == expected
