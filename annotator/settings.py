@@ -151,6 +151,9 @@ class Settings(BaseSettings):
     keep_versions: int = Field(
         10, ge=2, description="Newest model versions whose files and predictions are kept."
     )
+    keep_events: float = Field(
+        30.0, gt=0, description="Days that handled events of Label Studio, with their text, stay."
+    )
     max_attempts: int = Field(3, ge=1, description="Tries of a run before it fails for good.")
 
     host: str = Field("127.0.0.1", description="Address that the backend listens on.")

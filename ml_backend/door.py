@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from annotator.errors import ConfigError
+from annotator.live_settings import LiveSettings
 from annotator.logs import get_logger
-from annotator.settings import Settings, load_settings
+from annotator.settings import Settings
 from ml_backend.auth import CHALLENGE, WRONG, Credentials
 
 __all__ = ["HEALTH", "Door", "Failures", "Hosts", "Refusal"]
@@ -22,7 +22,6 @@ _FREE: Final = 5  # wrong passwords of an address before its next ones are answe
 _SLOWEST_S: Final = 8.0
 _FORGET_S: Final = 600.0
 _MOST_ADDRESSES: Final = 1000
-_REREAD_S: Final = 1.0
 _log = get_logger("backend")
 
 
@@ -68,15 +67,11 @@ class Hosts:
     """The names that the backend answers to: a page of another name must not reach it.
 
     A browser can be made to take another site's name for ours (DNS rebinding), but no address in
-    figures, so these are always ours. Settings are read again when a name is not known, since
-    ``annotator connect`` may have written it meanwhile.
+    figures, so these are always ours.
     """
 
-    def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._settings = settings
-        self._clock = clock
-        self._names = _names(settings)
-        self._reread_at = clock()
+    def __init__(self, live: LiveSettings) -> None:
+        self._live = live
 
     def allow(self, header: str) -> bool:
         """Return whether a Host header names us."""
@@ -88,16 +83,8 @@ class Hosts:
             return False
         if _is_address(name) or name == "localhost" or name.endswith(".localhost"):
             return True
-        if not self._knows(name) and self._clock() >= self._reread_at:
-            self._reread_at = self._clock() + _REREAD_S
-            try:
-                self._names = _names(load_settings(self._settings.home)) | _names(self._settings)
-            except ConfigError:
-                return False
-        return self._knows(name)
-
-    def _knows(self, name: str) -> bool:
-        return name in self._names or "*" in self._names
+        names = _names(self._live.current())  # annotator connect may have added one
+        return name in names or "*" in names
 
 
 def _names(settings: Settings) -> frozenset[str]:

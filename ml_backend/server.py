@@ -17,6 +17,7 @@ from waitress import wasyncore
 from waitress.server import BaseWSGIServer, create_server
 
 from annotator.errors import ConfigError
+from annotator.live_settings import LiveSettings
 from annotator.logs import get_logger
 from annotator.settings import Settings
 from ml_backend.auth import Credentials
@@ -45,7 +46,7 @@ class BackendServer:
         self._map: dict[int, Any] = {}
         self._stop = threading.Event()
         max_body = int(settings.max_body_mb * 1e6)
-        door = Door(Credentials(settings), Hosts(settings), max_body=max_body)
+        door = Door(Credentials(settings), Hosts(LiveSettings(settings)), max_body=max_body)
         sockets = _listen(settings.host, settings.port)
         self._dispatcher = Dispatcher(settings.threads + _QUICK_THREADS)
         _wrap(app, sockets, self._map, self._dispatcher, max_body=max_body)

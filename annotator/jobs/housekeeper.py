@@ -36,6 +36,7 @@ from annotator.services.sync.webhooks import process_inbox
 from annotator.settings import Settings
 from annotator.store.clock import ClockWatch, elapsed_s, now
 from annotator.store.database import Database
+from annotator.store.inbox import delete_events, outdated_events
 from annotator.store.projects import Project, get_project
 from annotator.store.prune import has_prunable
 from annotator.store.pushes import has_unpushed
@@ -117,6 +118,12 @@ class Housekeeper:
             sweep_stale_files(session, self.settings.models_folder)
 
     def _prune(self, database: Database, project: Project) -> None:
+        keep_days = self.settings.keep_events
+        with database.read() as session:
+            outdated = outdated_events(session, keep_days=keep_days, pulled=project.pulled_event)
+        if outdated:
+            with database.write() as session:
+                delete_events(session, outdated)
         try:
             prune_versions(
                 database,

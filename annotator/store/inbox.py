@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -18,16 +18,19 @@ from db.tables import WebhookEventRow
 __all__ = [
     "StoredEvent",
     "count_events",
+    "delete_events",
     "done_events",
     "finish_event",
     "latest_event_id",
     "new_events",
     "oldest_waiting",
+    "outdated_events",
     "settled_events",
     "store_event",
 ]
 
 
+_AT_A_TIME = 1000
 _IN_FLIGHT = 50  # far more than the threads of all backends
 
 
@@ -119,6 +122,32 @@ def settled_events(session: Session) -> int:
         select(func.min(WebhookEventRow.id)).where(WebhookEventRow.state == "new")
     )
     return waiting - 1 if waiting else latest_event_id(session)
+
+
+def outdated_events(session: Session, *, keep_days: float, pulled: int) -> list[int]:
+    """Return the numbers of handled events that came more than ``keep_days`` ago, some at a time.
+
+    A change that the next pull must still look at (after number ``pulled``) is none of them, nor
+    is the newest event: numbers are never given twice.
+    """
+    row = WebhookEventRow
+    oldest = select(row.id).order_by(row.id).limit(_AT_A_TIME).subquery()
+    return list(
+        session.scalars(
+            select(row.id).where(
+                row.id.in_(select(oldest.c.id)),
+                row.id < latest_event_id(session),
+                row.received_at < now(session) - timedelta(days=keep_days),
+                or_(row.state.in_(("failed", "ignored")), row.id <= pulled),
+                row.state != "new",
+            )
+        )
+    )
+
+
+def delete_events(session: Session, ids: Collection[int]) -> None:
+    """Delete events, and the text they hold."""
+    session.execute(delete(WebhookEventRow).where(WebhookEventRow.id.in_(ids)))
 
 
 def oldest_waiting(session: Session) -> datetime | None:

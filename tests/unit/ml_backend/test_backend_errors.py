@@ -138,7 +138,11 @@ def test_every_answer_carries_the_protective_headers(shared_client: FlaskClient,
 
 
 @pytest.mark.parametrize(
-    "name", ["../annotator.toml", "..%2fsecrets.toml", "%2e%2e/pyproject.toml"]
+    "name",
+    [
+        *("../annotator.toml", "..%2fsecrets.toml", "%2e%2e/pyproject.toml", "app%00.js"),
+        *("a" * 300, f"{'a' * 300}.js", f"{'a' * 5000}.css", "app.js%00", "%ff.js", "vendor"),
+    ],
 )
 def test_only_the_files_of_the_page_are_served(shared_client: FlaskClient, name: str) -> None:
     assert shared_client.get(f"/static/{name}", headers=BASIC).status_code == 404

@@ -27,6 +27,7 @@ from annotator.services.sync.webhooks import receive_event
 from annotator.settings import Settings, init_home, load_settings, write_secrets
 from annotator.store.database import Database
 from annotator.store.gold import count_gold
+from annotator.store.inbox import count_events
 from annotator.store.leases import take_lease
 from annotator.store.projects import Project, audit_lines, link_studio
 from annotator.store.runs import (
@@ -41,7 +42,7 @@ from annotator.store.snapshots import take_snapshot
 from annotator.store.tasks import count_tasks
 from annotator.store.troubles import troubles
 from annotator.store.versions import activate_version, add_version
-from db.tables import LeaseRow, TrainingRunRow
+from db.tables import LeaseRow, TrainingRunRow, WebhookEventRow
 
 
 @dataclass
@@ -502,3 +503,20 @@ def test_a_token_that_is_written_while_the_worker_runs_is_used(
 
     assert "run annotator connect again" in without
     assert "no connection" in troubles_of(database, linked)["pull"]  # nobody listens there
+
+
+def test_handled_events_do_not_stay_for_ever(
+    housekeeper: Housekeeper, database: Database, project: Project
+) -> None:
+    with database.write() as session:
+        for number in (1, 2):
+            receive_event(session, {"action": "MOON_ROSE", "project": {"id": number}})
+    housekeeper.tend()
+    with database.write() as session:
+        old = datetime.now(UTC) - timedelta(days=40)
+        session.execute(update(WebhookEventRow).values(received_at=old))
+
+    housekeeper.tend()
+
+    with database.read() as session:
+        assert count_events(session)["ignored"] == 1  # the newest
