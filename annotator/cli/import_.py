@@ -170,6 +170,8 @@ def _unread(report: IngestReport) -> list[str]:
 
 
 def _warnings(report: IngestReport) -> list[str]:
+    from annotator.services.intake.roles import name_some
+
     lines = []
     if report.n_length_cuts:
         lines.append(
@@ -187,6 +189,11 @@ def _warnings(report: IngestReport) -> list[str]:
         lines.append(
             f"warning: {report.n_moved} documents stored before changed sides, to be with their "
             "near-duplicates"
+        )
+    if report.contradicting:
+        lines.append(
+            "warning: other labels of the same text differ (annotator doctor lists where): "
+            f"{name_some(report.contradicting)}"
         )
     if report.unknown_types:
         types = ", ".join(str(one) for one in report.unknown_types)

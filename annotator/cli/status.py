@@ -63,6 +63,7 @@ def _lines(value: dict[str, Any]) -> list[str]:
     if studio["next"] and not studio["next"]["verified"]:
         lines.append(f"warning        {studio['next']['problem']}")
     lines += _unlearnt(value["learnable"])
+    lines += _contradictions(value["contradictions"])
     if value["label_issues"]:
         kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(value["label_issues"].items()))
         lines.append(f"label issues   {kinds} (column issues of the table annotation)")
@@ -70,6 +71,15 @@ def _lines(value: dict[str, Any]) -> list[str]:
     if failed:
         lines.append(f"inbox          {failed} events could not be understood; sync pulls them")
     return lines
+
+
+def _contradictions(found: dict[str, int]) -> list[str]:
+    if not any(found.values()):
+        return []
+    return [
+        f"contradictions {found['places']} labels differ from others of the same text, "
+        f"{found['texts']} texts are labelled twice and differ (annotator doctor lists where)"
+    ]
 
 
 def _unlearnt(learnable: dict[str, Any]) -> list[str]:

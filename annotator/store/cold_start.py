@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
+from annotator.store.gold import counts_as_gold
 from annotator.store.pushes import takes
 from db.tables import (
     AnnotationRow,
@@ -128,6 +129,7 @@ def count_gold_types(session: Session, project_id: int, types: Collection[str]) 
             AnnotationRow.project_id == project_id,
             AnnotationRow.is_current,
             AnnotationRow.state == "submitted",
+            counts_as_gold(),
         )
         .group_by(EntityRow.type)
     )

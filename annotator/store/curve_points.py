@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ScalarSelect, Select, case, func, select
 from sqlalchemy.orm import Session, aliased
 
-from annotator.store.gold import counts_in_its_region
+from annotator.store.gold import counts_as_gold
 from annotator.store.rows import from_row
 from db.tables import (
     AnnotationRow,
@@ -190,7 +190,7 @@ def corrected_tasks(session: Session, project_id: int) -> Iterator[ChosenTask]:
             ~AnnotationRow.bulk_created,
             AnnotationRow.diff.is_not(None),
             DocumentRow.split == "train",
-            counts_in_its_region(),
+            counts_as_gold(),
             reason.is_not(None),
         )
     )

@@ -1,13 +1,19 @@
-"""Gold: the labels that count, out of all revisions."""
+"""Gold: the labels that count, out of all revisions.
+
+Of a stretch of text one annotation is the truth: one with a star before one without; what somebody
+labelled in Label Studio before an import, whose labels are of unknown age, and before a prediction
+accepted in bulk, which nobody read; then the latest.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from itertools import groupby
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from annotator.domain import Document, Entity, Relation
@@ -16,19 +22,23 @@ from db.tables import AnnotationRow, DocumentRow, EntityRow, RelationRow, Senten
 __all__ = [
     "GoldUnit",
     "count_gold",
-    "counts_in_its_region",
+    "counts_as_gold",
+    "decides_sentence",
     "gold_units",
     "newest_gold_sentences",
     "newest_gold_texts",
+    "rank",
 ]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoldUnit:
-    """Labels that count: a region of a document with its labels.
+    """Labels that count: a stretch of a document with its labels.
 
-    ``document`` holds the region's text, with offsets from its start; if the region is the whole
-    document, it is that document.
+    ``document`` holds the stretch's text, with offsets from its start; if it is the whole document,
+    it is that document. An annotation of which others outrank a part has several stretches.
     """
 
     annotation_id: int
@@ -62,16 +72,21 @@ def _labels_of(
 def _unit(
     row: AnnotationRow,
     document: DocumentRow,
+    region: tuple[int, int],
     entities: Sequence[EntityRow],
     relations: Sequence[RelationRow],
 ) -> GoldUnit:
-    start, end = row.region_start, row.region_end
+    start, end = region
     is_whole = (start, end) == (0, len(document.text))
     group = document.group_key or str(document.meta.get("group") or document.name)
-    meta: dict[str, Any] = dict(document.meta) if is_whole else {"sentences": [[0, end - start]]}
-    meta["group"] = group
+    meta: dict[str, Any] = dict(document.meta)
     if not is_whole:
+        is_cut = region != (row.region_start, row.region_end)
+        meta = _part_of(meta, region) if is_cut else {"sentences": [[0, end - start]]}
         meta |= {"document": document.name, "start": start, "end": end}
+    meta["group"] = group
+    kept = [e for e in entities if start <= e.start and e.end <= end]
+    ids = {e.local_id for e in kept}
     return GoldUnit(
         annotation_id=row.id,
         document_id=document.id,
@@ -80,16 +95,17 @@ def _unit(
             text=document.text[start:end],
             entities=tuple(
                 Entity(id=e.local_id, type=e.type, start=e.start - start, end=e.end - start)
-                for e in entities
+                for e in kept
             ),
             relations=tuple(
                 Relation(type=r.type, head=r.head, tail=r.tail, bidirectional=r.bidirectional)
                 for r in relations
+                if r.head in ids and r.tail in ids
             ),
             meta=meta,
         ),
         source_document=document.name,
-        region=(start, end),
+        region=region,
         split=document.split,
         group=group,
         created_at=row.created_at,
@@ -97,10 +113,20 @@ def _unit(
     )
 
 
+def _part_of(meta: dict[str, Any], region: tuple[int, int]) -> dict[str, Any]:
+    """Return the sentences and tokens that a document came with, as far as they are inside."""
+    start, end = region
+    return {
+        name: [[a - start, b - start] for a, b in meta[name] if start <= a and b <= end]
+        for name in ("sentences", "tokens")
+        if isinstance(meta.get(name), list)
+    }
+
+
 def gold_units(
     session: Session, project_id: int, *, split: str | None = None, ids: Sequence[int] | None = None
 ) -> Iterator[GoldUnit]:
-    """Yield gold, one unit a region: the latest submitted, current annotation of each region.
+    """Yield gold, each stretch of text once: the labels that outrank all others there.
 
     ``ids`` selects exactly these annotation revisions (a snapshot), whatever came after them.
     """
@@ -121,39 +147,83 @@ def gold_units(
         for i in range(0, len(wanted), 500):
             chunk = query.where(AnnotationRow.id.in_(wanted[i : i + 500]))
             rows += [(a, d) for a, d in session.execute(chunk)]
-        rows.sort(key=lambda pair: (pair[0].document_id, pair[0].region_start, pair[0].id))
-    latest: dict[tuple[int, int, int], tuple[AnnotationRow, DocumentRow]] = {}
-    for annotation, document in rows:
-        key = (annotation.document_id, annotation.region_start, annotation.region_end)
-        held = latest.get(key)
-        if held is None or _precedes(held[0], annotation):
-            latest[key] = (annotation, document)
-    chosen = list(latest.values())
-    for i in range(0, len(chosen), 500):
-        part = chosen[i : i + 500]
-        entities, relations = _labels_of(session, [a.id for a, _ in part])
-        for annotation, document in part:
-            yield _unit(
-                annotation,
-                document,
-                entities.get(annotation.id, ()),
-                relations.get(annotation.id, ()),
-            )
+        rows.sort(key=lambda pair: pair[0].document_id)
+    by_document: list[list[tuple[AnnotationRow, DocumentRow]]] = [
+        list(found) for _, found in groupby(rows, key=lambda pair: pair[0].document_id)
+    ]
+    for part in _batches(by_document, most=500):
+        entities, relations = _labels_of(session, [a.id for found in part for a, _ in found])
+        for found in part:
+            units = [
+                _unit(a, d, region, entities.get(a.id, ()), relations.get(a.id, ()))
+                for a, d in found
+                for region in _stretches(a, d, [other for other, _ in found], entities)
+            ]
+            yield from sorted(units, key=lambda unit: unit.region)
 
 
-def _precedes(held: AnnotationRow, other: AnnotationRow) -> bool:
-    # A ground-truth star outranks time; then the latest decision counts.
-    return (held.ground_truth, held.created_at, held.id) < (
-        other.ground_truth,
-        other.created_at,
-        other.id,
-    )
+def _batches(groups: Sequence[Sequence[T]], *, most: int) -> Iterator[list[Sequence[T]]]:
+    """Yield groups together until they hold ``most`` elements or more."""
+    batch: list[Sequence[T]] = []
+    n = 0
+    for group in groups:
+        batch.append(group)
+        n += len(group)
+        if n >= most:
+            yield batch
+            batch, n = [], 0
+    if batch:
+        yield batch
 
 
-def counts_in_its_region() -> ColumnElement[bool]:
-    """Return the condition that no other label of the same region takes precedence over this one.
+def _stretches(
+    row: AnnotationRow,
+    document: DocumentRow,
+    others: Sequence[AnnotationRow],
+    entities: Mapping[int, Sequence[EntityRow]],
+) -> list[tuple[int, int]]:
+    """Return the stretches of its region that nothing outranks, without blanks around them.
 
-    Among current submitted annotations of a region, it holds for exactly one.
+    An entity that reaches into what is outranked goes with it, so that no text is left that looks
+    as if it held none.
+    """
+    region = (row.region_start, row.region_end)
+    cuts = [
+        (other.region_start, other.region_end)
+        for other in others
+        if rank(other) > rank(row)
+        and other.region_start < row.region_end
+        and other.region_end > row.region_start
+    ]
+    if not cuts:
+        return [region]
+    own = [(e.start, e.end) for e in entities.get(row.id, ())]
+    cuts += [span for span in own if any(span[0] < end and start < span[1] for start, end in cuts)]
+    free, at = [], region[0]
+    for start, end in [*sorted(cuts), (region[1], region[1])]:
+        text = document.text[at:start]
+        if text.strip():
+            first = at + len(text) - len(text.lstrip())
+            free.append((first, first + len(text.strip())))
+        at = max(at, end)
+    return free
+
+
+def rank(row: AnnotationRow) -> tuple[Any, ...]:
+    """Return what a label is compared by with others of the same text (store-internal)."""
+    is_read = row.source == "studio" and not row.bulk_created
+    return (row.ground_truth, is_read, row.created_at, row.id)
+
+
+def _rank(table: Any) -> Any:
+    is_read = and_(table.source == "studio", ~table.bulk_created)
+    return tuple_(table.ground_truth, is_read, table.created_at, table.id)
+
+
+def decides_sentence() -> ColumnElement[bool]:
+    """Return the condition that no label outranks this annotation in this sentence.
+
+    Of the current submitted annotations that reach into a sentence, it holds for exactly one.
     """
     other = aliased(AnnotationRow)
     return ~(
@@ -163,11 +233,26 @@ def counts_in_its_region() -> ColumnElement[bool]:
             other.document_id == AnnotationRow.document_id,
             other.is_current,
             other.state == "submitted",
-            other.region_start == AnnotationRow.region_start,
-            other.region_end == AnnotationRow.region_end,
-            tuple_(other.ground_truth, other.created_at, other.id)
-            > tuple_(AnnotationRow.ground_truth, AnnotationRow.created_at, AnnotationRow.id),
+            other.region_start < SentenceRow.end,
+            other.region_end > SentenceRow.start,
+            _rank(other) > _rank(AnnotationRow),
         )
+        .correlate(AnnotationRow, SentenceRow)
+        .exists()
+    )
+
+
+def counts_as_gold() -> ColumnElement[bool]:
+    """Return the condition that an annotation decides any sentence."""
+    return (
+        select(SentenceRow.id)
+        .where(
+            SentenceRow.document_id == AnnotationRow.document_id,
+            SentenceRow.start < AnnotationRow.region_end,
+            SentenceRow.end > AnnotationRow.region_start,
+            decides_sentence(),
+        )
+        .correlate(AnnotationRow)
         .exists()
     )
 
@@ -180,7 +265,7 @@ def count_gold(session: Session, project_id: int) -> dict[str, int]:
         .where(
             AnnotationRow.project_id == project_id,
             AnnotationRow.is_current,
-            or_(AnnotationRow.state != "submitted", counts_in_its_region()),
+            or_(AnnotationRow.state != "submitted", counts_as_gold()),
         )
         .group_by(DocumentRow.split, AnnotationRow.state, AnnotationRow.bulk_created)
     )

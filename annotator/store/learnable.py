@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, ColumnExpressionArgument, String, cast, fu
 from sqlalchemy.orm import Session
 
 from annotator.domain import Document, Entity, Relation
-from annotator.store.gold import counts_in_its_region
+from annotator.store.gold import counts_as_gold
 from annotator.store.projects import current_schema
 from annotator.text import align_document
 from db.tables import AnnotationRow, DocumentRow, EntityRow, RelationRow, TaskRow
@@ -133,5 +133,5 @@ def _is_gold(project_id: int) -> list[ColumnExpressionArgument[bool]]:
         AnnotationRow.project_id == project_id,
         AnnotationRow.is_current,
         AnnotationRow.state == "submitted",
-        counts_in_its_region(),
+        counts_as_gold(),
     ]

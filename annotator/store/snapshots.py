@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from annotator.domain import LabelSchema
 from annotator.store.clock import SLACK, instant, now
-from annotator.store.gold import counts_in_its_region
+from annotator.store.gold import counts_as_gold, decides_sentence
 from db.tables import (
     AnnotationRow,
     DocumentRow,
@@ -122,17 +122,14 @@ def n_new_sentences(
     Returns:
         New gold training sentences, all gold training sentences, and when the newest label came.
     """
-    inside = (
-        select(func.count(SentenceRow.id))
+    gold = (
+        _current_gold(project_id, func.count(SentenceRow.id), func.max(AnnotationRow.received_at))
+        .join(SentenceRow, SentenceRow.document_id == AnnotationRow.document_id)
         .where(
-            SentenceRow.document_id == AnnotationRow.document_id,
             SentenceRow.start >= AnnotationRow.region_start,
             SentenceRow.end <= AnnotationRow.region_end,
+            decides_sentence(),
         )
-        .scalar_subquery()
-    )
-    gold = _training_gold(
-        project_id, func.coalesce(func.sum(inside), 0), func.max(AnnotationRow.received_at)
     )
     new = gold.where(_is_new(session, project_id, beyond))
     if after is not None:
@@ -186,6 +183,11 @@ def _learnt_snapshot(session: Session, project_id: int) -> int | None:
 
 
 def _training_gold(project_id: int, *columns: Any) -> Select[Any]:
+    # Others are in no snapshot, so would always be new.
+    return _current_gold(project_id, *columns).where(counts_as_gold())
+
+
+def _current_gold(project_id: int, *columns: Any) -> Select[Any]:
     return (
         select(*columns)
         .select_from(AnnotationRow)
@@ -195,7 +197,6 @@ def _training_gold(project_id: int, *columns: Any) -> Select[Any]:
             AnnotationRow.is_current,
             AnnotationRow.state == "submitted",
             DocumentRow.split == "train",
-            counts_in_its_region(),  # others are in no snapshot, so would always be new
         )
     )
 

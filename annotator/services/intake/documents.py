@@ -19,6 +19,7 @@ from annotator.services.intake.groups import (
 from annotator.services.intake.roles import IntakeRules, Role, UnknownType, check_import
 from annotator.store.annotations import NewAnnotation, current_labels, record_annotation
 from annotator.store.clock import now
+from annotator.store.contradictions import find_contradictions
 from annotator.store.database import Database
 from annotator.store.documents import (
     NewDocument,
@@ -77,6 +78,8 @@ class IngestReport:
             of them, are learnt from.
         not_emptied: Documents without labels that have gold, which was left as it is.
         unknown_types: Types that the project did not know before.
+        contradicting: Documents of which other labels differ: of Label Studio, or of the same text
+            under another id.
     """
 
     import_id: int | None
@@ -97,6 +100,7 @@ class IngestReport:
     kept_out: tuple[str, ...]
     not_emptied: tuple[str, ...]
     unknown_types: tuple[UnknownType, ...]
+    contradicting: tuple[str, ...]
 
 
 def draw_split(group: str, *, share: float, seed: int) -> str:
@@ -248,6 +252,7 @@ class _Intake:
     kept_out: list[str] = field(default_factory=list)
     not_emptied: list[str] = field(default_factory=list)
     set_aside: list[str] = field(default_factory=list)
+    recorded: set[str] = field(default_factory=set)
 
     def take(self, session: Session, documents: Sequence[Document]) -> None:
         hashes = {document.id: hash_text(document.text) for document in documents}
@@ -354,6 +359,7 @@ class _Intake:
             ),
         )
         if added:
+            self.recorded.add(document.id)
             self.totals["labelled"] += 1
             self.totals["entities"] += len(document.entities)
             self.totals["relations"] += len(document.relations)
@@ -367,6 +373,7 @@ class _Intake:
             "kept_out": len(self.kept_out),
             "not_emptied": len(self.not_emptied),
         }
+        differing = find_contradictions(session, self.project_id).documents()
         is_new = bool(self.totals["documents"] + self.totals["labelled"] + self.n_again)
         detail = {**counts, "new_types": list(self.new_types)}
         end_import(session, self.import_id, detail if is_new else None)
@@ -377,5 +384,6 @@ class _Intake:
             kept_out=tuple(self.kept_out),
             not_emptied=tuple(self.not_emptied),
             unknown_types=tuple(self.unknown),
+            contradicting=tuple(sorted(differing & self.recorded)),
             **{f"n_{key}": value for key, value in self.totals.items()},
         )

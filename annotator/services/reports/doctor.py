@@ -15,6 +15,7 @@ from annotator.errors import CheckpointError
 from annotator.services.inference.versions import check_files
 from annotator.services.reports.status import Vitals, studio_page, take_vitals
 from annotator.settings import Settings
+from annotator.store.contradictions import find_contradictions
 from annotator.store.database import Database
 from annotator.store.learnable import count_learnable, unlearnt_places
 from annotator.store.projects import Project
@@ -118,6 +119,7 @@ def examine_project(
     yield Finding(part="database", state="good", message=f"reached; {n_gold} labelled texts")
     yield from _files(settings.home)
     yield from _learnable(database, settings, project)
+    yield from _contradictions(database, project)
     yield _model(version, vitals)
     yield _worker(vitals)
     with database.read() as session:
@@ -139,6 +141,24 @@ def _files(home: Path) -> Iterator[Finding]:
             state="warning",
             message=f"other accounts of this machine may read {', '.join(loose)}",
             remedy=f"chmod -R go= {home}",
+        )
+
+
+def _contradictions(database: Database, project: Project) -> Iterator[Finding]:
+    with database.read() as session:
+        found = find_contradictions(session, project.id)
+    names = [
+        *(f"{name} at {start}" for name, start in found.places[:_PLACES]),
+        *(" = ".join(names) for names in found.texts[:_PLACES]),
+    ]
+    if names:
+        n = sum(found.count().values())
+        yield Finding(
+            part="one truth",
+            state="warning",
+            message=f"{n} labels differ from others of the same text: {', '.join(names)}",
+            remedy="correct them in Label Studio, or annotator import --undo the import that is "
+            "wrong; where annotations overlap, the one in Label Studio counts",
         )
 
 

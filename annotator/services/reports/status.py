@@ -13,6 +13,7 @@ from annotator.services.models.triggers import count_new_labels
 from annotator.settings import Settings
 from annotator.store.annotations import correction_totals, count_issues
 from annotator.store.clock import now
+from annotator.store.contradictions import find_contradictions
 from annotator.store.curve_points import PromotedVersion, promoted_versions
 from annotator.store.database import Database
 from annotator.store.documents import count_documents, count_sentences
@@ -196,6 +197,7 @@ def project_status(
             "accepted_share": accepted_shares(session, project.id),
             "label_issues": count_issues(session, project.id),
             "learnable": count_learnable(session, project.id).to_json(),
+            "contradictions": find_contradictions(session, project.id).count(),
             "troubles": troubles(session, project.id),
             "worker": {"alive": bool(workers), "owners": workers},
             "label_studio": _studio_to_json(session, project, settings, active),

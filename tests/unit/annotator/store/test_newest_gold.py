@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 from factories import at, make_annotation, make_document
+from tiny_bert import TINY_SCHEMA
 
+from annotator.domain import Entity
 from annotator.services.intake.documents import store_document
 from annotator.store.annotations import record_annotation
 from annotator.store.database import Database
@@ -18,6 +20,7 @@ from annotator.store.gold import (
     newest_gold_texts,
 )
 from annotator.store.projects import Project, ensure_project
+from annotator.store.snapshots import has_same_gold, n_new_sentences, take_snapshot
 
 FIRST, SECOND = "Fever after drug A.", "No rash with drug B."
 TEXT = f"{FIRST} {SECOND}"
@@ -149,24 +152,84 @@ def test_gold_accepted_in_bulk_is_counted_beside_and_skips_apart(ward: Ward) -> 
     assert ward.counts() == {"train": 2, "holdout": 1, "in_bulk": 2, "skipped": 2}
 
 
+DRUG = (Entity(id="e", type="Drug", start=0, end=5),)
+OLDER, LATER = {"created_at": at(1)}, {"created_at": at(5)}
+STAR, BULK, IMPORT = {"ground_truth": True}, {"bulk_created": True}, {"source": "import"}
+
+
+@pytest.mark.parametrize("region", [ONE, WHOLE], ids=["the same region", "document"])
 @pytest.mark.parametrize(
-    "better",
-    [{"created_at": at(5)}, {"ground_truth": True, "created_at": at(-5)}, {}],
-    ids=["younger", "starred", "stored later"],
+    ("loser", "winner"),
+    [
+        (OLDER, LATER),
+        (LATER, OLDER | STAR),
+        (LATER | IMPORT, OLDER),
+        (LATER | BULK, OLDER),
+        (OLDER | BULK, LATER | IMPORT),
+        (LATER | IMPORT, OLDER | STAR | BULK),
+        ({}, {}),
+    ],
+    ids=[
+        "later",
+        "starred",
+        "not imported",
+        "not in bulk",
+        "by time",
+        "star first",
+        "stored later",
+    ],
 )
-def test_one_label_of_a_region_counts_and_all_count_the_same_one(
-    ward: Ward, better: dict[str, Any]
+def test_of_a_text_one_label_is_the_truth_and_all_count_the_same_one(
+    ward: Ward, region: tuple[int, int], loser: dict[str, Any], winner: dict[str, Any]
 ) -> None:
+    """The winner labels a sentence, the loser that or the whole document."""
     note = ward.add("note")
-    ward.label(note, "1", region=ONE)
-    ward.label(note, "2", region=ONE, bulk_created=True, **better)
-    ward.label(note, "3", region=(0, 5), created_at=at(1))
-    ward.label(note, "4", region=(6, ONE[1]), created_at=at(1))
+    ward.label(note, "1", **({"region": region, "entities": ()} | loser))
+    ward.label(note, "2", **({"region": ONE, "entities": DRUG} | winner))
 
     with ward.database.read() as session:
         units = list(gold_units(session, ward.project_id))
-    assert [unit.region for unit in units] == [ONE, (0, 5), (6, ONE[1])]
-    assert ward.counts() == {"train": 3, "holdout": 0, "in_bulk": 1, "skipped": 0}
+        n_new, n_all, _ = n_new_sentences(session, ward.project_id)
+    rest = [] if region == ONE else [(TWO, 0)]
+    assert [(u.region, len(u.document.entities)) for u in units] == [(ONE, 1), *rest]
+    assert n_new == n_all == len(units) == ward.counts()["train"]
+
+
+def test_a_document_of_which_each_sentence_was_labelled_counts_no_more(ward: Ward) -> None:
+    note = ward.add("note")
+    ward.label(note, "1", region=WHOLE, source="import")
+    ward.label(note, "2", region=ONE)
+    ward.label(note, "3", region=TWO)
+
+    with ward.database.write() as session:
+        units = list(gold_units(session, ward.project_id))
+        members = {unit.annotation_id: "train" for unit in units}
+        taken = take_snapshot(
+            session, ward.project_id, schema=TINY_SCHEMA, members=members, n_sentences=2
+        )
+
+    assert [unit.region for unit in units] == [ONE, TWO]
+    assert ward.counts()["train"] == 2
+    with ward.database.read() as session:
+        new = n_new_sentences(session, ward.project_id, beyond=taken.id)
+        assert new == (0, 2, None)
+        assert has_same_gold(session, ward.project_id, taken.id)
+
+
+def test_an_entity_that_reaches_into_what_is_outranked_goes_with_it(ward: Ward) -> None:
+    """The text around it is no text without entities, and is left out as well."""
+    note = ward.add("note")
+    crossing = (Entity(id="x", type="Drug", start=ONE[1] - 4, end=TWO[0] + 7),)
+    inside = (Entity(id="y", type="Drug", start=TWO[1] - 5, end=TWO[1] - 1),)
+    ward.label(note, "1", region=WHOLE, source="import", entities=crossing + inside, relations=())
+    ward.label(note, "2", region=ONE, entities=())
+
+    with ward.database.read() as session:
+        first, rest = gold_units(session, ward.project_id)
+
+    assert (first.region, first.document.entities) == (ONE, ())
+    assert rest.region[0] >= TWO[0] + 7
+    assert rest.document.mention(rest.document.entities[0]) == TEXT[TWO[1] - 5 : TWO[1] - 1]
 
 
 def test_gold_comes_by_document_and_place_whenever_it_was_labelled(ward: Ward) -> None:

@@ -256,3 +256,13 @@ def test_a_hold_out_with_types_that_no_model_can_know_is_refused_once_there_is_a
         schema = current_schema(session, project.id)
     assert schema is not None
     assert "Durg" not in schema.entity_types
+
+
+def test_an_import_names_documents_of_which_other_labels_differ(
+    database: Database, project: Project
+) -> None:
+    bring(database, project, "gold", make_document("old"), make_note(1))
+
+    report = bring(database, project, "gold", other("new"), make_note(2))
+
+    assert report.contradicting == ("new",)
