@@ -225,6 +225,38 @@ def test_relation_that_does_not_join_two_annotations_is_skipped(tmp_path: Path) 
     ]
 
 
+@pytest.mark.parametrize("text", ["right kidney", None], ids=["quoted", "not quoted"])
+@pytest.mark.parametrize("gap", [" ", "\n", " \r\n "], ids=["blank", "line", "both"])
+def test_places_with_white_space_between_them_are_one_span(
+    tmp_path: Path, text: str | None, gap: str
+) -> None:
+    note = _note("T1", "Anatomy", "right kidney")
+    places = [{"offset": 5 + len(gap), "length": 6}, {"offset": 0, "length": 5}]
+
+    corpus = _read(
+        tmp_path, _passage({**note, "text": text, "locations": places}, text=f"right{gap}kidney")
+    )
+
+    assert corpus.documents[0].entities == (
+        Entity(id="T1", type="Anatomy", start=0, end=11 + len(gap)),
+    )
+
+
+def test_offsets_from_the_beginning_of_their_passage_are_moved_and_reported(
+    tmp_path: Path,
+) -> None:
+    notes = [_note("T3", "AE", "rash", 2), _note("T4", "Drug", "aspirin", 13)]
+    value = _document()
+    value["passages"] = [value["passages"][0], {**value["passages"][1], "annotations": notes}]
+
+    corpus = _read(tmp_path, value)
+
+    assert corpus.documents == (EXPECTED,)
+    assert [item.reason for item in corpus.report.repaired] == [
+        "2 mentions were counted in code points from the passage's beginning"
+    ]
+
+
 @pytest.mark.parametrize(
     ("roles", "head"),
     [

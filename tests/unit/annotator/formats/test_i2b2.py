@@ -247,3 +247,32 @@ def test_sample_is_read_without_loss(shared_data: Path) -> None:
     )
     assert align_document(document).issues == ()
     assert [item.place for item in corpus.report.skipped] == ["sample-1.ast"]
+
+
+BLANKS = "Seen .\nThe  man had ' sharp ' chest pain .\n"
+
+
+@pytest.mark.parametrize(
+    ("positions", "way"),
+    [(("2:7 2:8", "2:5 2:5"), "counted"), (("2:6 2:7", "2:4 2:4"), "not counted")],
+    ids=["with empty tokens", "without"],
+)
+def test_empty_tokens_count_where_more_quotations_match_so(
+    tmp_path: Path, positions: tuple[str, str], way: str
+) -> None:
+    pain, sharp = positions
+    concepts = [
+        f'c="chest pain" {pain}||t="problem"',
+        f'c="sharp" {sharp}||t="problem"',
+        'c="seen" 1:0 1:0||t="problem"',
+    ]
+
+    corpus = _read(tmp_path, concepts, [], text=BLANKS)
+
+    document = corpus.documents[0]
+    assert [document.mention(entity) for entity in document.entities] == [
+        "chest pain",
+        "sharp",
+        "Seen",
+    ]
+    assert len(corpus.report.repaired) == (way == "counted")

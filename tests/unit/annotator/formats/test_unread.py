@@ -17,6 +17,7 @@ BIOC = (
     "<text>Rash</text></annotation></passage></document></collection>"
 )
 GIORGI = "0\tS-AE\t0\tO\tO\trash\tO\tO\tO\n0\tO\t1\tO\tO\twent\tO\tO\tO\n\n0\t1\tADE\n0\t0\tADE\n"
+ONE = '{"id": "d", "text": "Rash", "entities": [{"id": "x", "type": "A", "start": 0, "end": 4}]}\n'
 CASES: dict[str, tuple[str, Files, dict[str, int]]] = {
     "brat": (
         "brat",
@@ -31,6 +32,11 @@ CASES: dict[str, tuple[str, Files, dict[str, int]]] = {
     "pubtator": ("pubtator", {"a.pubtator": PUBTATOR}, {"1": 2}),
     "bioc": ("bioc", {"a.xml": BIOC}, {"1": 1}),
     "i2b2": ("i2b2", {"r.txt": "Rash .", "r.con": 'c="pain" 1:7 1:7||t="problem"\n'}, {"r": 1}),
+    "jsonl, one id twice": (
+        "jsonl",
+        {"gold.jsonl": ONE + ONE + ONE.replace("0", "1") + ONE.replace('"d"', '"other"')},
+        {"d": 1},
+    ),
     "bioes": ("bioes", {"gold.tsv": GIORGI.replace("0\t0\tADE\n", "")}, {"0": 1}),
     "ade-giorgi": ("ade-giorgi", {"train.tsv": GIORGI}, {"ade-giorgi-0": 2}),
 }
