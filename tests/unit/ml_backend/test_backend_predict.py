@@ -280,6 +280,18 @@ def test_drawn_regions_come_back_with_the_relations_among_them(client: FlaskClie
     assert prediction["model_version"] == "tiny-1"
 
 
+def test_drawn_regions_keep_the_control_they_were_drawn_with(client: FlaskClient) -> None:
+    more = '<Labels name="more" toName="text"><Label value="Drug"/><Label value="Effect"/></Labels>'
+    request = make_predict(SENTENCE, label_config=CONFIG_XML.replace("<Text", f"{more}<Text"))
+    drawn = [region("a", 0, 7, "Drug") | {"from_name": "more"}, region("b", 23, 27, "Effect")]
+    request["params"] = {"context": {"result": drawn}}
+
+    [prediction] = client.post("/predict", json=request).json["results"]
+
+    named = {one["id"]: one["from_name"] for one in prediction["result"] if "id" in one}
+    assert named == {"a": "more", "b": "label"}
+
+
 def test_a_relation_that_a_person_drew_is_not_contradicted(client: FlaskClient) -> None:
     drawn = {
         "type": "relation",
