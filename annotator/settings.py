@@ -131,6 +131,9 @@ class Settings(BaseSettings):
     holdout_share: float = Field(
         0.15, ge=0, lt=1, description="Share of documents drawn into the hold-out."
     )
+    holdout_least: int = Field(
+        30, ge=1, description="Fewest hold-out sentences that decide between two models."
+    )
     retrain_after: int = Field(50, ge=1, description="Newly labelled sentences before a run.")
     retrain_share: float = Field(0.1, ge=0, description="The same as a share of the gold.")
     retrain_after_hours: float | None = Field(

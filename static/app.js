@@ -186,7 +186,7 @@ function model({ version, run }) {
   const scores = version.metrics?.holdout;
   const parts = [
     el("p", { class: "name" }, version.name,
-      version.provisional && badge("provisional", "warn", "promoted before there was a hold-out to judge it by")),
+      version.provisional && badge("provisional", "warn", "promoted on a hold-out too small to judge it by, or before there was one")),
     el("p", { class: "quiet small" }, "Promoted ", when(version.promoted_at), ` by run ${version.run}.`),
   ];
   if (!scores || !scores.n_sentences) {

@@ -36,7 +36,7 @@ def evaluate(
     with open_project(home) as opened:
         from annotator.formats import read_corpus
         from annotator.services.inference.versions import load_version
-        from annotator.services.models.evaluate import evaluate_version
+        from annotator.services.models.scores import evaluate_version
         from annotator.text import align_document
         from annotator.training import evaluate_given_entities
 

@@ -102,6 +102,7 @@ def diff(
             b=b or _active(opened),
             device=opened.settings.device,
             seed=opened.settings.seed,
+            least=opened.settings.holdout_least,
         )
     value = found.to_json()
     lines = _changes(value)
@@ -222,9 +223,8 @@ def _changes(value: dict[str, Any]) -> list[str]:
     joint = value["joint_f1"]
     lines = [
         f"{value['a']} -> {value['b']} on {value['n_sentences']} test sentences of the hold-out",
-        f"joint F1 {joint['a']:.1f} -> {joint['b']:.1f}; "
-        f"P(change > -0.5) = {value['probability']:.3f}; the gate would "
-        + ("promote it" if value["would_promote"] else "hold it"),
+        f"joint F1 {joint['a']:.1f} -> {joint['b']:.1f}; as the gate would say it, "
+        + "; ".join(value["reasons"]),
         "",
         f"{'':<24} {'precision':>15} {'recall':>15} {'F1':>15} {'change':>7} {'gold':>6}",
     ]

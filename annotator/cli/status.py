@@ -139,4 +139,5 @@ def _model(version: dict[str, Any] | None, run: dict[str, Any] | None) -> str:
     return (
         f"{version['name']}: entities F1 {holdout['ner']['micro']['f1']:.1f}, relations F1 "
         f"{holdout['re']['micro']['f1']:.1f} on {holdout['n_sentences']} hold-out sentences"
+        + (" (provisional: too few to judge by)" if version["provisional"] else "")
     )

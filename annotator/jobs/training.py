@@ -56,6 +56,7 @@ def run_settings(settings: Settings, device: str) -> RunSettings:
         engine=make_engine(settings),
         warm_keep=settings.warm_keep,
         warm_share=settings.warm_share,
+        holdout_least=settings.holdout_least,
     )
 
 

@@ -17,7 +17,7 @@ from annotator.experiments.run import versions
 from annotator.model import Predictor, SentencePrediction
 from annotator.simulation.arms import Replay, SimulatedCorpus
 from annotator.training import TrainingProgress, evaluate, train
-from annotator.training.gate import measure_joint
+from annotator.training.joint_score import measure_joint
 
 __all__ = ["count_labels", "do_round"]
 

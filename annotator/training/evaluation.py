@@ -7,7 +7,7 @@ entities are. Boundary-only scores ignore the entity types in both.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -70,11 +70,29 @@ class Counts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerEvaluation:
-    """The scores of entities, or those of relations."""
+    """The scores of entities, or those of relations.
 
-    micro: Counts
+    Attributes:
+        names: The types that occur in gold or predictions, sorted.
+        type_counts: True positives, predictions and gold labels of each sentence and type.
+            Shape ``(sentences, types, 3)``, int32.
+        boundary: Boundary-only counts.
+    """
+
+    names: tuple[str, ...]
+    type_counts: NDArray[np.int32]
     boundary: Counts
-    types: Mapping[str, Counts]
+
+    @property
+    def micro(self) -> Counts:
+        """The counts over all types."""
+        return _counts(self.type_counts.sum(axis=(0, 1)))
+
+    @property
+    def types(self) -> dict[str, Counts]:
+        """The counts of each type."""
+        rows = self.type_counts.sum(axis=0)  # (types, 3)
+        return {name: _counts(row) for name, row in zip(self.names, rows, strict=True)}
 
     def macro(self) -> dict[str, float]:
         """Return the means over types that occur in gold or predictions, in per cent."""
@@ -104,18 +122,23 @@ class Evaluation:
     Attributes:
         ner: Entities.
         re: Relations.
-        sentence_counts: Counts per sentence in the order of ``COLUMNS``, for paired resampling.
-            Shape ``(sentences, 6)``, int64.
+        groups: The group of each sentence, as the hold-out is drawn.
     """
 
     ner: LayerEvaluation
     re: LayerEvaluation
-    sentence_counts: NDArray[np.int64]
+    groups: tuple[str, ...]
 
     @property
     def n_sentences(self) -> int:
         """Number of sentences."""
-        return len(self.sentence_counts)
+        return len(self.groups)
+
+    @property
+    def sentence_counts(self) -> NDArray[np.int64]:
+        """Counts per sentence in the order of ``COLUMNS``. Shape ``(sentences, 6)``."""
+        layers = [layer.type_counts.sum(axis=1, dtype=np.int64) for layer in (self.ner, self.re)]
+        return np.concatenate(layers, axis=1)  # (sentences, 6)
 
     def to_json(self) -> dict[str, Any]:
         """Return all scores in per cent, without the counts of single sentences."""
@@ -130,35 +153,29 @@ class _Tally:
     """Running counts of one layer. The first field of a key is its type."""
 
     def __init__(self) -> None:
-        self.tp: Counter[str] = Counter()
-        self.n_pred: Counter[str] = Counter()
-        self.n_gold: Counter[str] = Counter()
+        self.rows: list[Counter[tuple[str, int]]] = []
         self.boundary = np.zeros(3, dtype=np.int64)
 
     def add(
         self, gold: set[_Key], predicted: set[_Key], *, bounds: tuple[set[_Key], set[_Key]]
-    ) -> tuple[int, int, int]:
-        right = gold & predicted
-        self.tp.update(key[0] for key in right)
-        self.n_pred.update(key[0] for key in predicted)
-        self.n_gold.update(key[0] for key in gold)
+    ) -> None:
+        columns = (gold & predicted, predicted, gold)
+        self.rows.append(Counter((key[0], i) for i, keys in enumerate(columns) for key in keys))
         self.boundary += [len(bounds[0] & bounds[1]), len(bounds[1]), len(bounds[0])]
-        return len(right), len(predicted), len(gold)
 
     def result(self) -> LayerEvaluation:
-        names = sorted(set(self.n_pred) | set(self.n_gold))
-        types = {
-            name: Counts(tp=self.tp[name], n_pred=self.n_pred[name], n_gold=self.n_gold[name])
-            for name in names
-        }
-        tp, n_pred, n_gold = self.boundary.tolist()
-        return LayerEvaluation(
-            micro=Counts(
-                tp=self.tp.total(), n_pred=self.n_pred.total(), n_gold=self.n_gold.total()
-            ),
-            boundary=Counts(tp=tp, n_pred=n_pred, n_gold=n_gold),
-            types=types,
-        )
+        names = tuple(sorted({name for row in self.rows for name, _ in row}))
+        places = {name: i for i, name in enumerate(names)}
+        counts = np.zeros((len(self.rows), len(names), 3), dtype=np.int32)
+        for i, row in enumerate(self.rows):
+            for (name, column), n in row.items():
+                counts[i, places[name], column] = n
+        return LayerEvaluation(names=names, type_counts=counts, boundary=_counts(self.boundary))
+
+
+def _counts(row: NDArray[np.integer[Any]]) -> Counts:
+    tp, n_pred, n_gold = row.tolist()
+    return Counts(tp=tp, n_pred=n_pred, n_gold=n_gold)
 
 
 def _entity_keys(entities: Sequence[WordEntity]) -> list[_Key]:
@@ -178,12 +195,11 @@ def evaluate(gold: Sequence[TaggedSentence], predicted: Sequence[SentencePredict
     if len(gold) != len(predicted):
         raise ShapeError(f"{len(gold)} gold sentences but {len(predicted)} predictions")
     ner, re = _Tally(), _Tally()
-    rows = np.zeros((len(gold), len(COLUMNS)), dtype=np.int64)
-    for i, (sentence, found) in enumerate(zip(gold, predicted, strict=True)):
+    for sentence, found in zip(gold, predicted, strict=True):
         keys = _entity_keys(sentence.entities), _entity_keys(found.entities)
         spans = [key[1:] for key in keys[0]], [key[1:] for key in keys[1]]
-        rows[i, :3] = ner.add(set(keys[0]), set(keys[1]), bounds=(set(spans[0]), set(spans[1])))
-        rows[i, 3:] = re.add(
+        ner.add(set(keys[0]), set(keys[1]), bounds=(set(spans[0]), set(spans[1])))
+        re.add(
             _relation_keys(sentence.relations, keys[0]),
             _relation_keys(found.relations, keys[1]),
             bounds=(
@@ -191,7 +207,11 @@ def evaluate(gold: Sequence[TaggedSentence], predicted: Sequence[SentencePredict
                 _relation_keys(found.relations, spans[1]),
             ),
         )
-    return Evaluation(ner=ner.result(), re=re.result(), sentence_counts=rows)
+    return Evaluation(
+        ner=ner.result(),
+        re=re.result(),
+        groups=tuple(sentence.group or sentence.id for sentence in gold),
+    )
 
 
 def evaluate_given_entities(

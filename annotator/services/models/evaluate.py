@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +12,10 @@ from numpy.typing import NDArray
 from annotator.domain import TaggedSentence
 from annotator.errors import InputError
 from annotator.model import Calibration, Predictor
-from annotator.services.inference.versions import load_version
+from annotator.services.models.scores import score_version
 from annotator.services.models.snapshot import HoldoutSentence, read_test_sentences
 from annotator.store.database import Database
-from annotator.store.versions import ModelVersion, get_version
+from annotator.store.versions import get_version
 from annotator.training import (
     Counts,
     Evaluation,
@@ -27,10 +24,9 @@ from annotator.training import (
     evaluate,
     measure_calibration,
 )
-from annotator.training.gate import joint_f1
-from annotator.training.state import fingerprint
+from annotator.training.joint_score import joint_f1
 
-__all__ = ["Comparison", "compare_versions", "evaluate_version", "measure_version"]
+__all__ = ["Comparison", "compare_versions", "measure_version"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +65,11 @@ class Comparison:
 
 
 def compare_versions(
-    database: Database, project_id: int, *, a: str, b: str, device: str, seed: int
+    database: Database, project_id: int, *, a: str, b: str, device: str, seed: int, least: int
 ) -> Comparison:
     """Score both versions on the current hold-out and report the differences.
 
-    Scores are stored beside a version's weights, so that a version runs once per hold-out.
+    ``least`` is the setting ``holdout_least``.
 
     Raises:
         NotFoundError: if there is no such version.
@@ -89,8 +85,8 @@ def compare_versions(
             "holdout, or label the tasks that were drawn into it"
         )
     gold = [sentence.tagged for sentence in found]
-    old, new = (_scores(version, gold, device=device) for version in versions)
-    decision = decide(new, old, rng=np.random.default_rng(seed))
+    old, new = (score_version(version, gold, device=device) for version in versions)
+    decision = decide(new, old, rng=np.random.default_rng(seed), least=least)
     was_right, is_right = _wholly_right(old), _wholly_right(new)
     return Comparison(
         a=a,
@@ -107,51 +103,6 @@ def compare_versions(
 def _wholly_right(scores: Evaluation) -> NDArray[np.bool_]:
     rows = scores.sentence_counts.reshape(-1, 2, 3)
     return np.asarray((rows[:, :, :1] == rows).all(axis=(1, 2)))
-
-
-def _scores(version: ModelVersion, gold: list[TaggedSentence], *, device: str) -> Evaluation:
-    digest = fingerprint(gold, (), arguments=[version.sha256])
-    cache = Path(version.folder) / f"scores-{digest[:16]}.json"
-    with suppress(OSError, ValueError, KeyError, TypeError):  # absent or truncated: computed again
-        return _from_json(json.loads(cache.read_text(encoding="utf-8")), n=len(gold))
-    scores = evaluate_version(load_version(version, device=device), gold)
-    with suppress(OSError):  # scores for a read-only folder are computed each time
-        aside = cache.with_suffix(".new")
-        aside.write_text(json.dumps(_to_json(scores)) + "\n", encoding="utf-8")
-        aside.replace(cache)
-    return scores
-
-
-def _to_json(scores: Evaluation) -> dict[str, Any]:
-    value: dict[str, Any] = {"sentences": scores.sentence_counts.tolist()}
-    for name, layer in (("ner", scores.ner), ("re", scores.re)):
-        value[name] = {
-            "boundary": _triple(layer.boundary),
-            "types": {type_: _triple(counts) for type_, counts in layer.types.items()},
-        }
-    return value
-
-
-def _from_json(value: Mapping[str, Any], *, n: int) -> Evaluation:
-    rows = np.array(value["sentences"], dtype=np.int64).reshape(n, 6)
-    totals = rows.sum(axis=0).tolist()
-    layers = [
-        LayerEvaluation(
-            micro=_counts(totals[first : first + 3]),
-            boundary=_counts(value[name]["boundary"]),
-            types={type_: _counts(c) for type_, c in value[name]["types"].items()},
-        )
-        for name, first in (("ner", 0), ("re", 3))
-    ]
-    return Evaluation(ner=layers[0], re=layers[1], sentence_counts=rows)
-
-
-def _triple(counts: Counts) -> list[int]:
-    return [counts.tp, counts.n_pred, counts.n_gold]
-
-
-def _counts(triple: list[int]) -> Counts:
-    return Counts(tp=triple[0], n_pred=triple[1], n_gold=triple[2])
 
 
 def _joint(scores: Evaluation) -> float:
@@ -174,11 +125,6 @@ def _change(old: Counts, new: Counts) -> dict[str, Any]:
         "f1_change": round(new.f1 - old.f1, 4),
         "n": max(old.n_gold, new.n_gold),
     }
-
-
-def evaluate_version(predictor: Predictor, sentences: Sequence[TaggedSentence]) -> Evaluation:
-    """Score a model on sentences, strictly."""
-    return evaluate(sentences, predictor.predict([s.words for s in sentences]))
 
 
 def measure_version(

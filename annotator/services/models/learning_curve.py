@@ -30,7 +30,7 @@ from annotator.store.projects import current_schema
 from annotator.store.versions import ModelVersion, add_evaluation
 from annotator.text import tokenize
 from annotator.training import Evaluation
-from annotator.training.gate import measure_joint
+from annotator.training.joint_score import measure_joint
 
 __all__ = ["QUEUE", "STOP_SET", "UNLABELLED", "describe_point", "note_learning"]
 

@@ -11,16 +11,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from sqlalchemy.orm import Session
 
-from annotator.errors import CheckpointError, TrainingError
+from annotator.errors import TrainingError
 from annotator.model import Predictor, checkpoint_sha256
 from annotator.model.folder import move_whole
 from annotator.services.inference.compute import Engine, LocalEngine
-from annotator.services.inference.versions import check_files, load_version
+from annotator.services.inference.versions import check_files
 from annotator.services.models.card import write_card
-from annotator.services.models.evaluate import evaluate_version, measure_version
+from annotator.services.models.evaluate import measure_version
+from annotator.services.models.judge import judge_candidate
 from annotator.services.models.learning_curve import describe_point
 from annotator.services.models.registry import (
     ORIGIN_FILE,
@@ -36,7 +36,6 @@ from annotator.store.runs import Run, finish_run, get_run
 from annotator.store.versions import (
     ModelVersion,
     activate_version,
-    active_version,
     add_evaluation,
     add_version,
     get_version,
@@ -48,7 +47,6 @@ from annotator.training import (
     TrainingProgress,
     TrainingSettings,
     WarmStart,
-    decide,
 )
 
 __all__ = ["RunSettings", "run_training"]
@@ -61,7 +59,8 @@ class RunSettings:
     """What a run needs beside its snapshot.
 
     A warm run keeps ``warm_keep`` of the earlier version's weights and takes ``warm_share`` of the
-    epochs and of the least steps.
+    epochs and of the least steps. A hold-out of fewer than ``holdout_least`` sentences judges
+    provisionally.
     """
 
     project: str
@@ -72,6 +71,7 @@ class RunSettings:
     engine: Engine = field(default_factory=LocalEngine)
     warm_keep: float = 0.5
     warm_share: float = 0.33
+    holdout_least: int = 30
 
 
 def run_training(
@@ -103,22 +103,9 @@ def run_training(
     with _told_if_not_written(settings):
         folder = _train(plan, run, settings, start, report)
     candidate, metrics = _measure(folder, plan, settings, report)
-    before = _evaluate_incumbent(database, project_id, run, plan, settings)
-    decision = decide(candidate, before, rng=np.random.default_rng(settings.training.seed))
-    with _told_if_not_written(settings):
-        sha256, final = _keep(folder, plan, run, settings, metrics, decision)
-    with database.write() as session:
-        version = add_version(
-            session,
-            project_id,
-            name=final.name,
-            folder=str(final),
-            sha256=sha256,
-            run_id=run_id,
-            snapshot_id=plan.snapshot.id,
-        )
-        _end_run(session, project_id, run, version, metrics, decision, owner=owner)
-        return get_version(session, project_id, final.name), decision
+    return _decide_and_end(
+        database, project_id, run, plan, settings, candidate, metrics, folder=folder, owner=owner
+    )
 
 
 def _bind(database: Database, project_id: int, run_id: int) -> tuple[Run, RunPlan]:
@@ -152,6 +139,47 @@ def _measure(
     return candidate, {**metrics, **point}
 
 
+def _decide_and_end(
+    database: Database,
+    project_id: int,
+    run: Run,
+    plan: RunPlan,
+    settings: RunSettings,
+    candidate: Evaluation,
+    metrics: Mapping[str, Any],
+    *,
+    folder: Path,
+    owner: str,
+) -> tuple[ModelVersion, Decision]:
+    """Decide against the version in use, and end the run if it is still that one; else again."""
+    while True:
+        judged = judge_candidate(
+            database,
+            project_id,
+            run,
+            plan,
+            candidate,
+            device=settings.device,
+            seed=settings.training.seed,
+            least=settings.holdout_least,
+        )
+        with _told_if_not_written(settings):
+            sha256, final = _keep(folder, plan, run, settings, metrics, judged.decision)
+        folder = final
+        with database.write() as session:
+            version = add_version(
+                session,
+                project_id,
+                name=final.name,
+                folder=str(final),
+                sha256=sha256,
+                run_id=run.id,
+                snapshot_id=plan.snapshot.id,
+            )
+            _end_run(session, project_id, run, version, metrics, judged.decision, owner=owner)
+            return get_version(session, project_id, final.name), judged.decision
+
+
 def _keep(
     folder: Path,
     plan: RunPlan,
@@ -167,18 +195,17 @@ def _keep(
     """
     sha256 = checkpoint_sha256(folder)
     final = settings.models_folder / f"{_slug(settings.project)}-{run.id}-{sha256[:8]}"
-    if not final.exists():
-        write_card(
-            folder,
-            name=final.name,
-            plan=plan,
-            metrics=metrics,
-            decision=decision,
-            run=run,
-            encoder=settings.encoder,
-            device=settings.device,
-            training=_training_of(run, settings),
-        )
+    write_card(
+        folder,
+        name=final.name,
+        plan=plan,
+        metrics=metrics,
+        decision=decision,
+        run=run,
+        encoder=settings.encoder,
+        device=settings.device,
+        training=_training_of(run, settings),
+    )
     move_whole(folder, final)
     return sha256, final
 
@@ -243,23 +270,6 @@ def _end_run(
     )
     state = "succeeded" if promoted else "held"
     finish_run(session, run.id, owner=owner, state=state, reasons=reasons)
-
-
-def _evaluate_incumbent(
-    database: Database, project_id: int, run: Run, plan: RunPlan, settings: RunSettings
-) -> Evaluation | None:
-    # Read again: somebody may have promoted another version while this run trained.
-    with database.read() as session:
-        incumbent = active_version(session, project_id)
-    if incumbent is None or not plan.test:
-        return None
-    try:
-        old = load_version(incumbent, device=settings.device)
-    except CheckpointError:
-        if run.force:  # the way out when the active version can no longer be read
-            return None
-        raise
-    return evaluate_version(old, plan.test)
 
 
 def _slug(project: str) -> str:

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from score_tables import make_scores
 
-from annotator.training import Counts, Evaluation, LayerEvaluation, decide
-from annotator.training.gate import JointScore, joint_f1, measure_joint
+from annotator.training.joint_score import JointScore, joint_f1, measure_joint
 
-
-def scored(rows: list[list[int]], relations: dict[str, Counts] | None = None) -> Evaluation:
-    """Scores of sentences, the columns in the order of ``evaluation.COLUMNS``."""
-    empty = LayerEvaluation(micro=Counts(), boundary=Counts(), types={})
-    re = LayerEvaluation(micro=Counts(), boundary=Counts(), types=relations or {})
-    counts = np.array(rows, dtype=np.int64).reshape(-1, 6)
-    return Evaluation(ner=empty, re=re, sentence_counts=counts)
+HALF = [{"Drug": (1, 1, 1)}, {"Drug": (0, 1, 1)}]
 
 
 @pytest.mark.parametrize(
@@ -39,7 +33,7 @@ def test_what_is_missed_and_what_is_false_cost_the_same(counts: list[int], expec
 
 def test_the_error_of_two_sentences_is_that_of_drawing_them_again() -> None:
     # Drawn twice from one right and one wrong: F1 0, 50 and 100 in 1 : 2 : 1.
-    two = scored([[1, 1, 1, 0, 0, 0], [0, 1, 1, 0, 0, 0]])
+    two = make_scores(HALF)
 
     score = measure_joint(two, rng=np.random.default_rng(1), n_resamples=4_000)
 
@@ -49,7 +43,7 @@ def test_the_error_of_two_sentences_is_that_of_drawing_them_again() -> None:
 
 
 def test_the_interval_holds_ninety_five_per_cent() -> None:
-    many = scored([[1, 1, 1, 0, 0, 0], [0, 1, 1, 0, 0, 0]] * 200)
+    many = make_scores(HALF * 200)
 
     score = measure_joint(many, rng=np.random.default_rng(1), n_resamples=4_000)
 
@@ -59,7 +53,7 @@ def test_the_interval_holds_ninety_five_per_cent() -> None:
 
 
 def test_the_same_generator_gives_the_same_error() -> None:
-    some = scored([[1, 1, 1, 0, 0, 0], [0, 1, 1, 0, 0, 0]] * 9)
+    some = make_scores(HALF * 9)
 
     first, again = (measure_joint(some, rng=np.random.default_rng(2)) for _ in range(2))
 
@@ -67,7 +61,7 @@ def test_the_same_generator_gives_the_same_error() -> None:
 
 
 def test_without_sentences_there_is_no_score() -> None:
-    assert measure_joint(scored([]), rng=np.random.default_rng(1)) is None
+    assert measure_joint(make_scores([]), rng=np.random.default_rng(1)) is None
 
 
 def test_a_score_in_json_has_four_digits() -> None:
@@ -76,17 +70,24 @@ def test_a_score_in_json_has_four_digits() -> None:
     assert score.to_json() == {"f1": 66.6667, "low": 50.0, "high": 0.0, "error": 0.3333}
 
 
-def test_the_first_model_is_promoted_with_the_reason() -> None:
-    decision = decide(scored([[1, 1, 1, 0, 0, 0]]), None, rng=np.random.default_rng(1))
+def test_sentences_of_a_group_are_drawn_together() -> None:
+    # Ten sentences each that are all right or all wrong are worth one.
+    rows = [sentence for i in range(100) for sentence in [HALF[i % 2]] * 10]
+    apart, together = (
+        measure_joint(make_scores(rows, groups=groups), rng=np.random.default_rng(1))
+        for groups in (None, [f"note {i // 10}" for i in range(1_000)])
+    )
 
-    assert ["active model" in reason for reason in decision.reasons] == [True]
+    assert apart is not None
+    assert together is not None
+    assert apart.f1 == together.f1 == 50.0
+    assert together.error / apart.error == pytest.approx(np.sqrt(10), rel=0.1)
 
 
-def test_a_falling_relation_type_is_called_one() -> None:
-    rows = [[1, 1, 1, 1, 1, 1]]
-    before = scored(rows, {"causes": Counts(tp=20, n_pred=20, n_gold=20)})
-    after = scored(rows, {"causes": Counts(tp=10, n_pred=20, n_gold=20)})
+def test_of_very_few_groups_the_sentences_are_drawn() -> None:
+    groups = [f"note {i % 4}" for i in range(100)]
 
-    decision = decide(after, before, rng=np.random.default_rng(1))
+    score = measure_joint(make_scores(HALF * 50, groups=groups), rng=np.random.default_rng(1))
 
-    assert decision.reasons[1].startswith("relation type causes falls from 100.0 to 50.0")
+    assert score is not None
+    assert score.error == pytest.approx(5.0, rel=0.1)  # 100 * sqrt(0.25 / 100)

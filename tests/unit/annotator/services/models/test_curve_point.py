@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from factories import make_document
+from score_tables import make_scores
 
 from annotator.domain import Entity
 from annotator.services.models.learning_curve import describe_point
 from annotator.text import align_document
-from annotator.training import Counts, Evaluation, LayerEvaluation
-
-
-def make_scores(rows: np.ndarray) -> Evaluation:  # type: ignore[type-arg]
-    layer = LayerEvaluation(micro=Counts(), boundary=Counts(), types={})
-    return Evaluation(ner=layer, re=layer, sentence_counts=rows)
 
 
 def test_a_point_has_the_error_that_its_hold_out_gives() -> None:
-    rows = np.array([[1, 1, 1, 0, 0, 0], [0, 1, 1, 0, 0, 0]] * 50)
+    scores = make_scores([{"Drug": (1, 1, 1)}, {"Drug": (0, 1, 1)}] * 50)
 
-    point = describe_point(make_scores(rows), [], seed=1)["joint"]
+    point = describe_point(scores, [], seed=1)["joint"]
 
     assert point["f1"] == 50.0
     assert point["error"] == pytest.approx(5.0, rel=0.1)  # 100 * sqrt(0.25 / 100)
@@ -32,7 +26,7 @@ def test_without_a_hold_out_a_point_says_what_was_learnt_from() -> None:
     entity = Entity(id="e", type="Drug", start=0, end=7)
     train = align_document(make_document("n", "Aspirin helps.", entities=(entity,))).sentences
 
-    found = describe_point(make_scores(np.zeros((0, 6), dtype=np.int64)), train, seed=1)
+    found = describe_point(make_scores([]), train, seed=1)
 
     assert found == {
         "joint": None,

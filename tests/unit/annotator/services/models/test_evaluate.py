@@ -13,7 +13,7 @@ from annotator.domain import Document, Entity, Relation, TaggedSentence
 from annotator.errors import CheckpointError, InputError, NotFoundError
 from annotator.services.intake.documents import ingest_documents
 from annotator.services.intake.roles import IntakeRules
-from annotator.services.models import evaluate
+from annotator.services.models import scores
 from annotator.services.models.card import describe_version
 from annotator.services.models.evaluate import Comparison, compare_versions
 from annotator.services.models.registry import promote_version
@@ -81,7 +81,7 @@ def two(
 
 
 def compare_them(database: Database, project: Project, a: str, b: str) -> Comparison:
-    return compare_versions(database, project.id, a=a, b=b, device="cpu", seed=1)
+    return compare_versions(database, project.id, a=a, b=b, device="cpu", seed=1, least=1)
 
 
 def test_the_sentences_that_flipped_are_named_by_place(database: Database, two: Project) -> None:
@@ -115,7 +115,7 @@ def test_a_version_is_run_once_for_a_hold_out(
     def refuse(*_arguments: object, **_options: object) -> None:
         raise AssertionError("it was run again")
 
-    monkeypatch.setattr(evaluate, "load_version", refuse)
+    monkeypatch.setattr(scores, "load_version", refuse)
     assert compare_them(database, two, "poor", "good").to_json() == first
 
     document = Document(id="new", text="the patient lives in london and is well")

@@ -1,0 +1,1 @@
+"""How often the gate promotes a model of which the true gain is known."""
