@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -130,21 +130,26 @@ def promote(
     Example: annotator promote default-3-1a2b3c4d
     """
     with open_project(home) as opened:
-        _activate(opened, version, action="promote", as_json=as_json)
+        from annotator.services.models.registry import promote_version
+
+        found = promote_version(opened.database, opened.project.id, version, actor="command")
+        _publish(opened, found, as_json=as_json)
 
 
 @group.command("rollback", help="Same as annotator rollback.\n\nExample: annotator models rollback")
 def rollback(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Go back to the version in use before this one.
 
+    Again, it goes back by one more; never to a version that was rolled back from, which annotator
+    promote puts into use.
+
     Example: annotator rollback
     """
     with open_project(home) as opened:
-        from annotator.services.models.registry import previous_version
+        from annotator.services.models.registry import roll_back
 
-        with opened.database.read() as session:
-            version = previous_version(session, opened.project.id)
-        _activate(opened, version.name, action="rollback", as_json=as_json)
+        found = roll_back(opened.database, opened.project.id, actor="command")
+        _publish(opened, found, as_json=as_json)
 
 
 def _active(opened: OpenProject) -> str:
@@ -157,16 +162,10 @@ def _active(opened: OpenProject) -> str:
     return version.name
 
 
-def _activate(
-    opened: OpenProject, name: str, *, action: Literal["promote", "rollback"], as_json: bool
-) -> None:
+def _publish(opened: OpenProject, version: ModelVersion, *, as_json: bool) -> None:
     from annotator.jobs.messages import JobQueue
-    from annotator.services.models.registry import promote_version
     from annotator.store.versions import version_to_json
 
-    version = promote_version(
-        opened.database, opened.project.id, name, actor="command", action=action
-    )
     queue = JobQueue(opened.settings.queue, secret=opened.settings.queue_secret)
     try:
         queue.publish()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from annotator.store.version_history import versions_before
 from annotator.store.versions import ModelVersion, list_versions
 from db.tables import AcquisitionRow, AnnotationRow, PredictionRow, PushRow, TaskRow
 
@@ -23,17 +24,19 @@ _CHUNK = 500
 
 
 def versions_to_prune(session: Session, project_id: int, *, keep: int) -> list[ModelVersion]:
-    """Return retired versions, except the ``keep - 1`` that were in use last.
+    """Return retired versions, except the ``keep - 1`` that a rollback reaches first.
 
-    The one that a rollback would choose last comes first.
+    The one that was promoted first comes first.
     """
+    reached = {version.name for version in versions_before(session, project_id)[: max(keep - 1, 0)]}
     retired = [
         version
         for version in list_versions(session, project_id)
-        if version.state == "retired" and version.promoted_at is not None
+        if version.state == "retired"
+        and version.promoted_at is not None
+        and version.name not in reached
     ]
-    by_use = sorted(retired, key=lambda v: (v.promoted_at, v.id), reverse=True)
-    return by_use[max(keep - 1, 0) :][::-1]
+    return sorted(retired, key=lambda v: (v.promoted_at, v.id))
 
 
 def has_prunable(session: Session, project_id: int, *, keep: int) -> bool:

@@ -14,7 +14,13 @@ from annotator.errors import NotFoundError
 from annotator.store.clock import now
 from annotator.store.rows import from_row
 from db.inserts import insert_new, insert_or_update
-from db.tables import AcquisitionRow, EvaluationRow, ModelVersionRow, PredictionRow
+from db.tables import (
+    AcquisitionRow,
+    EvaluationRow,
+    ModelVersionRow,
+    PredictionRow,
+    ProjectRow,
+)
 
 __all__ = [
     "ModelVersion",
@@ -26,6 +32,7 @@ __all__ = [
     "get_version",
     "has_version",
     "list_versions",
+    "lock_active_version",
     "lock_version",
     "predictions_for",
     "save_acquisitions",
@@ -134,6 +141,12 @@ def active_version(session: Session, project_id: int) -> ModelVersion | None:
         )
     )
     return None if row is None else _version(session, row)
+
+
+def lock_active_version(session: Session, project_id: int) -> ModelVersion | None:
+    """Return the version in use, which nobody else changes until the transaction ends."""
+    session.execute(select(ProjectRow.id).where(ProjectRow.id == project_id).with_for_update())
+    return active_version(session, project_id)
 
 
 def list_versions(session: Session, project_id: int) -> list[ModelVersion]:

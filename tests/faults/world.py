@@ -26,7 +26,7 @@ from training_processes import training_processes
 from annotator.errors import AnnotatorError, StoreError
 from annotator.jobs.background import BackgroundCommands
 from annotator.jobs.presence import workers_alive
-from annotator.services.models.registry import previous_version, promote_version
+from annotator.services.models.registry import roll_back
 from annotator.settings import Settings, init_home, load_settings, write_secrets
 from annotator.store.database import Database
 from annotator.store.projects import ensure_project, link_studio, save_schema
@@ -238,9 +238,7 @@ class FaultWorld:
                 cancel_run(session, run.id)
 
     def _roll_back(self) -> None:
-        with self.database.read() as session:
-            before = previous_version(session, self.project_id)
-        promote_version(self.database, self.project_id, before.name, actor="somebody")
+        roll_back(self.database, self.project_id, actor="somebody")
 
     # ------------------------------------------------------------------ faults
 

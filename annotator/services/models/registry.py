@@ -7,16 +7,17 @@ import re
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
-from annotator.errors import NotFoundError
+from annotator.errors import ConflictError, NotFoundError
 from annotator.logs import get_logger
 from annotator.services.inference.versions import check_files
 from annotator.store.database import Database
 from annotator.store.projects import audit
 from annotator.store.runs import FINISHED, Run, get_run, list_runs
+from annotator.store.version_history import versions_before
 from annotator.store.versions import (
     ModelVersion,
     activate_version,
@@ -24,6 +25,7 @@ from annotator.store.versions import (
     get_version,
     has_version,
     list_versions,
+    lock_active_version,
     lock_version,
 )
 
@@ -35,6 +37,7 @@ __all__ = [
     "previous_version",
     "promote_version",
     "prune_versions",
+    "roll_back",
     "sweep_stale_files",
     "was_made_by",
 ]
@@ -49,17 +52,8 @@ _ASIDE = ".pruned-"
 # ---------------------------------------------------------------- which version is in use
 
 
-def promote_version(
-    database: Database,
-    project_id: int,
-    name: str,
-    *,
-    actor: str,
-    action: Literal["promote", "rollback"] = "promote",
-) -> ModelVersion:
+def promote_version(database: Database, project_id: int, name: str, *, actor: str) -> ModelVersion:
     """Make a version the active one, if its files are those that were registered.
-
-    ``action`` is its name in the audit trail.
 
     Raises:
         NotFoundError: if there is no such version.
@@ -69,38 +63,73 @@ def promote_version(
         version = get_version(session, project_id, name)
     check_files(version)
     with database.write() as session:
-        before = active_version(session, project_id)
-        activate_version(session, project_id, version.id, provisional=version.provisional)
-        session.flush()
-        if not Path(version.folder).is_dir():  # pruned since the version was read
-            check_files(version)
-        audit(
-            session,
-            project_id,
-            actor=actor,
-            action=action,
-            version=name,
-            before=before.name if before else None,
-            by_hand=True,
-        )
-        return get_version(session, project_id, name)
+        before = lock_active_version(session, project_id)
+        return _put_into_use(session, project_id, version, before, actor=actor, action="promote")
 
 
-def previous_version(session: Session, project_id: int) -> ModelVersion:
-    """Return the version that was active before the present one.
+def roll_back(database: Database, project_id: int, *, actor: str) -> ModelVersion:
+    """Go back to the version that was in use before the active one.
+
+    Again, it goes back by one more; never to a version that was rolled back from.
 
     Raises:
         NotFoundError: if there is none to go back to.
+        CheckpointError: if its files are damaged or deleted; nothing changes then.
+        ConflictError: if another version came into use meanwhile; nothing changes then.
     """
-    active = active_version(session, project_id)
-    retired = [
-        v
-        for v in list_versions(session, project_id)
-        if v.state == "retired" and v.promoted_at is not None
-    ]
-    if active is None or not retired:
+    with database.read() as session:
+        active = active_version(session, project_id)
+        version = previous_version(session, project_id)
+    check_files(version)
+    with database.write() as session:
+        before = lock_active_version(session, project_id)
+        if _name(before) != _name(active):
+            raise ConflictError(
+                f"{_name(before) or 'no version'} came into use meanwhile: look with "
+                "annotator models, then roll back again if it is the wrong one"
+            )
+        return _put_into_use(session, project_id, version, before, actor=actor, action="rollback")
+
+
+def _put_into_use(
+    session: Session,
+    project_id: int,
+    version: ModelVersion,
+    before: ModelVersion | None,
+    *,
+    actor: str,
+    action: str,
+) -> ModelVersion:
+    activate_version(session, project_id, version.id, provisional=version.provisional)
+    session.flush()
+    if not Path(version.folder).is_dir():  # pruned since the version was read
+        check_files(version)
+    audit(
+        session,
+        project_id,
+        actor=actor,
+        action=action,
+        version=version.name,
+        before=_name(before),
+        by_hand=True,
+    )
+    return get_version(session, project_id, version.name)
+
+
+def _name(version: ModelVersion | None) -> str | None:
+    return None if version is None else version.name
+
+
+def previous_version(session: Session, project_id: int) -> ModelVersion:
+    """Return the version that a rollback goes back to.
+
+    Raises:
+        NotFoundError: if there is none.
+    """
+    before = versions_before(session, project_id)
+    if active_version(session, project_id) is None or not before:
         raise NotFoundError("there is no earlier version to go back to; see annotator models")
-    return max(retired, key=lambda v: (v.promoted_at, v.id))
+    return before[0]
 
 
 # ---------------------------------------------------------------- files of old versions

@@ -39,6 +39,7 @@ from annotator.store.versions import (
     add_evaluation,
     add_version,
     get_version,
+    lock_active_version,
     set_version_state,
 )
 from annotator.training import (
@@ -167,6 +168,11 @@ def _decide_and_end(
             sha256, final = _keep(folder, plan, run, settings, metrics, judged.decision)
         folder = final
         with database.write() as session:
+            active = lock_active_version(session, project_id)
+            if (active.name if active else None) != judged.against:
+                # Somebody promoted or rolled back meanwhile: that stands, and is what to beat.
+                log_run(session, run.id, "compared anew", against=active.name if active else None)
+                continue
             version = add_version(
                 session,
                 project_id,

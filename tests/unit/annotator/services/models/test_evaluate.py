@@ -16,7 +16,7 @@ from annotator.services.intake.roles import IntakeRules
 from annotator.services.models import scores
 from annotator.services.models.card import describe_version
 from annotator.services.models.evaluate import Comparison, compare_versions
-from annotator.services.models.registry import promote_version
+from annotator.services.models.registry import roll_back
 from annotator.settings import Settings
 from annotator.store.database import Database
 from annotator.store.projects import Project
@@ -159,7 +159,7 @@ def test_a_version_whose_files_are_gone_says_so(
 def test_a_description_follows_a_version_to_its_labels_and_its_audit(
     database: Database, two: Project, settings: Settings
 ) -> None:
-    promote_version(database, two.id, "poor", actor="somebody", action="rollback")
+    roll_back(database, two.id, actor="somebody")
 
     found = describe_version(database, two.id, "poor")
 

@@ -19,12 +19,13 @@ from annotator.model import checkpoint_sha256
 from annotator.services.inference import compute
 from annotator.services.intake.documents import ingest_documents
 from annotator.services.intake.roles import IntakeRules
-from annotator.services.models import snapshot
+from annotator.services.models import snapshot, train
 from annotator.services.models.registry import previous_version, promote_version
 from annotator.services.models.snapshot import RunPlan, plan_run
 from annotator.settings import Settings
 from annotator.store.database import Database
 from annotator.store.projects import Project, audit
+from annotator.store.run_log import read_run_log
 from annotator.store.runs import Run, cancel_run
 from annotator.store.versions import ModelVersion, active_version
 from annotator.text import Alignment, align_document
@@ -275,6 +276,44 @@ def test_a_candidate_is_judged_with_those_of_its_recipe_that_were_held(
 
     together = ["the 1 model held before it" in reason for reason in said]
     assert together == [False, True, False, False]
+
+
+@pytest.mark.parametrize("wins", [True, False], ids=["the run", "the other"])
+def test_what_comes_into_use_while_a_run_ends_stays_unless_it_is_beaten(
+    database: Database,
+    gold: Project,
+    settings: Settings,
+    good_version: ModelVersion,
+    trained: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    wins: bool,
+) -> None:
+    # Both have been decided on when somebody goes back: the run against the version then in use.
+    bad, _ = do(database, gold, claim(database, gold, force=True), settings)
+    before, after = (good_version, bad) if wins else (bad, good_version)
+    promote_version(database, gold.id, before.name, actor="me")
+    run, keep, kept = claim(database, gold), train._keep, []
+
+    def keep_and_switch(*arguments: Any) -> Any:
+        kept.append(arguments)
+        if len(kept) == 1:
+            promote_version(database, gold.id, after.name, actor="me")
+        return keep(*arguments)
+
+    monkeypatch.setattr(train, "_keep", keep_and_switch)
+
+    version, decision = do(database, gold, run, settings)
+
+    # The new model is as bad as ``bad``, of which it may take the place.
+    assert (version.state, decision.promote) == (("active", True) if wins else ("held", False))
+    assert versions(database, gold)[after.name] == ("retired" if wins else "active")
+    assert read(database, run).reasons == decision.reasons
+    card = (Path(version.folder) / "README.md").read_text(encoding="utf-8")
+    assert f"- Gate: {'; '.join(decision.reasons)}" in card
+    with database.read() as session:
+        noted = [e.detail for e in read_run_log(session, run.id) if e.kind == "compared anew"]
+    assert noted == [{"against": after.name}]
 
 
 # ------------------------------------------------------------------ what the worker's child does

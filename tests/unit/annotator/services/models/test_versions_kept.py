@@ -7,14 +7,20 @@ import pytest
 from run_world import claim, register
 from sqlalchemy import update
 
-from annotator.errors import CheckpointError
+from annotator.errors import CheckpointError, ConflictError, NotFoundError
 from annotator.model.checkpoint import WEIGHTS_FILE
 from annotator.services.models import registry
-from annotator.services.models.registry import previous_version, promote_version, prune_versions
+from annotator.services.models.registry import (
+    previous_version,
+    promote_version,
+    prune_versions,
+    roll_back,
+)
 from annotator.settings import Settings
 from annotator.store.database import Database
 from annotator.store.projects import Project, audit_lines
-from annotator.store.versions import set_version_state
+from annotator.store.prune import versions_to_prune
+from annotator.store.versions import ModelVersion, active_version, set_version_state
 from db.tables import TrainingRunRow
 
 
@@ -173,3 +179,81 @@ def test_what_a_killed_pruning_left_is_deleted_next_time(
     prune_to(database, project, folder, 2)
 
     assert names(folder) == {"v1"}
+
+
+# ---------------------------------------------------------------- going back
+
+
+def in_use(database: Database, project: Project) -> str:
+    with database.read() as session:
+        active = active_version(session, project.id)
+    assert active is not None
+    return active.name
+
+
+@pytest.mark.parametrize(
+    ("moves", "seen"),
+    [
+        ("< <", "v2 v1"),
+        ("< v3 <", "v2 v3 v2"),
+        ("v1 < <", "v1 v3 v2"),
+        ("< v1 <", "v2 v1 v2"),
+        ("v1 v2 < <", "v1 v2 v1 v3"),
+        ("< v2 <", "v2 v2 v1"),
+    ],
+    ids=["twice", "promoted again", "by hand", "past it", "back and forth", "what is in use"],
+)
+def test_a_rollback_never_goes_to_what_was_rolled_back_from(
+    database: Database, project: Project, folder: Path, moves: str, seen: str
+) -> None:
+    make_versions(database, project, folder, 3)
+
+    found = []
+    for move in moves.split():
+        if move == "<":
+            roll_back(database, project.id, actor="test")
+        else:
+            promote_version(database, project.id, move, actor="test")
+        found.append(in_use(database, project))
+
+    assert " ".join(found) == seen
+
+
+def test_there_is_nothing_before_the_first_version(
+    database: Database, project: Project, folder: Path
+) -> None:
+    make_versions(database, project, folder, 2)
+    roll_back(database, project.id, actor="test")
+
+    with pytest.raises(NotFoundError, match="no earlier version"):
+        roll_back(database, project.id, actor="test")
+
+    assert in_use(database, project) == "v1"
+
+
+def test_a_rollback_of_what_another_one_rolled_back_changes_nothing(
+    database: Database, project: Project, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_versions(database, project, folder, 3)
+    check = registry.check_files
+
+    def check_while_another_goes_back(version: ModelVersion) -> None:
+        monkeypatch.setattr(registry, "check_files", check)
+        roll_back(database, project.id, actor="somebody else")
+
+    monkeypatch.setattr(registry, "check_files", check_while_another_goes_back)
+
+    with pytest.raises(ConflictError, match="v2 came into use meanwhile"):
+        roll_back(database, project.id, actor="test")
+
+    assert in_use(database, project) == "v2"
+
+
+def test_the_predictions_that_stay_are_those_that_a_rollback_goes_to(
+    database: Database, project: Project, folder: Path
+) -> None:
+    make_versions(database, project, folder, 4)
+    roll_back(database, project.id, actor="test")  # to v3
+
+    with database.read() as session:
+        assert [v.name for v in versions_to_prune(session, project.id, keep=2)] == ["v1", "v4"]
