@@ -69,3 +69,21 @@ def test_an_option_in_the_wrong_place_is_wrong_use(annotator: Run, two: Path) ->
 
     assert outcome.code == 2
     assert "write options after show" in outcome.err
+
+
+def test_an_evaluation_scores_text_that_was_learnt_from_apart(
+    annotator: Run, two: Path, tmp_path: Path
+) -> None:
+    odd = {**GOLD, "id": "odd", "text": GOLD["text"] + " Alas."}
+    odd["entities"] = [{**GOLD["entities"][0], "type": "Durg"}]
+    odd["relations"] = []
+    file = write_lines(tmp_path / "test.jsonl", GOLD, odd)
+
+    value = json.loads(annotator("evaluate", "--data", file, "--home", two, "--json").out)
+    told = annotator("evaluate", "--data", file, "--home", two).out
+    empty = annotator("evaluate", "--data", write_lines(tmp_path / "e.jsonl"), "--home", two)
+
+    parts = [value[part]["n_sentences"] for part in ("seen", "unseen")]
+    assert sum(parts) == value["n_sentences"]
+    assert "does not know: Durg (1 labels, like the known Drug)" in told
+    assert (empty.code, empty.out) == (1, "")

@@ -11,7 +11,7 @@ from typing import Literal
 from annotator.domain import Document, LabelSchema
 from annotator.errors import InputError, LabelError
 
-__all__ = ["IntakeRules", "Role", "UnknownType", "check_import", "name_some"]
+__all__ = ["IntakeRules", "Role", "UnknownType", "check_import", "name_some", "unknown_types"]
 
 Role = Literal["gold", "pool", "holdout"]
 _NAMED = 5  # most ids or types in a message
@@ -86,7 +86,7 @@ def check_import(
             f"{why}, so nothing was imported as {role}: import it --as pool, or, if people "
             "looked and found nothing to label, with --empty-is-gold"
         )
-    unknown = _unknown_types(read, known)
+    unknown = unknown_types(read, known)
     if unknown and (rules.strict or (role == "holdout" and has_model)):
         raise LabelError(
             f"types that the project does not know: {name_some([str(t) for t in unknown])}; "
@@ -102,9 +102,10 @@ def name_some(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _unknown_types(
+def unknown_types(
     documents: Sequence[Document], known: LabelSchema | None
 ) -> tuple[UnknownType, ...]:
+    """Return the types of these documents' labels that a schema lacks, none where it is empty."""
     if known is None or not known.entity_types:
         return ()
     found: list[UnknownType] = []
