@@ -22,6 +22,7 @@
     │   ├── ForeignMessageError
     │   └── CancelledError
     └── StudioError
+        └── StudioIdentityError
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ __all__ = [
     "ShapeError",
     "StoreError",
     "StudioError",
+    "StudioIdentityError",
     "TaskFormatError",
     "TrainingError",
 ]
@@ -135,3 +137,7 @@ class StudioError(AnnotatorError):
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
+
+
+class StudioIdentityError(StudioError):
+    """Another Label Studio project answers in the place of the one we are connected to."""

@@ -24,6 +24,7 @@ from db.tables_project import (
 )
 from db.tables_studio import (
     LeaseRow,
+    OriginRow,
     PushRow,
     QueryChoiceRow,
     QueryLogRow,
@@ -45,6 +46,7 @@ __all__ = [
     "LabelSchemaRow",
     "LeaseRow",
     "ModelVersionRow",
+    "OriginRow",
     "PredictionRow",
     "ProjectRow",
     "PushRow",

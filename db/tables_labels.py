@@ -17,14 +17,14 @@ __all__ = ["AnnotationRow", "EntityRow", "RelationRow"]
 class AnnotationRow(Base):
     """One revision of one person's labels for a region of a document. Never updated in place.
 
-    The one exception is ``is_current``, which marks the newest revision of (source, external_id)
-    so that gold is an indexed query.
+    The one exception is ``is_current``, which marks the newest revision of (origin_id, source,
+    external_id) so that gold is an indexed query.
     """
 
     __tablename__ = "annotation"
     __table_args__ = (
-        UniqueConstraint("project_id", "source", "external_id", "revision"),
-        CheckConstraint("state IN ('submitted', 'skipped', 'deleted')", name="state"),
+        UniqueConstraint("origin_id", "source", "external_id", "revision"),
+        CheckConstraint("state IN ('submitted', 'skipped', 'deleted', 'unread')", name="state"),
         CheckConstraint("source IN ('studio', 'import')", name="source"),
         # SQLite does not use a partial index for what SQLAlchemy writes as "is_current = 1".
         Index("ix_annotation_region", "document_id", "region_start", "region_end"),
@@ -37,7 +37,7 @@ class AnnotationRow(Base):
         ),
         Index(
             "uq_annotation_one_current",
-            "project_id",
+            "origin_id",
             "source",
             "external_id",
             unique=True,
@@ -48,6 +48,7 @@ class AnnotationRow(Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     project_id: Mapped[int] = mapped_column(ForeignKey("project.id"))
+    origin_id: Mapped[int] = mapped_column(ForeignKey("origin.id"))
     document_id: Mapped[int] = mapped_column(ForeignKey("document.id"))
     task_id: Mapped[int | None] = mapped_column(ForeignKey("task.id"), index=True)
     source: Mapped[str] = mapped_column(String(20))
@@ -67,6 +68,7 @@ class AnnotationRow(Base):
     raw: Mapped[Any | None] = mapped_column(Json)
     issues: Mapped[list[dict[str, Any]]] = mapped_column(Json)
     content_hash: Mapped[str] = mapped_column(String(64))
+    read_by: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
     import_id: Mapped[int | None] = mapped_column(ForeignKey("import_batch.id"), index=True)

@@ -1,4 +1,4 @@
-"""Tables about Label Studio and the queue: tasks, inbox, pushes, choices, leases."""
+"""Tables about Label Studio and the queue: origins, tasks, inbox, pushes, choices, leases."""
 
 from __future__ import annotations
 
@@ -11,7 +11,33 @@ from sqlalchemy.orm import Mapped, mapped_column
 from db.base import Base
 from db.types import BigId, Json, UtcDateTime
 
-__all__ = ["LeaseRow", "PushRow", "QueryChoiceRow", "QueryLogRow", "TaskRow", "WebhookEventRow"]
+__all__ = [
+    "LeaseRow",
+    "OriginRow",
+    "PushRow",
+    "QueryChoiceRow",
+    "QueryLogRow",
+    "TaskRow",
+    "WebhookEventRow",
+]
+
+
+class OriginRow(Base):
+    """A Label Studio project that a project of ours is or was connected to.
+
+    Label Studio counts its tasks and annotations from 1, so their ids mean something only together
+    with their origin. The origin of what did not come from Label Studio has an empty host and key.
+    ``stranger`` is the key of the project that was last found in the place of this one.
+    """
+
+    __tablename__ = "origin"
+    __table_args__ = (UniqueConstraint("project_id", "host", "key"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id"))
+    host: Mapped[str] = mapped_column(String(400))
+    key: Mapped[str] = mapped_column(String(100))
+    stranger: Mapped[str | None] = mapped_column(String(100))
 
 
 class TaskRow(Base):
@@ -22,13 +48,14 @@ class TaskRow(Base):
 
     __tablename__ = "task"
     __table_args__ = (
-        UniqueConstraint("project_id", "studio_id"),
+        UniqueConstraint("origin_id", "studio_id"),
         CheckConstraint("state IN ('open', 'labelled', 'skipped', 'deleted')", name="state"),
         Index("ix_task_pool", "project_id", "state", "id"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     project_id: Mapped[int] = mapped_column(ForeignKey("project.id"))
+    origin_id: Mapped[int] = mapped_column(ForeignKey("origin.id"))
     studio_id: Mapped[int] = mapped_column(BigId)
     refused_version: Mapped[str | None] = mapped_column(String(200))
     document_id: Mapped[int] = mapped_column(ForeignKey("document.id"), index=True)

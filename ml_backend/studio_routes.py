@@ -14,7 +14,7 @@ from annotator.services.sync.webhooks import receive_event
 from annotator.store.projects import StudioLink, audit, current_config_xml, get_project
 from annotator.store.versions import list_versions
 from annotator.studio.config import LabelConfig
-from annotator.studio.connection import project_key
+from annotator.studio.connection import is_same_project
 from annotator.studio.page import text_length
 from ml_backend.bodies import check, read_object
 from ml_backend.context import Backend, current_backend
@@ -144,8 +144,7 @@ def _is_from(event: WebhookRequest, link: StudioLink) -> bool:
     """Return whether the event is about our project; another server may reuse its number."""
     if event.project is None:
         return True
-    key = project_key(event.project.model_dump())
-    return event.project.id in (None, link.project_id) and key in (None, link.key)
+    return is_same_project(event.project.model_dump(), link.key)
 
 
 def _loaded(backend: Backend) -> LoadedModel:

@@ -96,7 +96,9 @@ function signs({ studio, worker, backend }) {
       ? ["Model: loading", "warn"]
       : backend.version ? ["Model: ready", "good"] : ["Model: none yet", ""];
   return [
-    studio.connected ? ["Label Studio: connected", "good"] : ["Label Studio: not connected", "warn"],
+    studio.stranger
+      ? ["Label Studio: another project", "bad"]
+      : studio.connected ? ["Label Studio: connected", "good"] : ["Label Studio: not connected", "warn"],
     worker.alive ? ["Worker: running", "good"] : ["Worker: not running", "bad"],
     model,
   ].map(([text, kind]) => el("li", {}, badge(text, kind)));
@@ -114,6 +116,7 @@ function notices({ studio, worker, backend, failed, unlearnt, labels, troubles }
     const still = backend.version ? ` ${backend.version} answers meanwhile.` : " There are no predictions.";
     say("bad", backend.error + "." + still);
   }
+  if (studio.stranger) say("bad", studio.stranger);
   if (!studio.connected) {
     say("", "Label Studio is not connected. Connect it with",
       "annotator connect URL --token TOKEN --project NUMBER");

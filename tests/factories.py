@@ -16,6 +16,8 @@ from annotator.store.tasks import add_task
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 LINK = StudioLink(host="http://127.0.0.1:8080", key="1.1795333539", project_id=1)
+#: What events say of the project behind ``LINK``.
+STUDIO_PROJECT = {"id": 1, "created_at": "2026-11-22T07:45:39.781551Z"}
 TINY_HEADS = {"hidden": 48, "width": 32, "label_embedding": 8}
 TINY_CONFIG_XML = """<View>
   <Relations><Relation value="causes"/><Relation value="treats"/></Relations>

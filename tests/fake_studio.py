@@ -46,6 +46,7 @@ class FakeStudio(StudioClient):
 
     def __init__(self, now: datetime = MORNING, *, pace: timedelta = timedelta(seconds=1)) -> None:
         self.url = LINK.host
+        self.key = LINK.key
         self.config_xml = TINY_CONFIG_XML
         self.model_version = ""
         self.events: list[Event] = []
@@ -66,12 +67,17 @@ class FakeStudio(StudioClient):
     def close(self) -> None:
         """Do nothing."""
 
+    @property
+    def made_at(self) -> str:
+        """When the project was made: the second half of its key."""
+        return datetime.fromtimestamp(int(self.key.partition(".")[2]), UTC).isoformat()
+
     def project(self, project_id: int) -> StudioProject:
         """Return the project."""
         self._check()
         return StudioProject(
             id=project_id,
-            key=LINK.key,
+            key=self.key,
             title="Ward",
             config_xml=self.config_xml,
             sampling=self.sampling,
@@ -281,6 +287,7 @@ class FakeStudio(StudioClient):
     def _emit(self, action: str, **objects: Any) -> None:
         project = {
             "id": LINK.project_id,
+            "created_at": self.made_at,
             "title": "Ward",
             "label_config": self.config_xml,
             "token": "invite-secret",

@@ -8,11 +8,12 @@ import typer
 
 from annotator.cli.options import HomeOption, JsonOption
 from annotator.cli.project import OpenProject, emit, note, open_project, open_studio
-from annotator.errors import ConfigError
+from annotator.errors import ConfigError, StudioIdentityError
 from annotator.settings import Settings, load_settings, web_address, write_secrets
 
 if TYPE_CHECKING:
     from annotator.services.sync.connect import Connection
+    from annotator.services.sync.identity import Decision
     from annotator.services.sync.pull import PullReport
     from annotator.studio.client import StudioClient
 
@@ -60,6 +61,14 @@ _PublicUrl = Annotated[
         help="Where people's browsers reach Label Studio, if not at URL; remembered.",
     ),
 ]
+_Same = Annotated[
+    bool | None,
+    typer.Option(
+        "--same/--other",
+        help="Where the project has another key than before: it is ours, restored or moved; or it "
+        "is another, which shall have our texts.",
+    ),
+]
 
 
 def connect(
@@ -69,6 +78,7 @@ def connect(
     create: _Create = None,
     backend_url: _BackendUrl = None,
     public_url: _PublicUrl = None,
+    same: _Same = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -86,7 +96,6 @@ def connect(
     with open_project(home) as opened:
         from annotator.services.reports.status import studio_page
         from annotator.studio.client import StudioClient
-        from annotator.studio.config import parse_config
 
         with StudioClient(url, token) as client:
             client.whoami()
@@ -95,17 +104,21 @@ def connect(
             if project is None:
                 project = _make_project(opened, client, create or "")
             # A failed connection must not replace a working one: check before storing anything.
-            parse_config(client.project(project).config_xml)
+            _check_project(opened, client, project, _decision(same))
             settings = _keep(
                 opened, client.url, token, project, backend_url=backend_url, public_url=public_url
             )
-            connection, pulled = _connect(opened, client, settings, project)
+            connection, pulled = _connect(opened, client, settings, project, _decision(same))
             page = studio_page(settings, opened.reload()) or ""
     emit(
         _value(connection, pulled, page=page),
         _lines(connection, pulled, page=page, backend=settings.backend),
         as_json=as_json,
     )
+
+
+def _decision(same: bool | None) -> Decision | None:
+    return None if same is None else "same" if same else "other"
 
 
 def _check_backend(settings: Settings) -> None:
@@ -117,6 +130,17 @@ def _check_backend(settings: Settings) -> None:
             f"{settings.backend}: {failure}; start annotator serve in another terminal, or say "
             "with --backend-url where Label Studio reaches it"
         )
+
+
+def _check_project(
+    opened: OpenProject, client: StudioClient, project: int, decision: Decision | None
+) -> None:
+    from annotator.services.sync.identity import check_decision
+    from annotator.studio.config import parse_config
+
+    remote = client.project(project)
+    parse_config(remote.config_xml)
+    check_decision(opened.project, client, remote, decision)
 
 
 def _make_project(opened: OpenProject, client: StudioClient, title: str) -> int:
@@ -151,7 +175,11 @@ def _keep(
 
 
 def _connect(
-    opened: OpenProject, client: StudioClient, settings: Settings, project: int
+    opened: OpenProject,
+    client: StudioClient,
+    settings: Settings,
+    project: int,
+    decision: Decision | None,
 ) -> tuple[Connection, PullReport]:
     from annotator.services.queue.room_settings import split_rule
     from annotator.services.sync.connect import connect_project
@@ -165,6 +193,7 @@ def _connect(
         backend_url=settings.backend,
         user=settings.backend_user,
         password=settings.backend_password.get_secret_value(),
+        decision=decision,
         on_step=lambda step: note(f"{step} ..."),
     )
     pulled = reconcile(
@@ -217,14 +246,12 @@ def disconnect(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
     Labels and tasks stay in both.
 
+    Where another project is in the place of ours, nothing there is touched.
+
     Example: annotator disconnect
     """
-    with open_project(home) as opened, open_studio(opened) as client:
-        from annotator.services.sync.connect import disconnect_project
-
-        removed = disconnect_project(
-            opened.database, opened.project, client, backend_url=opened.settings.backend
-        )
+    with open_project(home) as opened:
+        removed = _disconnect(opened)
         write_secrets(
             opened.settings.home,
             dict.fromkeys(("studio_url", "studio_public_url", "studio_token", "studio_project")),
@@ -234,3 +261,14 @@ def disconnect(home: HomeOption = None, as_json: JsonOption = False) -> None:
         ["disconnected" if removed else "there was nothing left to remove in Label Studio"],
         as_json=as_json,
     )
+
+
+def _disconnect(opened: OpenProject) -> bool:
+    from annotator.services.sync.connect import disconnect_project
+
+    url = opened.settings.backend
+    try:
+        with open_studio(opened) as client:
+            return disconnect_project(opened.database, opened.project, client, backend_url=url)
+    except StudioIdentityError:
+        return disconnect_project(opened.database, opened.project, None, backend_url=url)

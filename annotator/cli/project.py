@@ -108,17 +108,19 @@ def open_project(home: Path | None, **overrides: Any) -> Iterator[OpenProject]:
 
 @contextmanager
 def open_studio(opened: OpenProject) -> Iterator[Any]:
-    """Open a client for the connected Label Studio.
+    """Open a client of the connected Label Studio, once it has proven to be ours.
 
     Raises:
         ConfigError: if the project is not connected.
+        StudioIdentityError: if another project answers there.
+        StudioError: if Label Studio cannot be reached or refuses.
     """
-    from annotator.studio.client import StudioClient
+    from annotator.services.sync.identity import open_client
 
     token = opened.settings.studio_token.get_secret_value()
     if opened.project.studio is None or not token:
         raise ConfigError("the project is not connected; run annotator connect URL --token T")
-    with StudioClient(opened.project.studio.host, token) as client:
+    with open_client(opened.database, opened.project, token) as client:
         yield client
 
 

@@ -40,6 +40,8 @@ def _lines(value: dict[str, Any]) -> list[str]:
         f"worker         {'alive' if value['worker']['alive'] else 'not running'}",
         f"label studio   {_place(studio)}",
     ]
+    if studio["stranger"]:
+        lines.append(f"warning        {studio['stranger']}")
     if value["queue"]:
         head = ", ".join(str(item["task"]) for item in value["queue"])
         lines.append(f"shown next     tasks {head}")

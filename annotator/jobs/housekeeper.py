@@ -29,6 +29,7 @@ from annotator.services.queue.publish import (
     publish_version,
 )
 from annotator.services.queue.room_settings import queue_settings, split_rule, warmup_of
+from annotator.services.sync.identity import open_client
 from annotator.services.sync.predictions import prune_predictions
 from annotator.services.sync.pull import PullReport, reconcile
 from annotator.services.sync.upload import has_uploads, upload_tasks
@@ -43,10 +44,10 @@ from annotator.store.pushes import has_unpushed
 from annotator.store.runs import list_runs, reap_runs, submit_run
 from annotator.store.troubles import Part, note_state, troubles
 from annotator.store.versions import ModelVersion, active_version
-from annotator.studio.client import StudioClient
 
 if TYPE_CHECKING:  # loaded with the first model
     from annotator.model import Predictor
+    from annotator.studio.client import StudioClient
 
 __all__ = ["Housekeeper"]
 
@@ -182,9 +183,9 @@ class Housekeeper:
         self._note(database, project, "order", order_problem(remote, active))
 
     def client(self, project: Project) -> StudioClient:
-        """Open a client for the project's Label Studio."""
-        host = project.studio.host if project.studio else (self.settings.studio_url or "")
-        return StudioClient(host, self.settings.studio_token.get_secret_value())
+        """Open a client of the project's Label Studio, once it has proven to be ours."""
+        token = self.settings.studio_token.get_secret_value()
+        return open_client(self.database, project, token)
 
     def _trigger(self, database: Database, project: Project) -> None:
         with database.read() as session:  # counting is slow: do not block writers

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from annotator.domain import Entity, Relation
 from annotator.store.clock import now
 from annotator.store.learnable import find_unlearnt
+from annotator.store.origins import origin_of, own_origin, present_origin
 from annotator.store.rows import columns_of, from_row
 from db.tables import AnnotationRow, EntityRow, RelationRow, TaskRow
 
@@ -91,10 +92,14 @@ class NewAnnotation:
 def current_revision(
     session: Session, project_id: int, *, source: str, external_id: str
 ) -> AnnotationRow | None:
-    """Return the newest revision's row (store-internal), or None."""
+    """Return the newest revision's row (store-internal), or None.
+
+    Of Label Studio's annotations, only those of the present Label Studio project are known by id.
+    """
+    origin = present_origin(project_id) if source == "studio" else own_origin(project_id)
     return session.scalar(
         select(AnnotationRow).where(
-            AnnotationRow.project_id == project_id,
+            AnnotationRow.origin_id == origin,
             AnnotationRow.source == source,
             AnnotationRow.external_id == external_id,
             AnnotationRow.is_current,
@@ -148,6 +153,7 @@ def append_revision(session: Session, new: NewAnnotation, *, after: AnnotationRo
         )
     row = AnnotationRow(
         **columns_of(new, but=("region", "entities", "relations", "issues")),
+        origin_id=origin_of(session, new.project_id, new.source),
         revision=1 if after is None else after.revision + 1,
         is_current=True,
         region_start=new.region[0],
@@ -279,6 +285,7 @@ def studio_ids(session: Session, project_id: int, *, task_id: int, up_to: int) -
                 AnnotationRow.project_id == project_id,
                 AnnotationRow.task_id == task_id,
                 AnnotationRow.source == "studio",
+                AnnotationRow.origin_id == present_origin(project_id),
                 AnnotationRow.is_current,
                 AnnotationRow.state != "deleted",
                 AnnotationRow.id <= up_to,
@@ -294,12 +301,15 @@ def task_of_annotation(session: Session, project_id: int, *, external_id: str) -
 
 
 def studio_annotations(session: Session, project_id: int) -> dict[str, dict[str, Any]]:
-    """Return id and raw result of submitted Label Studio annotations, by Label Studio's task id."""
+    """Return id and raw result of submitted annotations of the present Label Studio project.
+
+    The keys are Label Studio's task ids.
+    """
     rows = session.execute(
         select(TaskRow.studio_id, AnnotationRow.external_id, AnnotationRow.raw)
         .join(TaskRow, TaskRow.id == AnnotationRow.task_id)
         .where(
-            AnnotationRow.project_id == project_id,
+            AnnotationRow.origin_id == present_origin(project_id),
             AnnotationRow.source == "studio",
             AnnotationRow.is_current,
             AnnotationRow.state == "submitted",

@@ -15,13 +15,13 @@ from sqlalchemy.orm import Session, aliased
 from annotator.domain import Sentence
 from annotator.errors import ConflictError
 from annotator.store.clock import now
+from annotator.store.origins import present_origin
 from annotator.store.rows import from_row
 from db.in_values import in_values
 from db.inserts import insert_many
 from db.tables import AnnotationRow, DocumentRow, ImportRow, ProjectRow, SentenceRow, TaskRow
 
 __all__ = [
-    "FORMER",
     "NewDocument",
     "StoredDocument",
     "StoredPlace",
@@ -45,10 +45,6 @@ __all__ = [
 ]
 
 SHOWN = "shown"
-
-# Label Studio counts tasks from 1. A task whose id it has since given to another task has a small
-# negative id here; tasks of a Label Studio that is no longer ours have ids below this one.
-FORMER = -(10**12)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,10 +283,10 @@ def sentences_without_task(
 ) -> list[StoredSentence]:
     """Return sentences not yet labelled or shown by a task, by ascending id above ``after``."""
     alone = select(TaskRow.id).where(
-        TaskRow.sentence_id == SentenceRow.id, TaskRow.studio_id > FORMER
+        TaskRow.sentence_id == SentenceRow.id, TaskRow.origin_id == present_origin(project_id)
     )
     within = select(TaskRow.document_id).where(
-        TaskRow.project_id == project_id, TaskRow.sentence_id.is_(None), TaskRow.studio_id > FORMER
+        TaskRow.origin_id == present_origin(project_id), TaskRow.sentence_id.is_(None)
     )
     decided = select(AnnotationRow.id).where(
         AnnotationRow.document_id == SentenceRow.document_id,
@@ -324,7 +320,7 @@ def documents_without_task(
 ) -> list[StoredDocument]:
     """Return documents not yet labelled or made a task, by ascending id above ``after``."""
     has_task = select(TaskRow.id).where(
-        TaskRow.document_id == DocumentRow.id, TaskRow.studio_id > FORMER
+        TaskRow.document_id == DocumentRow.id, TaskRow.origin_id == present_origin(project_id)
     )
     decided = select(AnnotationRow.id).where(
         AnnotationRow.document_id == DocumentRow.id,

@@ -92,7 +92,7 @@ def _timed(project_id: int) -> tuple[ColumnElement[bool], ...]:
 
     def is_same(other: Any) -> ColumnElement[bool]:
         return and_(
-            other.project_id == AnnotationRow.project_id,
+            other.origin_id == AnnotationRow.origin_id,
             other.source == AnnotationRow.source,
             other.external_id == AnnotationRow.external_id,
             other.state == "submitted",

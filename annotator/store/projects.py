@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from annotator.domain import LabelSchema
 from annotator.errors import ConfigError, NotFoundError
 from annotator.store.clock import now
-from annotator.store.documents import FORMER
+from annotator.store.origins import ensure_origin, note_stranger, set_apart
 from annotator.store.pushes import forget_refusals
 from annotator.store.rows import from_row
-from db.tables import AnnotationRow, AuditRow, LabelSchemaRow, ProjectRow, TaskRow
+from db.tables import AuditRow, LabelSchemaRow, ProjectRow
 
 __all__ = [
     "Project",
@@ -88,6 +88,7 @@ def ensure_project(session: Session, *, name: str, unit: str) -> Project:
         row = ProjectRow(name=name, unit=unit, created_at=now(session))
         session.add(row)
         session.flush()
+        ensure_origin(session, row.id, host="", key="")
     return _project(row)
 
 
@@ -111,39 +112,24 @@ def project_unit(session: Session, project_id: int) -> str:
 def link_studio(session: Session, project_id: int, link: StudioLink) -> None:
     """Store which Label Studio project belongs to this one; a new link makes the next pull full.
 
-    Another Label Studio counts its tasks and annotations from 1 again. So what we know of the
-    previous one is first set apart: its labels stay gold, its tasks are marked deleted.
+    What came from other Label Studio projects keeps its origin: labels stay gold, tasks are marked
+    deleted until they are seen again.
     """
     row = session.get_one(ProjectRow, project_id)
     if (row.studio_host, row.studio_key) != (link.host, link.key):
         row.pulled_until = None
-    if row.studio_key not in (None, link.key):
-        _set_apart(session, project_id, row.studio_key)
     row.studio_host, row.studio_key, row.studio_project_id = link.host, link.key, link.project_id
+    session.flush()
+    origin = ensure_origin(session, project_id, host=link.host, key=link.key)
+    set_apart(session, project_id, origin)
+    note_stranger(session, project_id, None)
 
 
 def unlink_studio(session: Session, project_id: int) -> None:
-    """Forget the Label Studio project; tasks, labels and the key of their origin stay."""
+    """Forget the Label Studio project; tasks, labels and their origin stay."""
     row = session.get_one(ProjectRow, project_id)
-    row.studio_host = row.studio_project_id = None
+    row.studio_host = row.studio_key = row.studio_project_id = None
     row.pulled_until = None
-
-
-def _set_apart(session: Session, project_id: int, key: str | None) -> None:
-    session.execute(
-        update(TaskRow)
-        .where(TaskRow.project_id == project_id, TaskRow.studio_id > FORMER)
-        .values(studio_id=FORMER - TaskRow.id, state="deleted", updated_at=now(session))
-    )
-    session.execute(
-        update(AnnotationRow)
-        .where(
-            AnnotationRow.project_id == project_id,
-            AnnotationRow.source == "studio",
-            ~AnnotationRow.external_id.contains("/"),
-        )
-        .values(external_id=f"{key}/" + AnnotationRow.external_id)
-    )
 
 
 def set_pulled(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, select
+from sqlalchemy import case, delete, select
 from sqlalchemy.orm import Session
 
+from annotator.store.origins import present_origin
 from annotator.store.version_history import versions_before
 from annotator.store.versions import ModelVersion, list_versions
 from db.tables import AcquisitionRow, AnnotationRow, PredictionRow, PushRow, TaskRow
@@ -60,10 +61,17 @@ def delete_predictions(session: Session, version_id: int, *, limit: int) -> int:
     return n
 
 
-def pushed_tasks(session: Session, version_id: int, *, limit: int) -> dict[int, int]:
-    """Return Label Studio's ids of tasks for which it has a prediction of this version, by ours."""
+def pushed_tasks(
+    session: Session, project_id: int, version_id: int, *, limit: int
+) -> dict[int, int | None]:
+    """Return Label Studio's ids of tasks for which it has a prediction of this version, by ours.
+
+    None for tasks of a Label Studio project that ours is no longer connected to: their ids mean
+    other tasks here.
+    """
+    here = TaskRow.origin_id == present_origin(project_id)
     rows = session.execute(
-        select(TaskRow.id, TaskRow.studio_id)
+        select(TaskRow.id, case((here, TaskRow.studio_id)))
         .join(PushRow, PushRow.task_id == TaskRow.id)
         .where(PushRow.version_id == version_id)
         .order_by(PushRow.task_id)

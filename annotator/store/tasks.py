@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from annotator.store.clock import now
 from annotator.store.documents import StoredSentence, count_rows_of, stored_sentence
+from annotator.store.origins import origin_of, present_origin
 from annotator.store.rows import columns_of, from_row
 from db.tables import AnnotationRow, DocumentRow, SentenceRow, TaskRow
 
@@ -84,8 +85,9 @@ def add_task(
 
     Label Studio may reuse the id of a deleted task for a new one: the old one is then set aside.
     """
+    origin_id = origin_of(session, project_id, "studio")
     row = session.scalar(
-        select(TaskRow).where(TaskRow.project_id == project_id, TaskRow.studio_id == studio_id)
+        select(TaskRow).where(TaskRow.origin_id == origin_id, TaskRow.studio_id == studio_id)
     )
     if row is not None and (row.document_id, row.sentence_id) != (document_id, sentence_id):
         row.studio_id, row.state = -row.id, "deleted"
@@ -95,6 +97,7 @@ def add_task(
         at = now(session)
         row = TaskRow(
             project_id=project_id,
+            origin_id=origin_id,
             studio_id=studio_id,
             document_id=document_id,
             sentence_id=sentence_id,
@@ -109,11 +112,12 @@ def add_task(
 
 def add_tasks(session: Session, project_id: int, tasks: Sequence[NewTask]) -> list[int]:
     """Store many tasks as ``add_task`` does; return our own ids, in order."""
+    origin_id = origin_of(session, project_id, "studio")
     taken: set[int] = set()
     for i in range(0, len(tasks), _CHUNK):
         studio_ids = [task.studio_id for task in tasks[i : i + _CHUNK]]
         query = select(TaskRow.studio_id).where(
-            TaskRow.project_id == project_id, TaskRow.studio_id.in_(studio_ids)
+            TaskRow.origin_id == origin_id, TaskRow.studio_id.in_(studio_ids)
         )
         taken |= set(session.scalars(query))
     at = now(session)
@@ -122,6 +126,7 @@ def add_tasks(session: Session, project_id: int, tasks: Sequence[NewTask]) -> li
         {
             **columns_of(task),
             "project_id": project_id,
+            "origin_id": origin_id,
             "state": "open",
             "created_at": at,
             "updated_at": at,
@@ -156,7 +161,7 @@ def find_task(session: Session, project_id: int, *, studio_id: int) -> Task | No
         select(TaskRow, DocumentRow, SentenceRow)
         .join(DocumentRow, DocumentRow.id == TaskRow.document_id)
         .outerjoin(SentenceRow, SentenceRow.id == TaskRow.sentence_id)
-        .where(TaskRow.project_id == project_id, TaskRow.studio_id == studio_id)
+        .where(TaskRow.origin_id == present_origin(project_id), TaskRow.studio_id == studio_id)
     ).first()
     return None if found is None else _task(found[0], found[1], found[2])
 
@@ -174,7 +179,9 @@ def known_studio_ids(session: Session, project_id: int) -> set[int]:
     return set(
         session.scalars(
             select(TaskRow.studio_id).where(
-                TaskRow.project_id == project_id, TaskRow.state != "deleted"
+                TaskRow.project_id == project_id,
+                TaskRow.origin_id == present_origin(project_id),
+                TaskRow.state != "deleted",
             )
         )
     )
@@ -193,7 +200,7 @@ def seen_tasks(
     for i in range(0, len(studio_ids), _CHUNK):
         rows = session.execute(
             select(TaskRow.studio_id, TaskRow.seen_at).where(
-                TaskRow.project_id == project_id,
+                TaskRow.origin_id == present_origin(project_id),
                 TaskRow.studio_id.in_(studio_ids[i : i + _CHUNK]),
                 TaskRow.state != "deleted",
             )
@@ -236,7 +243,7 @@ def mark_tasks_deleted(session: Session, project_id: int, studio_ids: Iterable[i
         result = session.execute(
             update(TaskRow)
             .where(
-                TaskRow.project_id == project_id,
+                TaskRow.origin_id == present_origin(project_id),
                 TaskRow.studio_id.in_(wanted[i : i + _CHUNK]),
                 TaskRow.state != "deleted",
             )

@@ -11,6 +11,8 @@ __all__ = [
     "WEBHOOK_ACTIONS",
     "backend_body",
     "backends_at",
+    "describe_stranger",
+    "is_same_project",
     "project_key",
     "webhook_body",
     "webhooks_of",
@@ -37,6 +39,23 @@ def project_key(project: Mapping[str, Any]) -> str | None:
         return f"{int(project['id'])}.{int(made.timestamp())}"
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
+
+
+def is_same_project(project: Any, key: str) -> bool:
+    """Return whether a row of Label Studio's projects is the one with this key."""
+    return isinstance(project, Mapping) and project_key(project) == key
+
+
+def describe_stranger(host: str, key: str, *, found: str) -> str:
+    """Say that another project answers in the place of the one with ``key``, and what decides."""
+    number = key.partition(".")[0]
+    again = f"annotator connect {host} --token T --project {number}"
+    return (
+        f"another project answers at {host}/projects/{number}: its key is {found or 'missing'}, "
+        f"that of ours is {key}. Was Label Studio's database replaced? Nothing is read from it and "
+        f"nothing is sent. If it is the same project, restored or moved: {again} --same. If it is "
+        f"another one, which shall have our texts from now on: {again} --other"
+    )
 
 
 def backend_body(

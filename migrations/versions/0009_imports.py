@@ -45,6 +45,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in TABLES:
         op.drop_index(op.f(f"ix_{table}_import_id"), table)
-        with op.batch_alter_table(table, recreate="never") as batch:
+        with op.batch_alter_table(table) as batch:  # its reference may be the table's by now
             batch.drop_column("import_id")
     op.drop_table("import_batch")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -36,3 +38,19 @@ def test_the_sdk_has_the_requester_that_the_transport_uses() -> None:
     assert {"base_url", "api_key", "httpx_client", "timeout", "max_retries"} <= set(made.parameters)
     assert {"path", "method", "params", "json", "request_options"} <= set(sent.parameters)
     assert ApiError(status_code=401, body="b").status_code == 401
+
+
+def test_only_the_door_and_who_connects_open_a_client(repository: Path) -> None:
+    opens = re.compile(r"\bStudioClient\(")
+
+    found = {
+        str(file.relative_to(repository / "annotator"))
+        for file in sorted((repository / "annotator").rglob("*.py"))
+        if opens.search(file.read_text(encoding="utf-8"))
+    }
+
+    # The demo and the benchmark start a Label Studio of their own.
+    assert found - {"demo/play.py", "bench/pushing.py", "studio/client.py"} == {
+        "cli/connect.py",
+        "services/sync/identity.py",
+    }

@@ -23,7 +23,6 @@ from annotator.store.projects import StudioLink
 
 PASSWORD = "correct horse"
 BASIC = "Basic " + base64.b64encode(f"annotator:{PASSWORD}".encode()).decode()
-MADE_AT = datetime.fromtimestamp(int(LINK.key.split(".")[1]), UTC)
 LOST, TWICE, LATE = 0.2, 0.15, 0.1  # shares of the events
 
 
@@ -133,6 +132,8 @@ class ServedStudio:
     def _route(self, what: str, number: int, query: dict[str, str], body: Any) -> tuple[int, Any]:
         studio = self.studio
         match what:
+            case "GET api/current-user/whoami":
+                return 200, {"id": 1}
             case "GET api/projects/N":
                 return 200, self._project()
             case "PATCH api/projects/N":
@@ -162,7 +163,7 @@ class ServedStudio:
         return {
             "id": LINK.project_id,
             "title": "Ward",
-            "created_at": MADE_AT.isoformat(),
+            "created_at": self.studio.made_at,
             "label_config": self.studio.config_xml,
             "sampling": "Uncertainty sampling",
             "model_version": self.studio.model_version,

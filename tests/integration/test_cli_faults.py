@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from backend_world import BASIC, World, make_predict, tiny_checkpoint
 from command_line import GOLD, LINK, SECRET_TEXT, Run, dump, write_lines
+from factories import STUDIO_PROJECT
 from served_backend import Served, ask, serving, wait_for_health
 
 from annotator.services.reports.doctor import ask_backend
@@ -115,7 +116,7 @@ def send(world: World, *result: Any) -> None:
     """Deliver an annotation as Label Studio does, and let the inbox be worked off."""
     event = {
         "action": "ANNOTATION_CREATED",
-        "project": {"id": LINK.project_id},
+        "project": {**STUDIO_PROJECT, "id": LINK.project_id},
         "task": {"id": 77, "data": {"text": SECRET_TEXT}},
         "annotation": {
             "id": 9,
@@ -167,7 +168,7 @@ def test_an_event_that_cannot_be_understood_is_kept_and_told_by_status(
 ) -> None:
     event = {
         "action": "ANNOTATION_CREATED",
-        "project": {"id": LINK.project_id},
+        "project": {**STUDIO_PROJECT, "id": LINK.project_id},
         "task": {"id": 77, "data": {"text": SECRET_TEXT}},
         "annotation": {"id": 9, "task": 77, "result": "no list"},
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from backend_world import World
 from command_line import LINK, SECRET_TEXT
+from factories import STUDIO_PROJECT
 from fake_studio import make_region
 from served_backend import ask, serving, wait_for_health
 
@@ -23,7 +24,7 @@ RESULT = [make_region("r1", 18, 25, "Drug", text=SECRET_TEXT)]
 WHEN = "2026-01-01T00:00:00.000000Z"
 EVENT = {
     "action": "ANNOTATION_CREATED",
-    "project": {"id": LINK.project_id},
+    "project": {**STUDIO_PROJECT, "id": LINK.project_id},
     "task": {"id": 77, "data": {"text": SECRET_TEXT}, "updated_at": WHEN},
     "annotation": {
         "id": 9,

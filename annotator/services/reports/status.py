@@ -22,6 +22,7 @@ from annotator.store.inbox import count_events, oldest_waiting
 from annotator.store.lead_times import fitted_costs
 from annotator.store.learnable import count_learnable
 from annotator.store.leases import WORKER_LEASE, holders
+from annotator.store.origins import stranger_of
 from annotator.store.projects import Project, get_project, latest_audit
 from annotator.store.pushes import refused_tasks
 from annotator.store.runs import Run, list_runs, run_to_json
@@ -29,6 +30,7 @@ from annotator.store.selections import queue_head
 from annotator.store.tasks import count_tasks
 from annotator.store.troubles import troubles
 from annotator.store.versions import ModelVersion, active_version, version_to_json
+from annotator.studio.connection import describe_stranger
 
 __all__ = [
     "Vitals",
@@ -142,12 +144,16 @@ def _cost_to_json(value: dict[str, Any] | None) -> dict[str, Any] | None:
 def _studio_to_json(
     session: Session, project: Project, settings: Settings, active: ModelVersion | None
 ) -> dict[str, Any]:
+    """Return the connection; ``stranger`` says that another project was found in its place."""
+    link, key = project.studio, stranger_of(session, project.id)
+    stranger = link and key is not None and describe_stranger(link.host, link.key, found=key)
     return {
-        "connected": project.studio is not None,
-        "url": project.studio.host if project.studio else None,
+        "connected": link is not None,
+        "url": link.host if link else None,
         "page": studio_page(settings, project),
-        "project": project.studio.project_id if project.studio else None,
+        "project": link.project_id if link else None,
         "pulled_at": project.pulled_at.isoformat() if project.pulled_at else None,
+        "stranger": stranger or None,
         "refused": refused_tasks(session, project.id, version=active.name) if active else [],
         "next": _next_to_json(latest_audit(session, project.id, "verify_next")),
     }

@@ -30,6 +30,7 @@ __all__ = [
     "compare_labels",
     "page_of",
     "parent_of",
+    "person_of",
     "record_studio_annotation",
     "resolve_task",
 ]
@@ -209,7 +210,7 @@ def _circumstances(
     return {
         "state": "skipped" if annotation.get("was_cancelled") or is_unseen else "submitted",
         "created_at": _time(annotation.get("updated_at")),
-        "annotator": _person(annotation.get("completed_by")),
+        "annotator": person_of(annotation.get("completed_by")),
         "ground_truth": bool(annotation.get("ground_truth")),
         "bulk_created": in_bulk,
         "lead_time_s": _number(annotation.get("lead_time")),
@@ -264,8 +265,8 @@ def _time(value: Any) -> datetime:
     return datetime.now(UTC)
 
 
-def _person(value: Any) -> str | None:
-    # The REST API gives an id or an object, events an id.
+def person_of(value: Any) -> str | None:
+    """Return who made an annotation: the REST API gives an id or an object, events an id."""
     if isinstance(value, Mapping):
         value = value.get("id")
     return None if value is None else str(value)

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from annotator.errors import ConfigError, StudioError
+from annotator.services.sync.identity import Decision, adopt_identities, check_decision
 from annotator.store.database import Database
 from annotator.store.inbox import latest_event_id
+from annotator.store.origins import other_origins
 from annotator.store.projects import (
     Project,
     StudioLink,
     adopt_schema,
     audit,
     current_schema,
+    get_project,
     link_studio,
     unlink_studio,
 )
@@ -80,6 +83,7 @@ def connect_project(
     backend_url: str,
     user: str,
     password: str,
+    decision: Decision | None = None,
     wait_s: float = 15.0,
     on_step: Callable[[str], None] = lambda _step: None,
 ) -> Connection:
@@ -89,13 +93,20 @@ def connect_project(
     creates without credentials, removes those of an earlier address, sets uncertainty sampling,
     and proves by a round trip that events arrive in our database.
 
+    ``decision`` says what to make of another project in the place of the one we know: with
+    ``same``, tasks and annotations that are there as we know them keep their history; with
+    ``other`` all that we have stays apart. Either way our labels stay gold.
+
     Raises:
+        StudioIdentityError: if there is another project in that place and no decision.
         ConfigError: if the labeling configuration is of a kind we cannot serve.
         StudioError: if Label Studio cannot be reached, refuses, or cannot reach the backend.
     """
     on_step("reading the project")
     remote = client.project(studio_project)
+    check_decision(project, client, remote, decision)
     config, unknown = _link(database, project, client, remote)
+    _recognise(database, project, client, config, decision, on_step)
     on_step("connecting the backend")
     title = f"annotator {project.name}"
     login = {"user": user, "password": password}
@@ -108,7 +119,8 @@ def connect_project(
     arrived = prove_events(database, client, remote.id, wait_s=wait_s, sampling=UNCERTAINTY)
     made = {"studio_project": remote.id, "backend": backend, "webhook": webhook}
     with database.write() as session:
-        audit(session, project.id, actor="connect", action="connect", **made, event_arrived=arrived)
+        facts = {**made, "key": remote.key, "decision": decision, "event_arrived": arrived}
+        audit(session, project.id, actor="connect", action="connect", **facts)
     if not arrived:
         raise StudioError(_NO_EVENT.format(project=remote.id, backend=backend_url, wait_s=wait_s))
     return Connection(**made, config=config, event_arrived=arrived, unknown_types=unknown)
@@ -126,6 +138,24 @@ def _link(
         adopt_schema(session, project.id, config.schema, config_xml=remote.config_xml)
     before = known.entity_types if known else ()
     return config, [t for t in before if t not in config.schema.entity_types]
+
+
+def _recognise(
+    database: Database,
+    project: Project,
+    client: StudioClient,
+    config: LabelConfig,
+    decision: Decision | None,
+    on_step: Callable[[str], None],
+) -> None:
+    """Recognise what we know of the project from another address, or from before a restore."""
+    with database.read() as session:
+        linked = get_project(session, project.name)
+        key = None if decision == "same" else linked.link().key
+        former = other_origins(session, project.id, key=key)
+    if former and decision != "other":
+        n = adopt_identities(database, linked, client, former=former, config=config)
+        on_step(f"{n} tasks recognised from before")
 
 
 def _earlier_addresses(
@@ -159,14 +189,15 @@ def prove_events(
 
 
 def disconnect_project(
-    database: Database, project: Project, client: StudioClient, *, backend_url: str
+    database: Database, project: Project, client: StudioClient | None, *, backend_url: str
 ) -> bool:
     """Remove backend and webhook from Label Studio and forget the link; labels stay.
 
+    Without a ``client`` only the link is forgotten: where another project is in the place of ours.
     Return whether there was a backend or webhook to remove.
     """
     removed = False
-    if project.studio is not None:
+    if project.studio is not None and client is not None:
         removed = client.disconnect_backend(project.studio.project_id, backend_url)
     with database.write() as session:
         unlink_studio(session, project.id)

@@ -11,6 +11,7 @@ from annotator.domain import Entity, Relation
 from annotator.errors import ConfigError, StudioError
 from annotator.services.inference.predictions import studio_prediction
 from annotator.services.sync.annotations import parent_of
+from annotator.services.sync.identity import prove_identity
 from annotator.store.database import Database
 from annotator.store.documents import shown_of
 from annotator.store.projects import Project, current_config_xml
@@ -24,6 +25,7 @@ from annotator.store.prune import (
 from annotator.store.pushes import record_refusals
 from annotator.store.selections import Choice
 from annotator.store.tasks import OpenTask, open_tasks, task_by_id
+from annotator.store.versions import ModelVersion
 from annotator.studio.client import StudioClient
 from annotator.studio.config import LabelConfig, parse_config
 from annotator.studio.page import Page, PlainPage, compose_data, open_page
@@ -72,9 +74,10 @@ def open_target(database: Database, project: Project, client: StudioClient) -> P
 
     Raises:
         ConfigError: if the project is not connected, or its labels are of a kind we cannot serve.
+        StudioIdentityError: if another project answers there.
         StudioError: if Label Studio cannot be reached.
     """
-    remote = client.project(project.link().project_id)
+    remote = prove_identity(database, project, client)
     with database.read() as session:
         xml = current_config_xml(session, project.id)
     config = parse_config(xml or remote.config_xml)
@@ -273,9 +276,7 @@ def prune_predictions(
     n_tasks = n_kept = n_rows = 0
     for version in old:
         if client is not None and n_tasks < _TASKS:
-            done, kept = _prune_studio(
-                database, client, version.id, version.name, most=_TASKS - n_tasks
-            )
+            done, kept = _prune_studio(database, project.id, client, version, most=_TASKS - n_tasks)
             n_tasks, n_kept = n_tasks + done, n_kept + kept
         while n_rows < _ROWS:
             with database.write() as session:
@@ -287,24 +288,25 @@ def prune_predictions(
 
 
 def _prune_studio(
-    database: Database, client: StudioClient, version_id: int, name: str, *, most: int
+    database: Database, project_id: int, client: StudioClient, version: ModelVersion, *, most: int
 ) -> tuple[int, int]:
     with database.read() as session:
-        tasks = pushed_tasks(session, version_id, limit=most)
+        tasks = pushed_tasks(session, project_id, version.id, limit=most)
     kept = 0
     for task_id, studio_id in tasks.items():
-        there = client.task(studio_id)  # None: deleted, and its predictions with it
+        # None: deleted, and its predictions with it
+        there = None if studio_id is None else client.task(studio_id)
         with database.read() as session:
             parents = parent_predictions(session, task_id)
         for one in (there or {}).get("annotations") or ():
             parents.add(parent_of(one) or 0)
         for prediction in (there or {}).get("predictions") or ():
-            if prediction.get("model_version") != name:
+            if prediction.get("model_version") != version.name:
                 continue
             if int(prediction["id"]) in parents:
                 kept += 1
             else:
                 client.delete_prediction(int(prediction["id"]))
     with database.write() as session:
-        forget_pushes(session, version_id, list(tasks))
+        forget_pushes(session, version.id, list(tasks))
     return len(tasks), kept

@@ -19,6 +19,7 @@ from annotator.services.sync.annotations import (
     record_studio_annotation,
     resolve_task,
 )
+from annotator.services.sync.identity import prove_identity
 from annotator.services.sync.webhooks import touched_tasks
 from annotator.store.annotations import latest_revision, mark_deleted, studio_ids
 from annotator.store.clock import elapsed_s, now
@@ -80,13 +81,13 @@ def reconcile(
     ``on_progress`` is called with the number of tasks read so far.
 
     Raises:
-        StudioError: if Label Studio cannot be reached; what was pulled until then is kept.
-        StoreError: if the database fails; likewise.
+        StudioIdentityError: if another project answers there; nothing is changed.
+        StudioError, StoreError: if Label Studio or the database fails; what was pulled is kept.
         ConfigError: if the project is not connected.
     """
     link = project.link()
     began = _begin(database)
-    xml = client.project(link.project_id).config_xml
+    xml = prove_identity(database, project, client).config_xml
     config = _refresh_config(database, project.id, xml)
     with database.read() as session:  # a new configuration resets the time
         before = get_project(session, project.name)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count
 
 from annotator.errors import StudioError
+from annotator.services.sync.identity import prove_identity
 from annotator.store.database import Database
 from annotator.store.documents import (
     StoredSentence,
@@ -50,9 +51,10 @@ def upload_tasks(
 
     Raises:
         ConfigError: if the project is not connected.
+        StudioIdentityError: if another project answers there; nothing is sent.
         StudioError: if Label Studio created fewer tasks than were sent.
     """
-    link = project.link()
+    number = prove_identity(database, project, client).id
     made = after = 0
     with database.read() as session:
         xml = current_config_xml(session, project.id)
@@ -61,10 +63,10 @@ def upload_tasks(
         rows = _next_upload(database, project, config, after=after)
         if not rows:
             return made
-        ids = client.import_tasks(link.project_id, [data for data, _, _ in rows])
+        ids = client.import_tasks(number, [data for data, _, _ in rows])
         if len(ids) != len(rows):
             raise StudioError(
-                f"sent {len(rows)} tasks to project {link.project_id}, Label Studio made "
+                f"sent {len(rows)} tasks to project {number}, Label Studio made "
                 f"{len(ids)}; run annotator sync, then annotator push"
             )
         with database.write() as session:

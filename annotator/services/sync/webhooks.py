@@ -44,7 +44,7 @@ from annotator.store.projects import (
 )
 from annotator.store.tasks import mark_tasks_deleted, refresh_state, task_by_id
 from annotator.studio.config import LabelConfig, parse_config
-from annotator.studio.connection import project_key
+from annotator.studio.connection import is_same_project
 
 __all__ = ["InboxReport", "process_inbox", "receive_event", "touched_tasks"]
 
@@ -204,9 +204,7 @@ def _apply(
 
 def _is_about(event: StoredEvent, link: StudioLink) -> bool:
     """Return whether an event is for our project; another Label Studio may have the same number."""
-    project = event.payload.get("project")
-    key = project_key(project) if isinstance(project, Mapping) else None
-    return event.studio_project_id == link.project_id and key in (None, link.key)
+    return is_same_project(event.payload.get("project"), link.key)
 
 
 def touched_tasks(session: Session, project_id: int, *, after: int, since: datetime) -> set[int]:

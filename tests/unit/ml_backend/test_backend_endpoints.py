@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from backend_world import BASIC, BEARER, CONFIG_XML, PASSWORD, SpyQueue, World
+from factories import STUDIO_PROJECT
 from flask.testing import FlaskClient
 
 from annotator.errors import ConfigError
@@ -131,7 +132,7 @@ def test_secrets_in_an_event_are_not_stored(client: FlaskClient, world: World) -
 
 
 def test_an_unknown_action_is_stored_and_accepted(client: FlaskClient, world: World) -> None:
-    answer = client.post("/webhook", json={"action": "MOON_ROSE", "project": {"id": 1}})
+    answer = client.post("/webhook", json={"action": "MOON_ROSE", "project": STUDIO_PROJECT})
 
     assert answer.status_code == 201
     assert len(stored_payloads(world)) == 1
@@ -169,7 +170,7 @@ def test_start_training_queues_a_run_and_names_it(client: FlaskClient, world: Wo
     with world.database.read() as session:
         before = {run.id for run in list_runs(session, world.project_id)}
 
-    answer = client.post("/webhook", json={"action": "START_TRAINING", "project": {"id": 1}})
+    answer = client.post("/webhook", json={"action": "START_TRAINING", "project": STUDIO_PROJECT})
 
     with world.database.read() as session:
         runs = list_runs(session, world.project_id, states=("queued",))

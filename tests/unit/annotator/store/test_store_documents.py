@@ -222,7 +222,7 @@ def test_tasks_survive_disconnecting_and_connecting_again(
         task = make_task(session, project.id, studio_id=5)
         unlink_studio(session, project.id)
         assert get_project(session, "ward").studio is None
-        link_studio(session, project.id, StudioLink(host="http://b", key="1.100", project_id=1))
+        link_studio(session, project.id, LINK)
         found = find_task(session, project.id, studio_id=5)
 
     assert (found.id, found.state) == (task, "open")

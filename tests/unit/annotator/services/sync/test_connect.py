@@ -1,80 +1,13 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
+from connectable_studio import BACKEND, ConnectableStudio, connect, reload
 from factories import LINK, TINY_CONFIG_XML
-from fake_studio import FakeStudio
 
 from annotator.errors import ConfigError, StudioError
-from annotator.services.sync.connect import (
-    Connection,
-    connect_project,
-    disconnect_project,
-    ensure_studio_project,
-)
-from annotator.services.sync.webhooks import receive_event
+from annotator.services.sync.connect import disconnect_project, ensure_studio_project
 from annotator.store.database import Database
-from annotator.store.projects import Project, current_schema, ensure_project, get_project
-from annotator.studio.client import StudioProject
-
-BACKEND = "http://127.0.0.1:9090"
-
-
-class ConnectableStudio(FakeStudio):
-    """A Label Studio whose webhook reaches our database, unless ``deaf``."""
-
-    def __init__(self, database: Database, *, deaf: bool = False) -> None:
-        super().__init__()
-        self.database = database
-        self.deaf = deaf
-        self.calls: list[str] = []
-        self.rows: list[dict[str, Any]] = []
-
-    def create_project(self, title: str, config_xml: str) -> StudioProject:
-        self.config_xml = config_xml
-        return self.project(1)
-
-    def backends(self, project_id: int) -> list[dict[str, Any]]:
-        return self.rows
-
-    def connect_backend(self, project_id: int, **fields: Any) -> int:
-        self.calls.append(f"backend {fields['url']} {fields['user']} {fields['password']}")
-        return 4
-
-    def repair_webhook(self, project_id: int, **fields: Any) -> int:
-        self.calls.append(f"webhook {fields['backend_url']} {fields['user']} {fields['password']}")
-        return 5
-
-    def update_project(self, project_id: int, **fields: Any) -> StudioProject:
-        self.calls.append(f"set {fields}")
-        event = {"action": "PROJECT_UPDATED", "project": {"id": project_id}}
-        if not self.deaf:
-            with self.database.write() as session:
-                receive_event(session, event)
-        return self.project(project_id)
-
-    def disconnect_backend(self, project_id: int, backend_url: str) -> bool:
-        self.calls.append(f"disconnect {backend_url}")
-        return True
-
-
-def connect(database: Database, project: Project, studio: FakeStudio) -> Connection:
-    return connect_project(
-        database,
-        project,
-        studio,
-        studio_project=1,
-        backend_url=BACKEND,
-        user="annotator",
-        password="hunter2",
-        wait_s=0.3,
-    )
-
-
-def reload(database: Database) -> Project:
-    with database.read() as session:
-        return get_project(session, "ward")
+from annotator.store.projects import Project, current_schema, ensure_project
 
 
 def test_connecting_joins_both_directions_and_proves_it(

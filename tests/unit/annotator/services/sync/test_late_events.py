@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from factories import RASH
+from factories import RASH, STUDIO_PROJECT
 from fake_studio import FakeStudio, make_region
 from reconcile_world import ours, theirs
 
@@ -98,7 +98,7 @@ def test_an_edited_task_that_was_believed_deleted_keeps_its_labels(
     studio.annotate(task, RESULT)
     pull()
     before = gold(database, linked)
-    event = {"action": "TASKS_DELETED", "tasks": [{"id": task}], "project": {"id": 1}}
+    event = {"action": "TASKS_DELETED", "tasks": [{"id": task}], "project": STUDIO_PROJECT}
     studio.events[:] = [event]
     deliver()
     studio.edit_task(task, text=OTHER)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from factories import RASH
+from factories import RASH, STUDIO_PROJECT
 from fake_studio import FakeStudio, make_link, make_region
 from reconcile_world import ours, theirs
 
@@ -143,7 +143,7 @@ def test_a_task_wrongly_believed_deleted_comes_back(
 ) -> None:
     task = studio.add_task(text=RASH)
     pull()
-    event = {"action": "TASKS_DELETED", "tasks": [{"id": task}], "project": {"id": 1}}
+    event = {"action": "TASKS_DELETED", "tasks": [{"id": task}], "project": STUDIO_PROJECT}
     studio.events.append(event)
     deliver()
     assert state_of(database, linked, task) == "deleted"
@@ -158,7 +158,7 @@ def test_an_annotation_wrongly_believed_deleted_comes_back(
 ) -> None:
     task = studio.add_task(text=RASH)
     annotation = studio.annotate(task, RESULT)
-    event = {"annotations": [{"id": annotation}], "project": {"id": 1}}
+    event = {"annotations": [{"id": annotation}], "project": STUDIO_PROJECT}
     studio.events.append({"action": "ANNOTATIONS_DELETED", **event})
     deliver()
     assert state_of(database, linked, task) == "open"

@@ -5,7 +5,7 @@ from typing import Any
 from unittest.mock import DEFAULT, Mock
 
 import pytest
-from factories import RASH
+from factories import RASH, STUDIO_PROJECT
 from fake_studio import FakeStudio, make_region
 from sqlalchemy import select
 
@@ -51,7 +51,7 @@ def test_an_event_without_action_is_refused(database: Database, payload: dict[st
 def test_an_unknown_action_is_kept_and_ignored(
     database: Database, linked: Project, action: str
 ) -> None:
-    receive(database, {"action": action, "project": {"id": 1}})
+    receive(database, {"action": action, "project": STUDIO_PROJECT})
 
     assert process(database, linked) == InboxReport(n_ignored=1)
 
@@ -71,7 +71,7 @@ def test_another_projects_event_is_ignored(
 def test_events_of_a_project_that_is_not_connected_are_ignored(
     database: Database, project: Project
 ) -> None:
-    receive(database, {"action": "TASKS_DELETED", "tasks": [{"id": 1}], "project": {"id": 1}})
+    receive(database, {"action": "TASKS_DELETED", "tasks": [{"id": 1}], "project": STUDIO_PROJECT})
 
     assert process(database, project) == InboxReport(n_ignored=1)
 
@@ -106,7 +106,7 @@ MALFORMED = {
     },
     "configuration is no XML": {
         "action": "PROJECT_UPDATED",
-        "project": {"id": 1, "label_config": "<"},
+        "project": {**STUDIO_PROJECT, "label_config": "<"},
     },
 }
 
@@ -115,7 +115,7 @@ MALFORMED = {
 def test_a_malformed_event_fails_and_is_not_lost(
     database: Database, linked: Project, event: dict[str, Any]
 ) -> None:
-    receive(database, {"project": {"id": 1}, **event})
+    receive(database, {"project": STUDIO_PROJECT, **event})
 
     assert process(database, linked) == InboxReport(n_failed=1)
     ((_, state, payload, error),) = stored(database)
@@ -175,6 +175,6 @@ def test_an_event_in_conflict_with_another_writer_is_tried_again(
     resolve = Mock(wraps=webhooks.resolve_task, side_effect=[conflict] * n_conflicts + [DEFAULT])
     monkeypatch.setattr(webhooks, "resolve_task", resolve)
     task = {"id": 1, "data": {"text": RASH}}
-    receive(database, {"action": "TASKS_CREATED", "tasks": [task], "project": {"id": 1}})
+    receive(database, {"action": "TASKS_CREATED", "tasks": [task], "project": STUDIO_PROJECT})
 
     assert process(database, linked) == report

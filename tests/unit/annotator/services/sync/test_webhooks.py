@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from factories import LINK, RASH, TINY_CONFIG_XML
+from factories import LINK, RASH, STUDIO_PROJECT, TINY_CONFIG_XML
 from fake_studio import FakeStudio, make_link, make_region
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -178,9 +178,9 @@ def test_an_event_sent_twice_is_kept_once(
 @pytest.mark.parametrize(
     "event",
     [
-        {"action": "TASKS_DELETED", "tasks": [{"id": 7}], "project": {"id": 1}},
-        {"action": "ANNOTATIONS_DELETED", "annotations": [{"id": 7}], "project": {"id": 1}},
-        {"action": "PROJECT_UPDATED", "project": {"id": 1}},
+        {"action": "TASKS_DELETED", "tasks": [{"id": 7}], "project": STUDIO_PROJECT},
+        {"action": "ANNOTATIONS_DELETED", "annotations": [{"id": 7}], "project": STUDIO_PROJECT},
+        {"action": "PROJECT_UPDATED", "project": STUDIO_PROJECT},
     ],
     ids=lambda event: event["action"],
 )
@@ -240,7 +240,7 @@ def test_events_about_a_deleted_task_do_not_bring_it_back(
         {
             "action": "ANNOTATIONS_DELETED",
             "annotations": [{"id": annotation}],
-            "project": {"id": 1},
+            "project": STUDIO_PROJECT,
         }
     )
     late["annotation"]["updated_at"] = "2026-12-01T00:00:00Z"
