@@ -55,6 +55,11 @@ def _lines(value: dict[str, Any]) -> list[str]:
     lines += learning_lines(value["learning"])
     if value["cost"]:
         lines.append(f"a task takes   {value['cost']['summary']}")
+    return lines + _warnings(value, studio)
+
+
+def _warnings(value: dict[str, Any], studio: dict[str, Any]) -> list[str]:
+    lines = []
     for one in value["troubles"]:
         lines.append(f"trouble        {one['part']}: {one['problem']} (since {one['since'][:16]})")
     if studio["refused"]:
@@ -66,6 +71,11 @@ def _lines(value: dict[str, Any]) -> list[str]:
         lines.append(f"warning        {studio['next']['problem']}")
     lines += _unlearnt(value["learnable"])
     lines += _contradictions(value["contradictions"])
+    if value["n_unread"]:
+        lines.append(
+            f"not read       annotations: {value['n_unread']}; no gold, since they name what the "
+            "labeling configuration no longer has"
+        )
     if value["label_issues"]:
         kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(value["label_issues"].items()))
         lines.append(f"label issues   {kinds} (column issues of the table annotation)")

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from annotator.domain import Entity, Relation
 from annotator.store.clock import now
+from annotator.store.documents import shown_of
 from annotator.store.learnable import find_unlearnt
 from annotator.store.origins import origin_of, own_origin, present_origin
 from annotator.store.rows import columns_of, from_row
@@ -23,13 +24,13 @@ __all__ = [
     "NewAnnotation",
     "append_revision",
     "correction_totals",
-    "count_issues",
     "current_labels",
     "current_revision",
     "decision_of",
     "latest_revision",
     "mark_deleted",
     "record_annotation",
+    "reread",
     "studio_annotations",
     "studio_ids",
     "task_of_annotation",
@@ -66,6 +67,7 @@ class NewAnnotation:
     parent_version: str | None = None
     diff: dict[str, Any] | None = None
     issues: Sequence[Mapping[str, Any]] = ()
+    read_by: str | None = None
     import_id: int | None = None
 
     def content_hash(self) -> str:
@@ -75,7 +77,7 @@ class NewAnnotation:
         and the configuration, which are not the annotator's decisions.
         """
         content = {
-            "state": self.state,
+            "state": "submitted" if self.state == "unread" else self.state,
             "ground_truth": self.ground_truth,
             "annotator": self.annotator,
             "raw": self.raw,
@@ -138,11 +140,56 @@ def record_annotation(
             if before.diff is None and before.content_hash == digest:
                 # The event lacked the prediction that the annotation began with; the pull has it.
                 before.diff, before.parent_version = new.diff, new.parent_version
+            if before.read_by != new.read_by and before.content_hash == digest:
+                return reread(session, before, new)
             if not revive or before.task_id == new.task_id:
                 return False
             new = replace(decision_of(session, before), task_id=new.task_id)
     append_revision(session, new, after=before)
     return True
+
+
+def reread(session: Session, before: AnnotationRow, new: NewAnnotation) -> bool:
+    """Take over what another reader made of the same decision; True if the labels are others.
+
+    They are a revision then, since snapshots hold revisions. A reading that finds less, because the
+    configuration no longer has the names, does not replace the earlier one: it is only counted.
+    (Store-internal.)
+    """
+    if not _shows_the_same(session, before, new):
+        return False  # the labels stay with the text they were given for
+    old = decision_of(session, before)
+    if _n_lost(new.issues) > _n_lost(before.issues):
+        unread = [{**one, "kept": True} for one in new.issues if one["kind"] == "unread"]
+        before.issues = [*(i for i in before.issues if i["kind"] != "unread"), *unread]
+    elif _facts(old) != _facts(new):
+        new = replace(new, parent_version=new.parent_version or before.parent_version)
+        append_revision(session, new, after=before)
+        return True
+    else:
+        before.issues = [*map(dict, new.issues), *(i for i in before.issues if "learnt" in i)]
+    before.read_by = new.read_by
+    return False
+
+
+def _shows_the_same(session: Session, before: AnnotationRow, new: NewAnnotation) -> bool:
+    if (before.document_id, before.region_start, before.region_end) == (
+        new.document_id,
+        *new.region,
+    ):
+        return True
+    shown = shown_of(session, before.document_id)  # the same page may be read as another text
+    return shown is not None and shown == shown_of(session, new.document_id)
+
+
+def _n_lost(issues: Sequence[Mapping[str, Any]]) -> int:
+    return sum(one["kind"] in ("unread", "unsupported") and not one["kept"] for one in issues)
+
+
+def _facts(new: NewAnnotation) -> tuple[Any, ...]:
+    entities = sorted((e.id, e.type, e.start, e.end) for e in new.entities)
+    relations = sorted((r.type or "", r.head, r.tail, r.bidirectional) for r in new.relations)
+    return new.state, new.document_id, new.region, entities, relations
 
 
 def append_revision(session: Session, new: NewAnnotation, *, after: AnnotationRow | None) -> None:
@@ -333,21 +380,3 @@ def correction_totals(session: Session, project_id: int) -> dict[str, int]:
         )
     ).one()
     return {name: int(n) for name, n in zip(_CHANGES, row, strict=True) if n is not None}
-
-
-def count_issues(session: Session, project_id: int) -> dict[str, int]:
-    """Count, by kind, what of current Label Studio annotations could not be read as it was."""
-    counts: dict[str, int] = {}
-    rows = session.scalars(
-        select(AnnotationRow.issues).where(
-            AnnotationRow.project_id == project_id,
-            AnnotationRow.is_current,
-            AnnotationRow.source == "studio",
-        )
-    )
-    for issues in rows:
-        for issue in issues:
-            if "learnt" in issue:
-                continue
-            counts[issue["kind"]] = counts.get(issue["kind"], 0) + 1
-    return counts

@@ -225,7 +225,7 @@ def refresh_state(session: Session, task_id: int, *, revive: bool = False) -> st
     row = session.get_one(TaskRow, task_id)
     if row.state == "deleted" and not revive:
         return row.state
-    if "submitted" in states:
+    if states & {"submitted", "unread"}:
         state = "labelled"
     elif "skipped" in states:
         state = "skipped"

@@ -39,6 +39,7 @@ IssueKind = Literal[
     "bad_region",
     "bad_relation",
     "duplicate",
+    "unread",
     "unsupported",
 ]
 
@@ -188,7 +189,10 @@ class _Reader:
             return
         kind = item.get("type")
         if kind not in self._kinds or item.get("to_name") != self.config.text_name:
-            self.report("unsupported", name, "is not a <Labels> region on the labeled text")
+            if self.config.lacks(kind, item.get("to_name")):
+                self.report("unread", name, "is on a text that the labeling configuration lacks")
+            else:
+                self.report("unsupported", name, "is not a <Labels> region on the labeled text")
             return
         span = self._read_span(name, value)
         labels = self._read_labels(name, value.get(kind))

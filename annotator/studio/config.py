@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal, get_args
 from xml.etree import ElementTree
 
@@ -113,6 +114,11 @@ class LabelConfig:
         """Return a relation label as Label Studio has it."""
         return _spell(label, self.relation_labels, self.relations_spelled)
 
+    def lacks(self, kind: object, to_name: object) -> bool:
+        """Return whether a region of ``kind`` would be a label, were its text or tag still here."""
+        is_label = any(kind in kinds for kinds in _CONTROLS.values())
+        return is_label and (to_name == self.text_name or to_name not in _names(self.xml))
+
     def control_of(self, label: str) -> LabelControl | None:
         """Return the first control that offers ``label``, None if none does."""
         return next((one for one in self.controls if label in one.labels), None)
@@ -120,6 +126,11 @@ class LabelConfig:
     def control_named(self, name: object) -> LabelControl | None:
         """Return the control with this name, None if there is none."""
         return next((one for one in self.controls if one.name == name), None)
+
+
+@lru_cache(maxsize=16)
+def _names(xml: str) -> frozenset[str]:
+    return frozenset(attribute(tag, "name") for tag in parse_xml(xml).iter())
 
 
 def parse_config(xml: str) -> LabelConfig:

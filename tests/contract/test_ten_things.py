@@ -20,7 +20,8 @@ from annotator.errors import StudioError
 from annotator.services.intake.documents import ingest_documents
 from annotator.services.queue.order import QueueSettings
 from annotator.services.queue.publish import PublishReport, publish_version
-from annotator.services.sync.annotations import SplitRule, compare_labels
+from annotator.services.sync.annotations import SplitRule
+from annotator.services.sync.corrections import compare_labels
 from annotator.services.sync.upload import upload_tasks
 from annotator.services.sync.webhooks import process_inbox, receive_event
 from annotator.store.annotations import current_revision

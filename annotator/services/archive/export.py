@@ -11,10 +11,10 @@ from typing import Literal
 from annotator.domain import LabelSchema
 from annotator.errors import NotFoundError
 from annotator.formats import WriteReport, share, staged, write_corpus, write_manifest
-from annotator.store.annotations import count_issues
 from annotator.store.database import Database
 from annotator.store.gold import GoldUnit, gold_units
 from annotator.store.projects import current_schema
+from annotator.store.rereading import count_issues
 
 __all__ = ["ExportReport", "export_gold"]
 

@@ -19,6 +19,7 @@ from annotator.store.contradictions import find_contradictions
 from annotator.store.database import Database
 from annotator.store.learnable import count_learnable, unlearnt_places
 from annotator.store.projects import Project
+from annotator.store.rereading import count_unread
 from annotator.store.troubles import troubles
 from annotator.store.versions import ModelVersion, active_version
 from annotator.text import describe_left_out
@@ -115,11 +116,21 @@ def examine_project(
     vitals = take_vitals(database, project.name)
     with database.read() as session:
         version = active_version(session, project.id)
+        n_unread = count_unread(session, project.id)
     n_gold = vitals.gold["train"] + vitals.gold["holdout"]
     yield Finding(part="database", state="good", message=f"reached; {n_gold} labelled texts")
     yield from _files(settings.home)
     yield from _learnable(database, settings, project)
     yield from _contradictions(database, project)
+    if n_unread:
+        yield Finding(
+            part="labels read",
+            state="bad",
+            message=f"{n_unread} annotations name what the labeling configuration no longer has; "
+            "they are no gold",
+            remedy="put the names back in Label Studio, or submit these annotations again; then "
+            "annotator sync (annotator doctor --task N tells of one)",
+        )
     yield _model(version, vitals)
     yield _worker(vitals)
     with database.read() as session:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from annotator.services.models.triggers import count_new_labels
 from annotator.settings import Settings
-from annotator.store.annotations import correction_totals, count_issues
+from annotator.store.annotations import correction_totals
 from annotator.store.clock import now
 from annotator.store.contradictions import find_contradictions
 from annotator.store.curve_points import PromotedVersion, promoted_versions
@@ -25,6 +25,7 @@ from annotator.store.leases import WORKER_LEASE, holders
 from annotator.store.origins import stranger_of
 from annotator.store.projects import Project, get_project, latest_audit
 from annotator.store.pushes import refused_tasks
+from annotator.store.rereading import count_issues, count_unread
 from annotator.store.runs import Run, list_runs, run_to_json
 from annotator.store.selections import queue_head
 from annotator.store.tasks import count_tasks
@@ -201,6 +202,7 @@ def project_status(
             "cost": _cost_to_json(fitted_costs(session, project.id)),
             "inbox": count_events(session),
             "accepted_share": accepted_shares(session, project.id),
+            "n_unread": count_unread(session, project.id),
             "label_issues": count_issues(session, project.id),
             "learnable": count_learnable(session, project.id).to_json(),
             "contradictions": find_contradictions(session, project.id).count(),

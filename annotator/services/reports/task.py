@@ -156,7 +156,8 @@ def _annotations(
             row = current_revision(
                 session, project.id, source="studio", external_id=str(one.get("id"))
             )
-            known = None if row is None else (row.state, [i["kind"] for i in row.issues or ()])
+            state = None if row is None else "submitted" if row.state == "unread" else row.state
+            known = None if row is None else (state, [i["kind"] for i in row.issues or ()])
         kind = "skipped" if one.get("was_cancelled") else "submitted"
         n_items = len(one.get("result") or ())
         what = f"annotation {one.get('id')}, {kind}, {n_items} regions and relations"

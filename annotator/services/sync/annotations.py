@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -14,25 +13,28 @@ from annotator.domain import Document, Entity, Relation
 from annotator.errors import TaskFormatError
 from annotator.services.intake.documents import draw_split, store_document
 from annotator.services.intake.groups import Arrival, place_documents, remember_places
+from annotator.services.sync.corrections import compare_labels
 from annotator.store.annotations import NewAnnotation, record_annotation
 from annotator.store.cold_start import is_warmup_name
 from annotator.store.documents import find_document, find_sentence, hash_text, keep_shown
 from annotator.store.groups import group_of
 from annotator.store.tasks import Task, add_task, find_task, move_task, refresh_state
-from annotator.studio.codec import result_to_labels
+from annotator.studio.codec import StudioLabels, result_to_labels
 from annotator.studio.config import LabelConfig
 from annotator.studio.page import Page, open_page, shown_text
+from annotator.studio.reading import reader_of
 from annotator.studio.task_data import read_field
 
 __all__ = [
-    "Corrections",
     "SplitRule",
-    "compare_labels",
+    "issues_to_json",
     "page_of",
     "parent_of",
     "person_of",
+    "reading_state",
     "record_studio_annotation",
     "resolve_task",
+    "shift",
 ]
 
 _MAX_NAME = 400
@@ -178,6 +180,7 @@ def record_studio_annotation(
     if not isinstance(annotation_id, int):
         raise TaskFormatError(f"task {task.studio_id}: an annotation without an integer id")
     labels = result_to_labels(annotation.get("result"), text=page, config=config)
+    facts = _circumstances(annotation, prediction)
     new = NewAnnotation(
         project_id=project_id,
         document_id=task.document_id,
@@ -185,19 +188,35 @@ def record_studio_annotation(
         source="studio",
         external_id=str(annotation_id),
         region=task.region,
-        entities=tuple(_shift(e, task.region[0]) for e in labels.entities),
+        entities=tuple(shift(e, task.region[0]) for e in labels.entities),
         relations=labels.relations,
         raw=annotation.get("result"),
-        **_circumstances(annotation, prediction),
-        issues=[
-            {"kind": i.kind, "region": i.region, "message": i.message, "kept": i.kept}
-            for i in labels.issues
-        ],
+        **{**facts, "state": reading_state(facts["state"], labels)},
+        issues=issues_to_json(labels),
+        read_by=reader_of(config),
         diff=_corrections(prediction, (labels.entities, labels.relations), page, config),
     )
     is_new = record_annotation(session, new, pulled_after=pulled_after)
     refresh_state(session, task.id, revive=pulled_after is not None)
     return is_new
+
+
+def reading_state(state: str, labels: StudioLabels) -> str:
+    """Return a decision's state: one with labels that could not be read is no gold."""
+    is_lost = any(issue.kind == "unread" for issue in labels.issues)
+    return "unread" if is_lost and state in ("submitted", "unread") else _decided(state)
+
+
+def _decided(state: str) -> str:
+    return "submitted" if state == "unread" else state
+
+
+def issues_to_json(labels: StudioLabels) -> list[dict[str, Any]]:
+    """Return what could not be read as it was, as plain JSON values."""
+    return [
+        {"kind": i.kind, "region": i.region, "message": i.message, "kept": i.kept}
+        for i in labels.issues
+    ]
 
 
 def _circumstances(
@@ -232,7 +251,8 @@ def _is_accepted_in_bulk(annotation: Mapping[str, Any]) -> bool:
     return is_copy and not annotation.get("lead_time") and not any("origin" in r for r in regions)
 
 
-def _shift(entity: Entity, offset: int) -> Entity:
+def shift(entity: Entity, offset: int) -> Entity:
+    """Move an entity from a region's text to its document."""
     return replace(entity, start=entity.start + offset, end=entity.end + offset)
 
 
@@ -282,106 +302,3 @@ def parent_of(annotation: Mapping[str, Any]) -> int | None:
     if isinstance(value, Mapping):
         value = value.get("id")
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Corrections:
-    """Counts of labels that were kept and changed. Relabelled or re-bounded ones were not kept.
-
-    A relation is re-bounded if it still joins the same two entities and one of these was.
-    """
-
-    entities_kept: int
-    entities_relabelled: int
-    entities_rebounded: int
-    entities_removed: int
-    entities_added: int
-    relations_kept: int
-    relations_relabelled: int
-    relations_rebounded: int
-    relations_removed: int
-    relations_added: int
-
-    def to_json(self) -> dict[str, int]:
-        """Return plain JSON values."""
-        return {name: getattr(self, name) for name in self.__slots__}
-
-
-def compare_labels(
-    predicted: tuple[Sequence[Entity], Sequence[Relation]],
-    labelled: tuple[Sequence[Entity], Sequence[Relation]],
-) -> Corrections:
-    """Compare entities by id first, then by span and type; relations by the entities they join.
-
-    Label Studio reports neither deletions nor relations, and its ``origin`` is unreliable, so
-    everything is computed from the two sides.
-    """
-    before = {entity.id: entity for entity in predicted[0]}
-    after = {entity.id: entity for entity in labelled[0]}
-    same = _match(before, after)
-    pairs = [(before[old], after[new]) for old, new in same.items()]
-    kept = sum(_span(old) == _span(new) and old.type == new.type for old, new in pairs)
-    relabelled = sum(old.type != new.type for old, new in pairs)
-    moved = {new.id for old, new in pairs if _span(old) != _span(new)}
-    return Corrections(
-        entities_kept=kept,
-        entities_relabelled=relabelled,
-        entities_rebounded=len(pairs) - kept - relabelled,
-        entities_removed=len(before) - len(pairs),
-        entities_added=len(after) - len(pairs),
-        **_compare_relations(
-            _facts(predicted[1], same),
-            _facts(labelled[1], {new: new for new in after}),
-            moved=moved,
-        ),
-    )
-
-
-def _match(before: Mapping[str, Entity], after: Mapping[str, Entity]) -> dict[str, str]:
-    """Return which entity became which: by id, the rest by span and type, one to one."""
-    same = {id_: id_ for id_ in before if id_ in after}
-    by_span: dict[tuple[int, int, str], list[str]] = {}
-    for entity in after.values():
-        if entity.id not in same:
-            by_span.setdefault((*_span(entity), entity.type), []).append(entity.id)
-    for entity in before.values():
-        if entity.id not in same and (found := by_span.get((*_span(entity), entity.type))):
-            same[entity.id] = found.pop(0)
-    return same
-
-
-def _span(entity: Entity) -> tuple[int, int]:
-    return entity.start, entity.end
-
-
-def _facts(
-    relations: Sequence[Relation], names: Mapping[str, str]
-) -> set[tuple[str, str, str | None]]:
-    """Return head, tail and type of relations, with ends renamed to what they became.
-
-    An end that was removed gets a name that nothing else has.
-    """
-    return {
-        (names.get(r.head, f"gone {r.head}"), names.get(r.tail, f"gone {r.tail}"), r.type)
-        for r in relations
-    }
-
-
-def _compare_relations(
-    old: set[tuple[str, str, str | None]],
-    new: set[tuple[str, str, str | None]],
-    *,
-    moved: set[str],
-) -> dict[str, int]:
-    stayed = old & new
-    rebounded = sum(head in moved or tail in moved for head, tail, _ in stayed)
-    lost = Counter((head, tail) for head, tail, _ in old - new)
-    made = Counter((head, tail) for head, tail, _ in new - old)
-    relabelled = (lost & made).total()
-    return {
-        "relations_kept": len(stayed) - rebounded,
-        "relations_relabelled": relabelled,
-        "relations_rebounded": rebounded,
-        "relations_removed": lost.total() - relabelled,
-        "relations_added": made.total() - relabelled,
-    }

@@ -20,6 +20,7 @@ from annotator.services.sync.annotations import (
     resolve_task,
 )
 from annotator.services.sync.identity import prove_identity
+from annotator.services.sync.rereading import reread_annotations
 from annotator.services.sync.webhooks import touched_tasks
 from annotator.store.annotations import latest_revision, mark_deleted, studio_ids
 from annotator.store.clock import elapsed_s, now
@@ -73,7 +74,7 @@ def reconcile(
 
     Label Studio's time of a task's last change is stored with the task, so that a pull which looks
     back does not read it again. Tasks that events have changed here are read too, since a late
-    event may have reported an old state.
+    event may have reported an old state. What another reader has read is read anew.
 
     With ``full`` all tasks are read; with ``recheck`` all whose change was not seen, whatever the
     clocks say: so also where a stored time lies ahead, since a clock was corrected. Tasks new to us
@@ -85,7 +86,7 @@ def reconcile(
         StudioError, StoreError: if Label Studio or the database fails; what was pulled is kept.
         ConfigError: if the project is not connected.
     """
-    link = project.link()
+    number = project.link().project_id
     began = _begin(database)
     xml = prove_identity(database, project, client).config_xml
     config = _refresh_config(database, project.id, xml)
@@ -93,22 +94,33 @@ def reconcile(
         before = get_project(session, project.name)
     pull = _Pull(database, project.id, config, split, began, on_progress)
     if full or before.pulled_until is None:
-        pull.look_at(client.tasks(link.project_id))
+        pull.look_at(client.tasks(number))
     else:
-        pull.look_at_changes(client, link.project_id, since=_since(before, began, recheck))
+        pull.look_at_changes(client, number, since=_since(before, began, recheck))
     with database.read() as session:  # ours first, or a task made meanwhile would seem deleted
         known = known_studio_ids(session, project.id)
         since = (before.pulled_at or began.at) - _OVERLAP
         touched = touched_tasks(session, project.id, after=before.pulled_event, since=since)
-    there = client.task_ids(link.project_id)
-    pull.look_at(client.tasks_of(link.project_id, list((touched & there) - pull.seen)))
-    with database.write() as session:
-        n_deleted = mark_tasks_deleted(session, project.id, known - there)
+    there = client.task_ids(number)
+
+    def look_at(ids: Iterable[int]) -> None:
+        pull.look_at(client.tasks_of(number, list((set(ids) & there) - pull.seen)))
+
+    look_at(touched)
+    pull.n_news += reread_annotations(database, project.id, config, look_at=look_at)
+    return pull.report(_finish(pull, before, xml=xml, gone=known - there))
+
+
+def _finish(pull: _Pull, before: Project, *, xml: str, gone: set[int]) -> int:
+    """Mark tasks that are gone, and note the end of a pull; return how many were marked."""
+    with pull.database.write() as session:
+        n_deleted = mark_tasks_deleted(session, pull.project_id, gone)
         # A configuration that arrived meanwhile has requested another full pull.
-        is_same = current_config_xml(session, project.id) == xml
+        is_same = current_config_xml(session, pull.project_id) == xml
         until = pull.until(before.pulled_until) if is_same else None
-        set_pulled(session, project.id, started=began.at, until=until, event=began.event)
-    return pull.report(n_deleted)
+        began = pull.began
+        set_pulled(session, pull.project_id, started=began.at, until=until, event=began.event)
+    return n_deleted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

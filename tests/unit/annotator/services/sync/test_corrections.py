@@ -9,7 +9,7 @@ from factories import RASH
 from fake_studio import FakeStudio, make_link, make_region
 
 from annotator.domain import Entity, Relation
-from annotator.services.sync.annotations import Corrections, compare_labels
+from annotator.services.sync.corrections import Corrections, compare_labels
 from annotator.store.annotations import correction_totals, current_revision
 from annotator.store.database import Database
 from annotator.store.projects import Project

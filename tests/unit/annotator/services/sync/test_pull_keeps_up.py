@@ -15,7 +15,8 @@ from tiny_bert import TINY_SCHEMA
 
 from annotator.domain import Entity, Relation
 from annotator.errors import ConflictError
-from annotator.services.sync.annotations import SplitRule, compare_labels
+from annotator.services.sync.annotations import SplitRule
+from annotator.services.sync.corrections import compare_labels
 from annotator.services.sync.pull import reconcile
 from annotator.store.annotations import correction_totals, current_revision
 from annotator.store.database import Database
