@@ -23,6 +23,7 @@ from waitress.task import ErrorTask, ThreadedTaskDispatcher
 
 from ml_backend.door import HEALTH, Door, Refusal
 from ml_backend.errors import envelope
+from ml_backend.pages import HEADERS
 
 __all__ = ["Channel", "Dispatcher"]
 
@@ -91,10 +92,15 @@ class _EnvelopeTask(ErrorTask):  # type: ignore[misc] # waitress has no types
         if isinstance(error, Refusal):
             kind, message = error.kind, error.message
             self.response_headers.extend(error.headers)
-        body = envelope(code=kind, message=message, request_id=uuid.uuid4().hex)
-        packed = json.dumps(body).encode()
+        number = uuid.uuid4().hex
+        packed = json.dumps(envelope(code=kind, message=message, request_id=number)).encode()
         self.status = f"{error.code} {error.reason}"
-        self.response_headers.append(("Content-Type", "application/json"))
+        self.response_headers += [
+            ("Content-Type", "application/json"),
+            ("Cache-Control", "no-store"),
+            ("X-Request-Id", number),
+            *HEADERS.items(),
+        ]
         self.set_close_on_finish()
         self.content_length = len(packed)
         self.write(packed)

@@ -9,11 +9,11 @@ from werkzeug.exceptions import NotFound
 
 from ml_backend.context import current_backend
 
-__all__ = ["blueprint", "install_headers"]
+__all__ = ["HEADERS", "blueprint", "install_headers"]
 
 blueprint = Blueprint("pages", __name__)
 
-_HEADERS: Final = {
+HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
         "img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'; form-action 'none'"
@@ -64,7 +64,7 @@ def install_headers(app: Flask) -> None:
 
     @app.after_request
     def protect(response: Response) -> Response:
-        for name, value in _HEADERS.items():
+        for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         is_page = request.blueprint == blueprint.name
         response.headers["Cache-Control"] = "no-cache" if is_page else "no-store"

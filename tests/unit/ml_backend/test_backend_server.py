@@ -163,6 +163,8 @@ def test_nothing_of_a_strangers_body_is_kept(
 
     answer = send(server, *parts[framing])
 
+    assert b"\r\nContent-Security-Policy: default-src 'none'" in answer
+    assert b"\r\nX-Request-Id: " in answer
     assert answer.split(b" ")[1] == (b"413" if path == "/health" else b"401")
     assert not any(size > 4_000 for size in kept)  # answers go through such buffers too
 
