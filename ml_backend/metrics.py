@@ -111,7 +111,7 @@ def _from_vitals(vitals: Vitals) -> Iterator[Metric]:
     yield _labelled(
         "tasks", "Label Studio tasks by state; open is the queue.", "state", vitals.tasks
     )
-    yield _labelled("gold", "Labelled texts by split, and skipped ones.", "split", vitals.gold)
+    yield _labelled("gold", "Sentences of gold by split, and skipped ones.", "split", vitals.gold)
     yield _gauge("workers", "Workers that are alive.", vitals.n_workers)
     yield _gauge("runs_queued", "Training runs that wait.", vitals.n_queued)
     run = vitals.run

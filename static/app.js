@@ -137,8 +137,8 @@ function counts(data) {
   return [
     ["Documents", data.documents],
     ["Sentences", data.sentences],
-    ["Gold for training", data.gold],
-    ["Gold in the hold-out", data.holdout],
+    ["Sentences of gold to learn from", data.gold],
+    ["Sentences of gold in the hold-out", data.holdout],
     ["Open tasks (pool)", data.pool],
     ["Skipped", data.skipped],
   ].map(([name, value]) => fact(name, number(value)));

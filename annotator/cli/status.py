@@ -6,6 +6,7 @@ from typing import Any
 
 from annotator.cli.options import HomeOption, JsonOption
 from annotator.cli.project import emit, open_project
+from annotator.counted import counted
 
 __all__ = ["status"]
 
@@ -29,10 +30,11 @@ def _lines(value: dict[str, Any]) -> list[str]:
     lines = [
         f"project        {value['project']} ({value['unit']} tasks)",
         f"documents      {value['documents']['train']} to learn from, "
-        f"{value['documents']['holdout']} in the hold-out; {value['n_sentences']} sentences",
-        f"gold           {value['n_gold']} labels{_unseen(value['gold']['in_bulk'])}, "
-        f"{value['n_new_sentences']} new sentences since the last run that gave a version "
-        f"({_next_run(value)})",
+        f"{value['documents']['holdout']} in the hold-out; "
+        f"{counted(value['n_sentences'], 'sentence')}",
+        f"gold           {_gold(value)}",
+        f"new gold       {counted(value['n_new_sentences'], 'sentence')} since the last run that "
+        f"gave a version ({_next_run(value)})",
         f"tasks          {tasks['open']} open, {tasks['labelled']} labelled, "
         f"{tasks['skipped']} skipped",
         f"model          {_model(value['active_version'], value['under_way'])}",
@@ -104,6 +106,16 @@ def _unlearnt(learnable: dict[str, Any]) -> list[str]:
         f"not learnt     {n_left_out} of {learnable['n_labels']} labels: "
         f"{describe_left_out(learnable['left_out'])} (annotator doctor lists where)"
     ]
+
+
+def _gold(value: dict[str, Any]) -> str:
+    """Say how much of the text has labels that people stand behind, in sentences."""
+    gold, n_all = value["gold"], value["n_sentences"]
+    share = f", {value['n_gold'] / n_all:.0%} of {n_all}" if n_all else ""
+    return (
+        f"{counted(value['n_gold'], 'sentence')}{share}: {gold['train']} to learn from, "
+        f"{gold['holdout']} in the hold-out{_unseen(gold['in_bulk'])}"
+    )
 
 
 def _unseen(n_in_bulk: int) -> str:

@@ -258,14 +258,18 @@ def counts_as_gold() -> ColumnElement[bool]:
 
 
 def count_gold(session: Session, project_id: int) -> dict[str, int]:
-    """Count gold units by split, those accepted in bulk in either, and skips."""
+    """Count sentences of gold by split, those accepted in bulk in either, and those skipped."""
+    is_gold = and_(AnnotationRow.state == "submitted", decides_sentence())
     rows = session.execute(
         select(DocumentRow.split, AnnotationRow.state, AnnotationRow.bulk_created, func.count())
         .join(DocumentRow, DocumentRow.id == AnnotationRow.document_id)
+        .join(SentenceRow, SentenceRow.document_id == AnnotationRow.document_id)
         .where(
             AnnotationRow.project_id == project_id,
             AnnotationRow.is_current,
-            or_(AnnotationRow.state != "submitted", counts_as_gold()),
+            SentenceRow.start < AnnotationRow.region_end,
+            SentenceRow.end > AnnotationRow.region_start,
+            or_(AnnotationRow.state == "skipped", is_gold),
         )
         .group_by(DocumentRow.split, AnnotationRow.state, AnnotationRow.bulk_created)
     )
@@ -274,7 +278,7 @@ def count_gold(session: Session, project_id: int) -> dict[str, int]:
         if state == "submitted":
             counts[split] += n
             counts["in_bulk"] += n if in_bulk else 0
-        elif state == "skipped":
+        else:
             counts["skipped"] += n
     return counts
 

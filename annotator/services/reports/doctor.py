@@ -118,7 +118,7 @@ def examine_project(
         version = active_version(session, project.id)
         n_unread = count_unread(session, project.id)
     n_gold = vitals.gold["train"] + vitals.gold["holdout"]
-    yield Finding(part="database", state="good", message=f"reached; {n_gold} labelled texts")
+    yield Finding(part="database", state="good", message=f"reached; {n_gold} sentences of gold")
     yield from _files(settings.home)
     yield from _learnable(database, settings, project)
     yield from _contradictions(database, project)

@@ -53,7 +53,7 @@ class Vitals:
         events: Webhook events by state.
         inbox_lag_s: Age of the oldest waiting event, in seconds; 0 if none waits.
         tasks: Tasks by state.
-        gold: Labelled units by split.
+        gold: Sentences of gold by split.
         n_workers: Workers with a heartbeat within their lease.
         n_queued: Training runs that wait.
         run: The newest training run, None before the first.

@@ -82,13 +82,23 @@ def hold(database: Database, project: Project) -> None:
 @pytest.mark.parametrize(
     ("act", "gold", "model", "run"),
     [
-        (nothing, "5 new sentences", "none yet; annotator retrain --wait trains one", "none"),
+        (nothing, "5 sentences since", "none yet; annotator retrain --wait trains one", "none"),
         (submit, "(run 1 is waiting)", "none yet; run 1 trains the first", "1 queued"),
         (start, "(run 1 is training)", "none yet; run 1 trains the first", "1 running"),
-        (ask_to_stop, "5 new", "none yet; run 1 trains the first", "1 running, asked to stop"),
-        (cancel, "5 new", "none yet; annotator retrain --wait trains one", "1 cancelled"),
+        (
+            ask_to_stop,
+            "5 sentences since",
+            "none yet; run 1 trains the first",
+            "1 running, asked to stop",
+        ),
+        (
+            cancel,
+            "5 sentences since",
+            "none yet; annotator retrain --wait trains one",
+            "1 cancelled",
+        ),
         (cancel, "(run 1 was cancelled: 1 more start another, or annotator retrain)", "", ""),
-        (hold, "0 new sentences since the last run that gave a version (trains at 3)", "", ""),
+        (hold, "0 sentences since the last run that gave a version (trains at 3)", "", ""),
     ],
 )
 def test_labels_are_new_until_a_version_has_learnt_them(
@@ -109,7 +119,7 @@ def test_labels_are_new_until_a_version_has_learnt_them(
     lines = {
         line[:15].strip(): line for line in _lines(project_status(database, project, settings))
     }
-    assert gold in lines["gold"]
+    assert gold in lines["new gold"]
     assert model in lines["model"]
     assert lines["last run"].endswith(run)
 

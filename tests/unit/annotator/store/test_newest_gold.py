@@ -149,7 +149,7 @@ def test_gold_accepted_in_bulk_is_counted_beside_and_skips_apart(ward: Ward) -> 
     ward.label(held, "4", region=ONE, bulk_created=True)
     ward.label(held, "5", region=WHOLE, state="skipped")
 
-    assert ward.counts() == {"train": 2, "holdout": 1, "in_bulk": 2, "skipped": 2}
+    assert ward.counts() == {"train": 2, "holdout": 1, "in_bulk": 2, "skipped": 4}
 
 
 DRUG = (Entity(id="e", type="Drug", start=0, end=5),)
