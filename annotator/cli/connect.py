@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -45,6 +46,18 @@ _Project = Annotated[
 _Create = Annotated[
     str | None, typer.Option("--create", metavar="TITLE", help="Or make a new project there.")
 ]
+_Entity = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--entity", metavar="TYPE", help="With --create: an entity type; may be repeated."
+    ),
+]
+_Relation = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--relation", metavar="TYPE", help="With --create: a relation type; may be repeated."
+    ),
+]
 _BackendUrl = Annotated[
     str | None,
     typer.Option(
@@ -76,6 +89,8 @@ def connect(
     token: _Token,
     project: _Project = None,
     create: _Create = None,
+    entity: _Entity = None,
+    relation: _Relation = None,
     backend_url: _BackendUrl = None,
     public_url: _PublicUrl = None,
     same: _Same = None,
@@ -93,16 +108,17 @@ def connect(
     """
     if (project is None) == (create is None):
         raise ConfigError("say which project: --project N for one that exists, or --create TITLE")
+    if project is not None and (entity or relation):
+        raise ConfigError("a project that exists has its own types: --entity goes with --create")
     with open_project(home) as opened:
         from annotator.services.reports.status import studio_page
         from annotator.studio.client import StudioClient
 
         with StudioClient(url, token) as client:
             client.whoami()
-            if backend_url is None and opened.settings.backend_url is None:
-                _check_backend(opened.settings)
+            _check_backend(opened.settings, backend_url)
             if project is None:
-                project = _make_project(opened, client, create or "")
+                project = _make_project(opened, client, create or "", entity or (), relation or ())
             # A failed connection must not replace a working one: check before storing anything.
             _check_project(opened, client, project, _decision(same))
             settings = _keep(
@@ -121,14 +137,27 @@ def _decision(same: bool | None) -> Decision | None:
     return None if same is None else "same" if same else "other"
 
 
-def _check_backend(settings: Settings) -> None:
-    """Stop early if Label Studio could not reach the backend."""
+def _check_backend(settings: Settings, backend_url: str | None) -> None:
+    """Stop early if no backend answers, or that of another project.
+
+    One that was named need not be within reach of this machine.
+    """
     from annotator.services.reports.doctor import ask_backend
 
-    if failure := ask_backend(settings).failure:
+    is_named = backend_url is not None or settings.backend_url is not None
+    if backend_url is not None:
+        settings = settings.model_copy(update={"backend_url": backend_url})
+    answer = ask_backend(settings)
+    if answer.failure and not is_named:
         raise ConfigError(
-            f"{settings.backend}: {failure}; start annotator serve in another terminal, or say "
-            "with --backend-url where Label Studio reaches it"
+            f"{settings.backend}: {answer.failure}; start annotator serve in another terminal, or "
+            "say with --backend-url where Label Studio reaches it"
+        )
+    if not answer.failure and answer.login_status != 200:
+        raise ConfigError(
+            f"what answers at {settings.backend} is not this project's annotator serve (HTTP "
+            f"{answer.login_status} to its password). Start one with this project's --home on "
+            "another port (annotator serve --port N), and name it: --backend-url http://HOST:N"
         )
 
 
@@ -143,10 +172,20 @@ def _check_project(
     check_decision(opened.project, client, remote, decision)
 
 
-def _make_project(opened: OpenProject, client: StudioClient, title: str) -> int:
+def _make_project(
+    opened: OpenProject,
+    client: StudioClient,
+    title: str,
+    entities: Sequence[str],
+    relations: Sequence[str],
+) -> int:
+    from annotator.domain import LabelSchema
     from annotator.services.sync.connect import ensure_studio_project
 
-    made = ensure_studio_project(opened.database, opened.project, client, title=title).id
+    named = LabelSchema(entity_types=tuple(entities), relation_types=tuple(relations))
+    made = ensure_studio_project(
+        opened.database, opened.project, client, title=title, named=named
+    ).id
     note(f"made Label Studio project {made}; if the rest fails, try --project {made}")
     return made
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from annotator.cli.options import HomeOption, JsonOption
+from annotator.cli.progress import say_minutes
 from annotator.cli.project import OpenProject, emit, open_project, open_studio
 from annotator.errors import ConfigError, StudioError
 
@@ -38,10 +39,11 @@ def doctor(
     """
     with open_project(home) as opened:
         found: list[Finding] = []
-        for finding in _task(opened, task) if task is not None else _all(opened):
-            found.append(finding)
-            if not as_json:
-                typer.echo(_line(finding))
+        with say_minutes(lambda: "doctor: still looking"):
+            for finding in _task(opened, task) if task is not None else _all(opened):
+                found.append(finding)
+                if not as_json:
+                    typer.echo(_line(finding))
     n_bad = sum(finding.state == "bad" for finding in found)
     n_odd = sum(finding.state == "warning" for finding in found)
     if as_json:

@@ -40,14 +40,15 @@ def next_(
         from annotator.services.queue.sampled_order import next_tasks
 
         version = opened.version()
-        order = next_tasks(
-            opened.database,
-            opened.project.id,
-            version,
-            opened.predictor_of(version),
-            n=n,
-            settings=queue_settings(opened.settings),
-        )
+        with progress_bar("order"):
+            order = next_tasks(
+                opened.database,
+                opened.project.id,
+                version,
+                opened.predictor_of(version),
+                n=n,
+                settings=queue_settings(opened.settings),
+            )
         rows = _described(opened.database, opened.project.id, version.id, order)
         moved = _serve_first(opened, version, order) if push else None
     lines = [

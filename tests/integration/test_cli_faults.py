@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,14 @@ from command_line import GOLD, LINK, SECRET_TEXT, Run, dump, write_lines
 from factories import STUDIO_PROJECT
 from served_backend import Served, ask, serving, wait_for_health
 
+from annotator.errors import StudioError
 from annotator.services.reports.doctor import ask_backend
 from annotator.services.sync.annotations import SplitRule
 from annotator.services.sync.webhooks import process_inbox
 from annotator.settings import write_secrets
 from annotator.store.projects import get_project
 from annotator.studio.client import StudioClient
+from annotator.studio.config import parse_config
 
 pytestmark = pytest.mark.slow
 
@@ -254,6 +258,70 @@ def test_connecting_without_a_backend_makes_nothing_in_label_studio(
     assert f"http://127.0.0.1:{port}: no answer" in outcome.error
     assert "start annotator serve" in outcome.error
     assert calls == []
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """Another project's backend: it is up, and refuses our password."""
+
+    def do_GET(self) -> None:
+        """Answer."""
+        self.send_response(200 if self.path == "/health" else 401)
+        self.end_headers()
+        self.wfile.write(b'{"status": "UP"}')
+
+    def log_message(self, *_words: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("is_named", [False, True], ids=["by the settings", "by the option"])
+def test_the_backend_of_another_project_is_told_apart_before_anything_is_made(
+    annotator: Run, home: Path, monkeypatch: pytest.MonkeyPatch, is_named: bool
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(StudioClient, "whoami", lambda _: {"id": 1})
+    monkeypatch.setattr(StudioClient, "create_project", lambda *_: calls.append("create"))
+    with HTTPServer(("127.0.0.1", 0), Stranger) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        if not is_named:
+            with (home / "annotator.toml").open("a", encoding="utf-8") as settings:
+                settings.write(f"port = {server.server_port}\n")
+        more = ("--backend-url", url) if is_named else ()
+        outcome = annotator(
+            *("connect", LINK.host, "--token", "a1b2c3" * 6, "--create", "Ward 7"),
+            *("--home", home, *more),
+        )
+        server.shutdown()
+
+    assert f"what answers at {url} is not this project's annotator serve" in outcome.error
+    assert "--backend-url" in outcome.error
+    assert calls == []
+
+
+def test_a_project_without_gold_is_made_with_the_types_that_are_named(
+    annotator: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "empty"
+    annotator("init", "--home", home)
+    made: list[str] = []
+
+    def create(_client: StudioClient, _title: str, config: str) -> None:
+        made.append(config)
+        raise StudioError("far enough")
+
+    monkeypatch.setattr(StudioClient, "whoami", lambda _: {"id": 1})
+    monkeypatch.setattr(StudioClient, "create_project", create)
+    types = ("--entity", "Drug", "--entity", "Effect", "--relation", "causes")
+
+    outcome = annotator(
+        *("connect", LINK.host, "--token", "a1b2c3" * 6, "--create", "Ward 7", *types),
+        *("--backend-url", "http://annotator.invalid:9", "--home", home),
+    )
+
+    assert "far enough" in outcome.error
+    schema = parse_config(made[0]).schema
+    assert set(schema.entity_types) == {"Drug", "Effect"}
+    assert schema.relation_types == ("causes",)
 
 
 @pytest.mark.parametrize("address", ["studio.example", "ftp://studio.example", "https://"])

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
+from annotator.domain import LabelSchema
 from annotator.errors import ConfigError, StudioError
 from annotator.services.sync.identity import Decision, adopt_identities, check_decision
 from annotator.store.database import Database
@@ -20,6 +21,7 @@ from annotator.store.projects import (
     current_schema,
     get_project,
     link_studio,
+    save_schema,
     unlink_studio,
 )
 from annotator.studio.client import StudioClient, StudioProject
@@ -56,19 +58,28 @@ class Connection:
 
 
 def ensure_studio_project(
-    database: Database, project: Project, client: StudioClient, *, title: str
+    database: Database,
+    project: Project,
+    client: StudioClient,
+    *,
+    title: str,
+    named: LabelSchema | None = None,
 ) -> StudioProject:
-    """Create a Label Studio project with the labels of our schema.
+    """Create a Label Studio project with the labels of our schema and those ``named`` besides.
 
     Raises:
-        ConfigError: if there is no schema yet to make labels from.
+        ConfigError: if there is nothing yet to make labels from.
     """
-    with database.read() as session:
-        schema = current_schema(session, project.id)
-    if schema is None or not schema.entity_types:
+    none = LabelSchema(entity_types=())
+    with database.write() as session:
+        known = current_schema(session, project.id) or none
+        schema = known.merge(named or none)
+        if schema.entity_types:
+            save_schema(session, project.id, schema)
+    if not schema.entity_types:
         raise ConfigError(
-            "there are no labels yet to make a Label Studio project from; import gold first, or "
-            "connect an existing project with --project N"
+            "there are no labels yet to make a Label Studio project from; name them with --entity "
+            "and --relation, import gold first, or connect an existing project with --project N"
         )
     unit = cast(Literal["sentence", "document"], project.unit)
     return client.create_project(title, build_config(schema, unit=unit))
