@@ -51,8 +51,9 @@ _BRACKET_REACH = 300
 _MAX_HEADING = 60
 _NARROW = 40  # characters; prose is hardly ever wrapped to less
 _GOES_ON = re.compile(
-    r"(?:[,;/(&-]|\b(?:a|an|and|as|at|by|for|from|her|his|in|into|is|of|on|or|than|that|the|to|was"
-    r"|with|without|Drs?\.|Mrs?\.|Ms\.|Prof\.|St\.))$"
+    r"(?:[,;/(&-]|\b(?:a|after|an|and|are|as|at|because|before|but|by|due|during|for|from|had|has"
+    r"|have|her|his|if|in|into|is|its|of|on|or|over|since|than|that|the|their|these|this|through|to"
+    r"|under|until|was|were|when|which|while|who|with|without|Drs?\.|Mrs?\.|Ms\.|Prof\.|St\.))$"
 )
 _ADDRESS = re.compile(r"[@/\\_]|^[wW]{3}\b")
 _NAMED = re.compile(

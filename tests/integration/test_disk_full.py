@@ -94,7 +94,7 @@ def make_project(home: Path) -> None:
 
 
 def import_gold(home: Path, file: Path) -> subprocess.CompletedProcess[str]:
-    return run("import", "jsonl", str(file), "--as", "gold", home=home)
+    return run("import", "jsonl", str(file), "--as", "gold", "--empty-is-gold", home=home)
 
 
 def run(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:

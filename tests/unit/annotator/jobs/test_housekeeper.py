@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -487,6 +488,9 @@ def test_an_order_that_is_not_ours_is_told_and_published_again(
 def test_a_token_that_is_written_while_the_worker_runs_is_used(
     database: Database, linked: Project, settings: Settings, queue: SpyQueue, tmp_path: Path
 ) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free, database.write() as session:
+        port = free.getsockname()[1]
+        link_studio(session, linked.id, replace(LINK, host=f"http://127.0.0.1:{port}"))
     home = tmp_path / "ward"
     init_home(home, project=linked.name, unit="sentence", encoder="minilm")
     found = Housekeeper(

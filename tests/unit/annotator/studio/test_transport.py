@@ -167,7 +167,7 @@ def test_an_address_that_speaks_no_tls_is_not_tried_again(
     ids=["no-scheme", "empty", "line-break", "not-ascii"],
 )
 def test_an_unusable_address_or_token_is_refused_at_once(url: str, token: str) -> None:
-    with pytest.raises(StudioError, match=r"https://|copy it anew"):
+    with pytest.raises(StudioError, match=r"https://|copy it from Account"):
         StudioClient(url, token)
 
 
