@@ -6,21 +6,38 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from reconcile_world import ours, theirs
-from sqlalchemy import select, text
+from reconcile_world import Tasks, ours, theirs
+from sqlalchemy import func, select, text
 from training_processes import training_processes
 
 from annotator.model import checkpoint_sha256
 from annotator.services.inference.versions import load_version
 from annotator.store.inbox import count_events
+from annotator.store.origins import stranger_of
 from annotator.store.projects import get_project
 from annotator.store.pushes import unpushed_task_ids
 from annotator.store.runs import FINISHED, Run, list_runs
 from annotator.store.versions import ModelVersion, active_version, list_versions
-from db.tables import AnnotationRow, AuditRow, RunEventRow
+from db.tables import AnnotationRow, AuditRow, DocumentRow, EntityRow, RunEventRow
+from faults.served_studio import STRANGE
 from faults.world import FaultWorld
 
 MANY = 100_000
+
+
+def _read_or_not(tasks: Tasks) -> Tasks:
+    """Count labels that the configuration of now cannot read as submitted, which they are."""
+    return {
+        number: (
+            text,
+            state,
+            {
+                name: (raw, "submitted" if how == "unread" else how, who, starred)
+                for name, (raw, how, who, starred) in decided.items()
+            },
+        )
+        for number, (text, state, decided) in tasks.items()
+    }
 
 
 class Checks:
@@ -114,10 +131,13 @@ class Checks:
         waiting = [run.id for run in self.runs() if run.state not in FINISHED]
         if waiting or training_processes(world.home):
             found.append(f"runs {waiting} are under way")
+        with world.database.read() as session:
+            if stranger_of(session, project.id) is not None:
+                found.append("Label Studio is taken for another team's")
         if events.get("new") or events.get("failed"):
             found.append(f"events wait or failed: {events}")
         with world.served.lock:
-            if ours(world.database, project) != theirs(world.served.studio):
+            if _read_or_not(ours(world.database, project)) != theirs(world.served.studio):
                 found.append("labels differ from Label Studio's")
             shown = world.served.studio.model_version
             if active and shown != active.name and self._is_there(active.name):
@@ -136,10 +156,29 @@ class Checks:
     def check_at_rest(self) -> None:
         """Everything counts up, on both sides and on the disk."""
         self.check_always()
+        self._check_strangers()
+        self._check_read()
         self._check_leftovers()
         self._check_active()
         self._check_predictions()
         self._check_file()
+
+    def _check_strangers(self) -> None:
+        with self._world.database.read() as session:
+            texts = session.scalars(select(DocumentRow.text))
+            assert not any(text.startswith(STRANGE) for text in texts), "a stranger's text is here"
+
+    def _check_read(self) -> None:
+        """Whatever is drawn as the configuration of now says has been read, whenever it came."""
+        xml = self._world.served.studio.config_xml
+        name = "note" if 'name="note"' in xml else "text"
+        with self._world.database.read() as session:
+            for row in session.scalars(select(AnnotationRow).where(AnnotationRow.is_current)):
+                drawn = [one for one in row.raw or () if one.get("to_name") == name]
+                n = select(func.count()).where(EntityRow.annotation_id == row.id)
+                assert not drawn or row.state != "unread", f"annotation {row.id} is not read"
+                n_read = session.scalars(n).one()
+                assert n_read >= len(drawn), f"annotation {row.id}: {n_read} of {len(drawn)} read"
 
     def _check_leftovers(self) -> None:
         named = {Path(version.folder).name for version in self.kept()}

@@ -17,12 +17,13 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from factories import LINK
-from fake_studio import FakeStudio
+from fake_studio import FakeStudio, make_region
 
 from annotator.store.projects import StudioLink
 
 PASSWORD = "correct horse"
 BASIC = "Basic " + base64.b64encode(f"annotator:{PASSWORD}".encode()).decode()
+STRANGE = "Of another team"
 LOST, TWICE, LATE = 0.2, 0.15, 0.1  # shares of the events
 
 
@@ -51,6 +52,7 @@ class ServedStudio:
     down: bool = False
     n_events: dict[str, int] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
+    stranger: ClockedStudio | None = None
 
     def __post_init__(self) -> None:
         world = self
@@ -113,6 +115,11 @@ class ServedStudio:
         for thread in self._threads:
             thread.join(10)
 
+    @property
+    def shown(self) -> ClockedStudio:
+        """What answers at the address: ours, or another team's that was put in its place."""
+        return self.stranger or self.studio
+
     # ------------------------------------------------------------------ what a client asks
 
     def answer(self, method: str, target: str, body: Any) -> tuple[int, Any]:
@@ -130,7 +137,7 @@ class ServedStudio:
                 return 404, {"detail": "not found"}
 
     def _route(self, what: str, number: int, query: dict[str, str], body: Any) -> tuple[int, Any]:
-        studio = self.studio
+        studio = self.shown
         match what:
             case "GET api/current-user/whoami":
                 return 200, {"id": 1}
@@ -163,11 +170,11 @@ class ServedStudio:
         return {
             "id": LINK.project_id,
             "title": "Ward",
-            "created_at": self.studio.made_at,
-            "label_config": self.studio.config_xml,
+            "created_at": self.shown.made_at,
+            "label_config": self.shown.config_xml,
             "sampling": "Uncertainty sampling",
-            "model_version": self.studio.model_version,
-            "task_number": len(self.studio.task_ids(LINK.project_id)),
+            "model_version": self.shown.model_version,
+            "task_number": len(self.shown.task_ids(LINK.project_id)),
         }
 
     def _next(self) -> tuple[int, Any]:
@@ -175,7 +182,7 @@ class ServedStudio:
             mine = [p for p in task["predictions"] if p["model_version"] == studio.model_version]
             return float(mine[-1]["score"]) if mine else 1.0
 
-        studio = self.studio
+        studio = self.shown
         left = [task for task in studio.tasks(LINK.project_id) if not task["annotations"]]
         return (200, min(left, key=score)) if left else (404, {"detail": "no task left"})
 
@@ -189,7 +196,7 @@ class ServedStudio:
         first, end = wanted.get(("id", "greater"), 0), wanted.get(("id", "less"), 2**63)
         found = [
             task
-            for task in self.studio.tasks(LINK.project_id, updated_after=since)
+            for task in self.shown.tasks(LINK.project_id, updated_after=since)
             if int(first) < task["id"] < int(end)
         ]
         page = found[: int(query.get("page_size", 100))]
@@ -199,7 +206,7 @@ class ServedStudio:
         return {"tasks": page, "total": len(found)}
 
     def _delete_predictions(self, ids: set[int]) -> None:
-        for task in self.studio._tasks.values():
+        for task in self.shown._tasks.values():
             task["predictions"] = [p for p in task["predictions"] if p["id"] not in ids]
 
     # ------------------------------------------------------------------ events
@@ -242,6 +249,17 @@ class ServedStudio:
 
     def _count(self, what: str) -> None:
         self.n_events[what] = self.n_events.get(what, 0) + 1
+
+
+def make_stranger() -> ClockedStudio:
+    """Another team's Label Studio; its project, tasks and annotations have the numbers of ours."""
+    stranger = ClockedStudio(datetime.now(UTC))
+    stranger.key = f"{LINK.project_id}.{int(stranger.key.split('.')[1]) + 1}"
+    for i in range(8):
+        text = f"{STRANGE} {i}."
+        region = make_region("s", 0, len(STRANGE), "Drug", text=text)
+        stranger.annotate(stranger.add_task(text=text), [region], completed_by=9)
+    return stranger
 
 
 def _missing() -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import random
@@ -29,15 +30,22 @@ from annotator.jobs.presence import workers_alive
 from annotator.services.models.registry import roll_back
 from annotator.settings import Settings, init_home, load_settings, write_secrets
 from annotator.store.database import Database
+from annotator.store.origins import stranger_of
 from annotator.store.projects import ensure_project, link_studio, save_schema
 from annotator.store.runs import cancel_run, list_runs, submit_run
 from db import make_engine
 from faults.clock import Clock
-from faults.served_studio import PASSWORD, ServedStudio
+from faults.served_studio import PASSWORD, ServedStudio, make_stranger, wait_until
 
 PROGRAMS = ("backend", "worker-1", "worker-2")
 LEASE_S = 5.0
 STALL_S = 60.0  # a program may take as long to start on a machine with much to do
+TRIES_S, STRANGE_S = 4.0, 12.0  # longer than a client tries again; than workers do not look
+CONFIGS = (
+    TINY_CONFIG_XML,
+    TINY_CONFIG_XML.replace('<Label value="Drug"/>', '<Label value="Drug"/><Label value="Dose"/>'),
+    TINY_CONFIG_XML.replace('name="text"', 'name="note"').replace('toName="text"', 'toName="note"'),
+)
 JUMPS_S = (0, 45, -45, 3600, -3600)
 MOST_OPEN, FEWEST_OPEN = 60, 8
 
@@ -204,10 +212,15 @@ class FaultWorld:
         if tasks:
             studio.annotate(
                 self.rng.choice(tasks),
-                self.rng.choice(RESULTS[1:]),
+                self._drawn(self.rng.choice(RESULTS[1:])),
                 skip=self.rng.random() < 0.1,
                 completed_by=self.rng.choice((1, 2, 3)),
             )
+
+    def _drawn(self, result: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Name the text as the configuration of now does, as the editor would."""
+        name = "note" if 'name="note"' in self.served.studio.config_xml else "text"
+        return [{**one, "to_name": name} if "to_name" in one else one for one in result]
 
     def _annotations(self) -> list[int]:
         return [a["id"] for task in self.served.studio.tasks(1) for a in task["annotations"]]
@@ -215,7 +228,8 @@ class FaultWorld:
     def _correct(self) -> None:
         found = self._annotations()
         if found:
-            self.served.studio.update(self.rng.choice(found), self.rng.choice(RESULTS))
+            result = self._drawn(self.rng.choice(RESULTS))
+            self.served.studio.update(self.rng.choice(found), result)
 
     def _delete_annotation(self) -> None:
         found = self._annotations()
@@ -255,6 +269,8 @@ class FaultWorld:
             (2, self.freeze_the_training_alone),
             (1, self.freeze_backend),
             (2, self.take_label_studio_down),
+            (2, self.replace_label_studio),
+            (2, self.change_the_configuration_while_the_backend_is_down),
         ]
         if self.clock.can_jump:
             kinds.append((4, self.set_the_clock))
@@ -331,6 +347,35 @@ class FaultWorld:
         self.served.down = True
         time.sleep(self.rng.uniform(1, 6))
         self.served.down = False
+
+    def replace_label_studio(self) -> None:
+        """For some seconds another team's Label Studio is at the address of ours."""
+        self.served.down = True
+        for name in PROGRAMS[1:]:  # nobody is frozen between the proof and what it is good for
+            if name in self.alive:
+                _signal(self.alive[name], signal.SIGCONT)
+        time.sleep(TRIES_S)
+        stranger = make_stranger()
+        before = copy.deepcopy(stranger._tasks)
+        self.served.stranger, self.served.down = stranger, False
+        if wait_until(self._knows_of_a_stranger, timeout_s=STRANGE_S):
+            self.n_faults["a stranger was known as one"] += 1
+        with self.served.lock:
+            self.served.stranger = None
+        changed = (stranger._tasks != before, stranger.model_version, stranger.pushes[:1])
+        assert changed == (False, "", []), "something was changed in another team's Label Studio"
+        assert len(stranger.imports) == len(before), "texts were sent to another team"
+
+    def _knows_of_a_stranger(self) -> bool:
+        with contextlib.suppress(StoreError), self.database.read() as session:
+            return stranger_of(session, self.project_id) is not None
+        return False
+
+    def change_the_configuration_while_the_backend_is_down(self) -> None:
+        """The text, or its field, has another name, or labels come and go; no event is heard."""
+        self.kill("backend")
+        with self.served.lock:
+            self.served.studio.configure(self.rng.choice(CONFIGS))
 
     def cut_the_connections(self) -> None:
         """The database server throws everybody out."""
