@@ -212,9 +212,8 @@ class _Pull:
         newest = self.newest
         if newest is not None:
             newest -= timedelta(seconds=time.monotonic() - self.began.ticks)
-            newest = min(newest, self.began.at)
         newest = max(filter(None, (before, newest)), default=None)
-        return min(filter(None, (newest, self.floor)), default=None)
+        return min(filter(None, (newest, newest and self.began.at, self.floor)), default=None)
 
     def report(self, n_deleted_tasks: int) -> PullReport:
         """Return the findings."""

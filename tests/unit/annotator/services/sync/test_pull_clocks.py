@@ -157,3 +157,25 @@ def test_an_event_that_appears_behind_a_later_number_is_compared_too(
     pull()
 
     assert ours(database, linked) == theirs(studio)
+
+
+@acts
+def test_what_was_done_soon_after_both_clocks_were_corrected_is_pulled_later(
+    database: Database, linked: Project, studio: FakeStudio, pull: Any, act: Any
+) -> None:
+    studio.wait(hours=2)
+    known = studio.annotate(studio.add_task(text=RASH), DRUG)
+    studio.add_task(text=f"{RASH} Then.")
+    pull()
+    shift_times(database, 7200.0)
+    studio.wait(hours=-2)
+    pull()  # both are right again
+
+    studio.wait(hours=-2)
+    act(studio, known)
+    studio.wait(hours=2)
+    studio.add_task(text=f"{RASH} At last.")
+    shift_times(database, -7260.0)  # two hours have gone by since
+    pull()
+
+    assert ours(database, linked) == theirs(studio)
