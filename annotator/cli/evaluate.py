@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from annotator.cli.options import FormatOption, HomeOption, JsonOption, ModelOption
+from annotator.cli.progress import progress_bar
 from annotator.cli.project import emit, note_unreadable, open_project
 
 if TYPE_CHECKING:
-    from annotator.model import SentencePrediction
+    from annotator.domain import TaggedSentence
+    from annotator.model import Predictor, SentencePrediction
     from annotator.services.models.seen import TestText
 
 __all__ = ["evaluate"]
+
+_AT_ONCE = 512
 
 
 def evaluate(
@@ -51,7 +55,7 @@ def evaluate(
         whole = [d for d in corpus.documents if d.id not in corpus.report.unread]
         test = read_test_text(opened.database, opened.project.id, version, whole)
         predictor = load_version(version, device=opened.settings.device)
-        predicted = predictor.predict([s.words for s in test.sentences])
+        predicted = _predict(predictor, test.sentences)
         value = {**evaluate(test.sentences, predicted).to_json(), "model": version.name}
         value |= _apart(test, predicted)
         value["n_left_out"] = {
@@ -63,6 +67,15 @@ def evaluate(
                 test.sentences, predictor
             ).to_json()
     emit(value, _lines(value), as_json=as_json)
+
+
+def _predict(predictor: Predictor, sentences: Sequence[TaggedSentence]) -> list[SentencePrediction]:
+    found: list[SentencePrediction] = []
+    with progress_bar("evaluate", total=len(sentences)) as advance:
+        for i in range(0, len(sentences), _AT_ONCE):
+            found += predictor.predict(sentences[i : i + _AT_ONCE])
+            advance(len(found), len(sentences), "")
+    return found
 
 
 def _apart(test: TestText, predicted: Sequence[SentencePrediction]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from annotator.cli.lexicon import take_lexicon
 from annotator.cli.options import READABLE_FORMATS, HomeOption, JsonOption, LexiconOption
 from annotator.cli.progress import progress_bar
 from annotator.cli.project import OpenProject, emit, open_project
+from annotator.counted import counted
 from annotator.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -100,7 +101,12 @@ def import_(
         share = opened.settings.holdout_share if holdout_share is None else holdout_share
         report = _ingest(opened, corpus, role, rules, share=share, limit=limit)
         take_lexicon(opened, lexicon)  # the gold may have brought the types it names
-    emit(_value(report, corpus.report), _lines(report, corpus.report, role), as_json=as_json)
+        learnable = _learnable(opened, report)
+    emit(
+        {**_value(report, corpus.report), "learnable": learnable},
+        [*_lines(report, corpus.report, role), *_unlearnt(learnable)],
+        as_json=as_json,
+    )
     if failure := _failure(report):
         raise InputError(failure)
 
@@ -131,6 +137,29 @@ def _ingest(
         )
 
 
+def _learnable(opened: OpenProject, report: IngestReport) -> dict[str, Any] | None:
+    """Count what of the new labels a model can learn; None if nothing came."""
+    from annotator.store.learnable import count_learnable
+
+    if report.import_id is None:
+        return None
+    with opened.database.read() as session:
+        found = count_learnable(session, opened.project.id, import_id=report.import_id)
+    return found.to_json()
+
+
+def _unlearnt(learnable: dict[str, Any] | None) -> list[str]:
+    from annotator.text import describe_left_out
+
+    if learnable is None or not learnable["left_out"]:
+        return []
+    n_left_out = learnable["n_labels"] - learnable["n_learnable"]
+    return [
+        f"warning: {n_left_out} of {counted(learnable['n_labels'], 'label')} cannot be learnt: "
+        f"{describe_left_out(learnable['left_out'])}; annotator doctor lists where"
+    ]
+
+
 def _value(report: IngestReport, read: ReadReport) -> dict[str, Any]:
     value = asdict(report)
     for name, items in (("skipped", read.skipped), ("repaired", read.repaired)):
@@ -141,12 +170,14 @@ def _value(report: IngestReport, read: ReadReport) -> dict[str, Any]:
 def _lines(report: IngestReport, read: ReadReport, role: str) -> list[str]:
     lines = [
         *_unread(report),
-        f"{report.n_documents} documents with {report.n_sentences} sentences imported as {role}"
+        f"{counted(report.n_documents, 'document')} with "
+        f"{counted(report.n_sentences, 'sentence')} imported as {role}"
         + (f", {report.n_known} known before" if report.n_known else ""),
-        f"labels of {report.n_labelled} documents: {report.n_entities} entities, "
-        f"{report.n_relations} relations"
+        f"labels of {counted(report.n_labelled, 'document')}: "
+        f"{counted(report.n_entities, 'entity')}, {counted(report.n_relations, 'relation')}"
         + (f"; {report.n_empty} with nothing to label" if report.n_empty else ""),
-        f"{report.n_holdout} documents drawn into the hold-out; {report.n_groups} groups in all",
+        f"{counted(report.n_holdout, 'document')} drawn into the hold-out; "
+        f"{counted(report.n_groups, 'group')} in all",
         *_warnings(report),
     ]
     for word, items in (("left out", read.skipped), ("repaired", read.repaired)):

@@ -78,22 +78,25 @@ def find_unlearnt(
     ]
 
 
-def count_learnable(session: Session, project_id: int) -> Learnable:
-    """Count the labels of gold, and those that training leaves out."""
+def count_learnable(
+    session: Session, project_id: int, *, import_id: int | None = None
+) -> Learnable:
+    """Count the labels of gold, or those that an import brought, and what training leaves out."""
+    which = _is_gold(project_id)
+    if import_id is not None:
+        which.append(AnnotationRow.import_id == import_id)
     n_labels = 0
     for table in (EntityRow, RelationRow):
         n_labels += (
             session.scalar(
                 select(func.count(table.id))
                 .join(AnnotationRow, AnnotationRow.id == table.annotation_id)
-                .where(*_is_gold(project_id))
+                .where(*which)
             )
             or 0
         )
     left_out: Counter[str] = Counter()
-    for issues in session.scalars(
-        select(AnnotationRow.issues).where(*_is_gold(project_id), _has_issues())
-    ):
+    for issues in session.scalars(select(AnnotationRow.issues).where(*which, _has_issues())):
         left_out.update(_kinds(issues))
     return Learnable(n_labels=n_labels, left_out=dict(left_out))
 

@@ -111,5 +111,28 @@ def test_a_line_that_cannot_be_read_costs_itself_alone_unless_strict(
     assert refused.code == 1
     assert refused.error.startswith("cut.jsonl:1: not whole JSON at column ")
     assert taken.code == 0, taken.err
-    assert "1 documents" in taken.out
+    assert "1 document with" in taken.out
     assert "left out: cut.jsonl:1: not whole JSON" in taken.out
+
+
+def test_labels_that_cannot_be_learnt_are_told_at_import_and_refused_to_a_run(
+    annotator: Run, tmp_path: Path
+) -> None:
+    home = tmp_path / "ward"
+    annotator("init", "--home", home)
+    text = "患者服用阿司匹林后出现皮疹"
+    spans = [("a", "Drug", 4, 8), ("b", "Effect", 11, 13)]
+    entities = [{"id": i, "type": t, "start": s, "end": e} for i, t, s, e in spans]
+    file = write_lines(tmp_path / "zh.jsonl", {"id": "n", "text": text, "entities": entities})
+
+    told = annotator(
+        *("import", "jsonl", file, "--as", "gold", "--holdout-share", 0, "--home", home)
+    )
+    status = annotator("status", "--home", home)
+    run = annotator("retrain", "--wait", "--home", home)
+
+    why = "2 of 2 labels cannot be learnt: 2 for a cut inside a word"
+    assert f"warning: {why}" in told.out
+    assert "2 of 2 labels: 2 for a cut inside a word" in status.out
+    assert run.code == 1
+    assert "none of the 2 labels can be learnt" in run.out
