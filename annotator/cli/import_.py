@@ -123,18 +123,24 @@ def _ingest(
     from annotator.services.intake.documents import ingest_documents
 
     documents = corpus.documents[:limit]
-    with progress_bar("import", total=len(documents)) as advance:
-        return ingest_documents(
-            opened.database,
-            opened.project.id,
-            documents,
-            role=role,
-            holdout_share=share,
-            seed=opened.settings.seed,
-            rules=rules,
-            unread=corpus.report.unread,
-            on_progress=lambda done: advance(done, len(documents), ""),
-        )
+    try:
+        with progress_bar("import", total=len(documents)) as advance:
+            return ingest_documents(
+                opened.database,
+                opened.project.id,
+                documents,
+                role=role,
+                holdout_share=share,
+                seed=opened.settings.seed,
+                rules=rules,
+                unread=corpus.report.unread,
+                on_progress=lambda done: advance(done, len(documents), ""),
+            )
+    except InputError as error:
+        lost = next((item for item in corpus.report.skipped if item.unreadable), None)
+        if lost is None:
+            raise
+        raise InputError(f"{error}; not read: {lost.place}: {lost.reason}") from error
 
 
 def _learnable(opened: OpenProject, report: IngestReport) -> dict[str, Any] | None:

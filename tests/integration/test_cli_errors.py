@@ -45,7 +45,7 @@ def with_entity(**changes: Any) -> dict[str, Any]:
         pytest.param(
             json.dumps(with_entity(end=118)),
             "bad.jsonl:2: entity 0",
-            "past the text (length 41)",
+            "not a span of the text (length 41)",
             id="offset past the text",
         ),
         pytest.param(
@@ -54,7 +54,7 @@ def with_entity(**changes: Any) -> dict[str, Any]:
         pytest.param(
             json.dumps({**GOLD, "relations": [{"type": "causes", "head": "e1", "tail": "e9"}]}),
             "bad.jsonl:2",
-            "relation causes names entity e9, which is not in the document",
+            "it names entity e9, which was left out or absent",
             id="relation to a missing entity",
         ),
         pytest.param(

@@ -167,22 +167,23 @@ def ingest_documents(
     """
     lost = {d.id: unread[d.id] for d in documents if d.id in unread} if unread else {}
     group_stored_documents(database, project_id)
-    with database.write() as session:
-        intake = _begin(
-            session,
-            project_id,
-            documents,
-            role=role,
-            rules=rules or IntakeRules(),
-            unread=lost,
-            share=holdout_share,
-            seed=seed,
-        )
-    for i in range(0, len(documents), _CHUNK):
-        with database.write() as session:
+    intake = None
+    for i in range(0, max(1, len(documents)), _CHUNK):
+        with database.write() as session:  # the first chunk and the import itself, or neither
+            intake = intake or _begin(
+                session,
+                project_id,
+                documents,
+                role=role,
+                rules=rules or IntakeRules(),
+                unread=lost,
+                share=holdout_share,
+                seed=seed,
+            )
             intake.take(session, documents[i : i + _CHUNK])
         if on_progress is not None:
             on_progress(min(i + _CHUNK, len(documents)))
+    assert intake is not None  # noqa: S101 - there is at least one pass
     with database.write() as session:
         return intake.finish(session, actor=actor)
 

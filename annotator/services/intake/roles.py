@@ -81,11 +81,7 @@ def check_import(
         )
     read = [document for document in documents if document.id not in unread]
     if not any(document.entities for document in read) and (unread or not rules.empty_is_gold):
-        why = "no label in it could be read" if unread else "there is not one label in it"
-        raise InputError(
-            f"{why}, so nothing was imported as {role}: import it --as pool, or, if people "
-            "looked and found nothing to label, with --empty-is-gold"
-        )
+        raise InputError(_without_labels(role, is_read=not unread))
     unknown = unknown_types(read, known)
     if unknown and (rules.strict or (role == "holdout" and has_model)):
         raise LabelError(
@@ -94,6 +90,18 @@ def check_import(
             + ("import without --strict" if rules.strict else "first import gold with these types")
         )
     return unknown
+
+
+def _without_labels(role: Role, *, is_read: bool) -> str:
+    if is_read:
+        return (
+            f"there is not one label in it, so nothing was imported as {role}: import it --as "
+            "pool, or, if people looked and found nothing to label, with --empty-is-gold"
+        )
+    return (
+        "there is no document with labels of which all could be read, so nothing was imported as "
+        f"{role}: mend the file, or import it --as pool"
+    )
 
 
 def name_some(names: Sequence[str]) -> str:

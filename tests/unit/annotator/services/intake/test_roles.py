@@ -153,7 +153,7 @@ BARE = make_document("bare", "Nothing of note was found.")
         ([], {}, EMPTY, "no documents"),
         ([BARE], {}, None, "not one label"),
         ([BARE], {}, IntakeRules(replace=True), "not one label"),
-        ([BARE], {"bare": 3}, EMPTY, "no label in it could be read"),
+        ([BARE], {"bare": 3}, EMPTY, "no document with labels of which all could be read"),
         ([BARE, make_document()], {"bare": 3}, STRICT, "labels of 1 documents .*bare"),
         ([make_document(), other("b", "Durg")], {}, STRICT, "Durg .1 labels, like the known Drug"),
     ],

@@ -212,6 +212,19 @@ def test_an_import_that_brought_nothing_is_none(ward: Ward) -> None:
         assert [one.id for one in imports_of(session, ward.project.id, limit=9)] == [first]
 
 
+def test_an_import_that_failed_at_once_is_none_either(ward: Ward) -> None:
+    ward.bring("pool", note("n"))
+
+    with pytest.raises(ConflictError, match="document n"):
+        ward.bring("gold", note("n", "Durg", text=TEXT))
+
+    with ward.database.read() as session:
+        schema = current_schema(session, ward.project.id)
+        assert len(imports_of(session, ward.project.id, limit=9)) == 1
+    assert schema is not None
+    assert "Durg" not in schema.entity_types
+
+
 def test_what_cannot_be_undone_is_named(ward: Ward) -> None:
     with pytest.raises(NotFoundError, match="no import to undo"):
         ward.undo()
