@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, func, select, update
+from sqlalchemy import ColumnElement, ScalarSelect, Select, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from annotator.store.clock import now
@@ -12,6 +12,7 @@ from db.inserts import insert_new
 from db.tables import ModelVersionRow, PushRow, TaskRow
 
 __all__ = [
+    "forget_pushes",
     "forget_refusals",
     "has_pushes",
     "has_unpushed",
@@ -118,6 +119,11 @@ def record_pushes(
             for task_id, score in scores.items()
         ],
     )
+
+
+def forget_pushes(session: Session, version_id: int) -> None:
+    """Forget which predictions of a version Label Studio has, so that they are looked at again."""
+    session.execute(delete(PushRow).where(PushRow.version_id == version_id))
 
 
 def has_pushes(session: Session, version_id: int) -> bool:

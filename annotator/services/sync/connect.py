@@ -9,6 +9,7 @@ from typing import Literal, cast
 
 from annotator.domain import LabelSchema
 from annotator.errors import ConfigError, StudioError
+from annotator.services.sync.configuration import adopt_config
 from annotator.services.sync.identity import Decision, adopt_identities, check_decision
 from annotator.store.database import Database
 from annotator.store.inbox import latest_event_id
@@ -16,7 +17,6 @@ from annotator.store.origins import other_origins
 from annotator.store.projects import (
     Project,
     StudioLink,
-    adopt_schema,
     audit,
     current_schema,
     get_project,
@@ -146,7 +146,7 @@ def _link(
     with database.write() as session:
         known = current_schema(session, project.id)
         link_studio(session, project.id, link)
-        adopt_schema(session, project.id, config.schema, config_xml=remote.config_xml)
+        adopt_config(session, project.id, config)
     before = known.entity_types if known else ()
     return config, [t for t in before if t not in config.schema.entity_types]
 

@@ -123,7 +123,7 @@ def push_predictions(
         with database.read() as session:
             found = {t.id: t for t in open_tasks(session, project_id, task_ids=list(part))}
         tasks = [found[task_id] for task_id in part if task_id in found]
-        there = _pushed_before(client, target.number, version, tasks)
+        there = _pushed_before(client, target, version, tasks)
         labelled = zip(tasks, labels_of(tasks), strict=True)
         items = {
             task.id: _item(
@@ -192,27 +192,42 @@ def _item(
 
 
 def _pushed_before(
-    client: StudioClient, studio_project: int, version: str, tasks: Sequence[OpenTask]
+    client: StudioClient, target: PushTarget, version: str, tasks: Sequence[OpenTask]
 ) -> set[int]:
     """Return which tasks have a prediction already, from a push killed before it was recorded.
 
     Label Studio stores duplicates. Checking all tasks of a large chunk costs as much as pushing
-    it, so three are checked first.
+    it, so three are checked first. A prediction that was made for another configuration is
+    removed: Label Studio cannot show it.
     """
     ours = {task.studio_id: task.id for task in tasks}
     if len(tasks) > _FEW:
         probes = [tasks[i].studio_id for i in (0, len(tasks) // 2, -1)]
         if not any(_has_one({"predictions": client.predictions(one)}, version) for one in probes):
             return set()
-    return {
-        ours[task["id"]]
-        for task in client.tasks_of(studio_project, list(ours))
-        if _has_one(task, version)
-    }
+    there = set()
+    for task in client.tasks_of(target.number, list(ours)):
+        for prediction in task.get("predictions") or ():
+            if prediction.get("model_version") != version:
+                continue
+            if _fits(prediction, target.config):
+                there.add(ours[task["id"]])
+            else:
+                client.delete_prediction(int(prediction["id"]))
+    return there
 
 
 def _has_one(task: Mapping[str, Any], version: str) -> bool:
     return any(p.get("model_version") == version for p in task.get("predictions") or ())
+
+
+def _fits(prediction: Mapping[str, Any], config: LabelConfig) -> bool:
+    """Return whether a prediction names tags that the configuration has."""
+    return all(
+        item.get("from_name") in config.control_names and item.get("to_name") == config.text_name
+        for item in prediction.get("result") or ()
+        if item.get("type") != "relation"
+    )
 
 
 def _page_of(database: Database, task: OpenTask, config: LabelConfig) -> Page:

@@ -19,6 +19,7 @@ from annotator.services.sync.annotations import (
     record_studio_annotation,
     resolve_task,
 )
+from annotator.services.sync.configuration import adopt_config
 from annotator.services.sync.identity import prove_identity
 from annotator.services.sync.rereading import reread_annotations
 from annotator.services.sync.webhooks import touched_tasks
@@ -28,7 +29,6 @@ from annotator.store.database import Database
 from annotator.store.inbox import settled_events
 from annotator.store.projects import (
     Project,
-    adopt_schema,
     current_config_xml,
     get_project,
     set_pulled,
@@ -229,8 +229,7 @@ class _Pull:
 def _refresh_config(database: Database, project_id: int, xml: str) -> LabelConfig:
     config = parse_config(xml)
     with database.write() as session:
-        if xml != current_config_xml(session, project_id):
-            adopt_schema(session, project_id, config.schema, config_xml=xml)
+        adopt_config(session, project_id, config)
     return config
 
 

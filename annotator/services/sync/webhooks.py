@@ -27,6 +27,7 @@ from annotator.services.sync.annotations import (
     record_studio_annotation,
     resolve_task,
 )
+from annotator.services.sync.configuration import adopt_config
 from annotator.store.annotations import mark_deleted, task_of_annotation
 from annotator.store.database import Database
 from annotator.store.inbox import (
@@ -39,7 +40,6 @@ from annotator.store.inbox import (
 from annotator.store.projects import (
     Project,
     StudioLink,
-    adopt_schema,
     current_config_xml,
 )
 from annotator.store.tasks import mark_tasks_deleted, refresh_state, task_by_id
@@ -257,7 +257,7 @@ def _apply_config(session: Session, project_id: int, payload: Mapping[str, Any])
     project = payload.get("project")
     xml = project.get("label_config") if isinstance(project, Mapping) else None
     if isinstance(xml, str) and xml != current_config_xml(session, project_id):
-        adopt_schema(session, project_id, parse_config(xml).schema, config_xml=xml)
+        adopt_config(session, project_id, parse_config(xml))
 
 
 def _objects(payload: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from factories import RASH, make_annotation, make_document, make_task
+from factories import RASH, TINY_CONFIG_XML, make_annotation, make_document, make_task
 from fake_studio import FakeStudio, make_region
 from run_world import register
 from sqlalchemy import func, select
@@ -379,6 +379,26 @@ def test_tasks_that_come_late_stand_where_their_usefulness_puts_them(
     served = [task_id in late for task_id in sorted(scores, key=scores.__getitem__)]
     assert served == wanted
     assert len(set(scores.values())) == len(scores)
+
+
+def test_predictions_that_name_tags_of_a_former_configuration_are_replaced(
+    database: Database, pool: Project, studio: FakeStudio, push: Any, pull: Any
+) -> None:
+    upload_tasks(database, pool, studio)
+    push()
+    before = {i: studio.predictions(i)[0]["score"] for i in studio.task_ids(1)}
+    renamed = TINY_CONFIG_XML.replace('name="text" value', 'name="note" value')
+    studio.configure(renamed.replace('toName="text"', 'toName="note"'))
+    pull()
+
+    push()
+
+    found = {i: studio.predictions(i) for i in studio.task_ids(1)}
+    regions = [r for (one,) in found.values() for r in one["result"] if r["type"] != "relation"]
+    assert len(found) == len(before) == 4
+    assert regions
+    assert {region["to_name"] for region in regions} == {"note"}
+    assert push().n_pushed == 0
 
 
 def test_labelled_tasks_get_no_prediction(
