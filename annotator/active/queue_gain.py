@@ -99,10 +99,10 @@ def measure_queue_gain(tasks: Sequence[LabelledTask], *, rng: np.random.Generato
 def _what_lacks(totals: dict[str, dict[str, int]]) -> str | None:
     for share, own in totals.items():
         if own["tasks"] < _LEAST_TASKS or own["words"] == 0:
-            name = "random share" if share == "random" else "strategy"
+            name = "drawn at random" if share == "random" else "chosen by the strategy"
             return (
-                f"{own['tasks']} tasks of the {name} were labelled over a prediction, "
-                f"{_LEAST_TASKS} needed"
+                f"{own['tasks']} of the {_LEAST_TASKS} tasks needed were {name} and corrected from "
+                "a prediction (those of the warm-up and the hold-out count for neither)"
             )
     n = sum(own["corrections"] for own in totals.values())
     if n < _LEAST_CORRECTIONS:

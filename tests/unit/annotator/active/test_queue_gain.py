@@ -91,9 +91,9 @@ def test_tasks_of_one_document_count_as_one_draw() -> None:
     ("strategy", "random", "reason"),
     [
         (label("strategy", 19, corrections=3), label("random", 50, corrections=1), "strategy"),
-        (label("strategy", 50, corrections=3), label("random", 19, corrections=1), "random share"),
+        (label("strategy", 50, corrections=3), label("random", 19, corrections=1), "at random"),
         (label("strategy", 50, corrections=0), label("random", 50, corrections=0), "0 labels"),
-        ([], [], "0 tasks of the strategy"),
+        ([], [], "0 of the 20 tasks needed were chosen by the strategy"),
         (label("strategy", 50, corrections=1, words=0), label("random", 50, corrections=1), "need"),
     ],
     ids=["few chosen", "few at random", "nothing to correct", "none", "no words"],
