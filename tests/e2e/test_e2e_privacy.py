@@ -31,7 +31,7 @@ def said(loop: Loop, tmp_path_factory: pytest.TempPathFactory) -> str:
     for command in ("status", "models", "next", "runs list", "runs show 1", f"why {first}"):
         assert loop.run(*command.split()).returncode == 0
     for refused in (broken, mismatch):
-        assert loop.run("import", "jsonl", refused).returncode == 1
+        assert loop.run("import", "jsonl", refused, "--strict").returncode == 1
     bodies = (
         json.dumps({"tasks": [{"id": 1, "data": {"other": note["text"]}}]}),
         json.dumps({"tasks": note["text"]}),
