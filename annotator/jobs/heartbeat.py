@@ -70,6 +70,9 @@ def _line(kind: str, detail: Mapping[str, Any]) -> Line:
     return kind, time.monotonic(), {k: v for k, v in detail.items() if k not in left_out}
 
 
+_LOOK_S = 60.0  # a look takes no longer; more is that the looker was frozen
+
+
 class StallWatch:
     """Tells how long a run has made no progress while somebody looked.
 
@@ -84,10 +87,15 @@ class StallWatch:
         self._looked_at, self._silent_s = clock(), 0.0
         self._last: Mapping[str, Any] = {}
 
-    def find(self, progress: Mapping[str, Any] | None) -> str | None:
-        """Return that and where a run hangs, if it does; None as progress is that it is unknown."""
+    def find(self, progress: Mapping[str, Any] | None, *, looking_s: float = 0.0) -> str | None:
+        """Return that and where a run hangs, if it does; None as progress is that it is unknown.
+
+        ``looking_s`` is what the look itself took, as where the run holds the database's lock: all
+        of it counts.
+        """
         at = self._clock()
-        self._silent_s += min(at - self._looked_at, self._most_s)
+        waited_s = at - self._looked_at - looking_s
+        self._silent_s += min(waited_s, self._most_s) + min(looking_s, _LOOK_S)
         self._looked_at = at
         if progress is not None and progress != self._last:
             self._last, self._silent_s = dict(progress), 0.0

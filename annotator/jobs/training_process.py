@@ -51,7 +51,7 @@ class TrainingProcess:
         self._run_id, self._owner = run_id, owner
         self._pause_s = min(2.0, settings.lease_s / 4)
         self._watch = StallWatch(settings.stall_s, pause_s=self._pause_s)
-        self._stall: str | None = None
+        self._why: str | None = None  # what it is killed for
         self._cancelled_at: float | None = None
         self._n_oom_kills = count_oom_kills()
         self._child = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
@@ -74,8 +74,8 @@ class TrainingProcess:
             except subprocess.TimeoutExpired:
                 self._look_after()
                 continue
-            if self._stall is not None or code == 0:
-                return self._stall
+            if self._why is not None or code == 0:
+                return self._why
             return cause_of_code(code, oom_kills=count_oom_kills() - self._n_oom_kills)
 
     def terminate(self) -> None:
@@ -89,16 +89,20 @@ class TrainingProcess:
             self._child.wait(timeout=_KILL_S)
 
     def _look_after(self) -> None:
+        began = time.monotonic()
         state, progress = self._beat()
-        self._stall = self._stall or self._watch.find(progress)
+        looking_s = time.monotonic() - began
+        self._why = self._why or self._watch.find(progress, looking_s=looking_s)
         if state == "cancelled":
             self._cancelled_at = self._cancelled_at or time.monotonic()
         is_deaf = (
             self._cancelled_at is not None
             and time.monotonic() - self._cancelled_at > self._settings.lease_s
         )
+        if is_deaf and self._why is None:
+            self._why = "it was asked to stop and did not react"
         # Lost: another worker may have the run, and two must not write its files.
-        if self._stall is not None or state == "lost" or is_deaf:
+        if self._why is not None or state == "lost":
             signal_group(self._child.pid, signal.SIGKILL)
 
     def _beat(self) -> tuple[str, Mapping[str, Any] | None]:

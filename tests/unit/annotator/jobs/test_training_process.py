@@ -139,7 +139,7 @@ def test_a_training_that_hangs_when_it_is_cancelled_is_killed(
     with database.write() as session:
         cancel_run(session, run_id)
 
-    assert "SIGKILL" in process.see_through()
+    assert process.see_through() == "it was asked to stop and did not react"
     assert is_gone(other)
 
 
@@ -235,3 +235,12 @@ def test_the_reason_is_in_the_row_of_a_run_given_up(
     with database.read() as session:
         run = get_run(session, run_id)
     assert (run.state, run.error, killed) == ("queued", "it hung: x", [os.getpid(), 1])
+
+
+def test_looks_that_wait_for_the_lock_which_a_frozen_training_holds_count_in_full() -> None:
+    now = iter([32.0 * i for i in range(9)])
+    watch = StallWatch(100.0, pause_s=2.0, clock=lambda: next(now))
+
+    found = [watch.find(None, looking_s=30.0) for _ in range(4)]
+
+    assert [one is not None for one in found] == [False, False, False, True]
