@@ -23,7 +23,7 @@ from waitress.task import ErrorTask, ThreadedTaskDispatcher
 
 from ml_backend.door import HEALTH, Door, Refusal
 from ml_backend.errors import envelope
-from ml_backend.pages import HEADERS
+from ml_backend.headers import HEADERS
 
 __all__ = ["Channel", "Dispatcher"]
 

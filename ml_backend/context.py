@@ -7,12 +7,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from flask import current_app
 from prometheus_client import CollectorRegistry
 
-from annotator.jobs.messages import JobQueue
 from annotator.live_settings import LiveSettings
 from annotator.logs import get_logger
 from annotator.settings import Settings
@@ -20,6 +19,9 @@ from annotator.store.database import Database
 from annotator.studio.config import LabelConfig
 from ml_backend.models import ModelHost
 from ml_backend.tracebacks import describe_fault
+
+if TYPE_CHECKING:  # huey is loaded where the program is put together
+    from annotator.jobs.messages import JobQueue
 
 __all__ = ["Backend", "Waker", "current_backend"]
 

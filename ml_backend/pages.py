@@ -8,23 +8,11 @@ from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import NotFound
 
 from ml_backend.context import current_backend
+from ml_backend.headers import HEADERS
 
-__all__ = ["HEADERS", "blueprint", "install_headers"]
+__all__ = ["blueprint", "install_headers"]
 
 blueprint = Blueprint("pages", __name__)
-
-HEADERS: Final = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        "img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'; form-action 'none'"
-    ),
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
-
 
 _TYPES: Final = {
     ".css": "text/css",

@@ -116,6 +116,8 @@ class LabelConfig:
 
     def lacks(self, kind: object, to_name: object) -> bool:
         """Return whether a region of ``kind`` would be a label, were its text or tag still here."""
+        if not isinstance(kind, str) or not isinstance(to_name, str):
+            return False
         is_label = any(kind in kinds for kinds in _CONTROLS.values())
         return is_label and (to_name == self.text_name or to_name not in _names(self.xml))
 

@@ -18,10 +18,10 @@ from annotator.domain import Document, Entity
 from annotator.services.sync.annotations import SplitRule
 from annotator.services.sync.connect import StudioLink
 from annotator.services.sync.pull import reconcile
-from annotator.store.annotations import count_issues
 from annotator.store.database import Database
 from annotator.store.gold import gold_units
 from annotator.store.projects import adopt_schema, ensure_project, get_project, link_studio
+from annotator.store.rereading import count_issues
 from annotator.studio.client import StudioClient, StudioProject
 from annotator.studio.codec import labels_to_result
 from annotator.studio.config import LabelConfig, parse_config

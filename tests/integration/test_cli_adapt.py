@@ -123,7 +123,7 @@ def test_text_without_a_sentence_is_an_error(
 
     done = annotator("adapt", empty, "--out", tmp_path / "new", "--encoder", tiny_encoder)
 
-    assert "there is no text to adapt to: of 0 sentences" in done.error
+    assert "empty.jsonl holds no document" in done.error
     assert not (tmp_path / "new").exists()
 
 

@@ -205,5 +205,5 @@ def test_damaged_weights_are_named_and_nothing_is_drawn(
 
     outcome = annotator(*("attention", SECRET, "--out", "view.html", "--home", world.settings.home))
 
-    assert "the weights of tiny-1 in" in outcome.error
+    assert "the files of tiny-1 in" in outcome.error
     assert list(elsewhere.iterdir()) == []

@@ -63,7 +63,7 @@ def test_damaged_weights_are_named_and_no_other_model_is_used_instead(
 
     outcome = annotator(*command.split(), "--home", world.settings.home)
 
-    assert "the weights of tiny-1 in" in outcome.error
+    assert "the files of tiny-1 in" in outcome.error
     assert "train again" in outcome.error
     assert dump(world.settings.home) == before
 

