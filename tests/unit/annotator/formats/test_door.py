@@ -60,11 +60,16 @@ def test_there_is_a_file_of_every_format() -> None:
     assert set(WHOLE) == set(READERS)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
-@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [
+        (name, encoding)
+        for name in WHOLE
+        for encoding in ("utf-8-sig", "utf-16", "utf-32")
+        if encoding != "utf-32" or name not in ("ace", "bioc")  # expat reads no XML in UTF-32
+    ],
+)
 def test_byte_order_mark_says_how_a_file_is_read(tmp_path: Path, name: str, encoding: str) -> None:
-    if (name, encoding) in (("ace", "utf-32"), ("bioc", "utf-32")):
-        pytest.skip("expat reads no XML in UTF-32")
     plain = _read(tmp_path, name, WHOLE[name])
 
     marked = _read(tmp_path, name, WHOLE[name], encoding)
