@@ -144,6 +144,8 @@ class Checks:
                 found.append("Label Studio shows another version")
         if active and unpushed:
             found.append(f"{len(unpushed)} tasks lack a prediction")
+        if any(world.settings.models_folder.glob(".pruned-*")):
+            found.append("models are being deleted")
         if active and world.health().get("model_version") != active.name:
             found.append("the backend answers with another version")
         return found
