@@ -6,15 +6,19 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from annotator.errors import LeaseLostError, StoreError
 from annotator.jobs.leases import hold_lease
+from annotator.jobs.presence import workers_alive
 from annotator.store.database import Database
 from annotator.store.leases import release_lease, take_lease
 from annotator.store.projects import Project, audit
+from db.tables import LeaseRow
 
 NAME = "publish:ward"
 
@@ -115,3 +119,38 @@ def test_a_block_that_slept_through_its_lease_writes_nothing_and_takes_nothing_b
 
     assert other
     assert take(database)
+
+
+def test_two_threads_of_one_worker_never_hold_one_lease(database: Database) -> None:
+    held: list[bool] = []
+
+    def work() -> None:
+        with hold_lease(database, "publish:ward", owner="host:1", lease_s=3) as mine:
+            held.append(mine is not None)
+            time.sleep(0.3)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+
+    assert sorted(held) == [False, False, True]
+
+
+def test_a_lease_lives_as_long_as_its_block_and_no_longer(database: Database) -> None:
+    with hold_lease(database, "publish:ward", owner="host:1", lease_s=0.3) as mine:
+        time.sleep(0.7)
+        with hold_lease(database, "publish:ward", owner="host:2", lease_s=0.3) as other:
+            assert (mine is None, other is None) == (False, True)
+
+    with hold_lease(database, "publish:ward", owner="host:2", lease_s=0.3) as other:
+        assert other
+
+
+def test_a_worker_is_alive_while_its_lease_runs(database: Database) -> None:
+    with database.write() as session:
+        take_lease(session, "worker:host:1", owner="host:1", lease_s=20)
+    assert workers_alive(database) == ["host:1"]
+
+    with database.write() as session:
+        session.execute(update(LeaseRow).values(until=datetime.now(UTC) - timedelta(seconds=1)))
+    assert workers_alive(database) == []

@@ -5,151 +5,34 @@ from typing import Any
 
 import numpy as np
 import pytest
-from factories import RASH, TINY_CONFIG_XML, make_annotation, make_document, make_task
+from factories import RASH, make_annotation, make_document
 from fake_studio import FakeStudio, make_region
+from publish_world import QUEUE
 from run_world import register
-from sqlalchemy import func, select
-from tiny_bert import TINY_SCHEMA
 
-from annotator.errors import ConfigError, StudioError
+from annotator.errors import ConfigError
 from annotator.model import Predictor
 from annotator.services.intake.documents import ingest_documents, store_document
 from annotator.services.queue import publish
-from annotator.services.queue.order import QueueSettings, order_tasks
+from annotator.services.queue.order import order_tasks
 from annotator.services.queue.publish import (
-    PublishReport,
-    is_publish_due,
     publish_version,
     push_order,
 )
 from annotator.services.queue.score import labelled_embeddings, score_open_tasks
-from annotator.services.reports.status import project_status
-from annotator.services.sync import upload
 from annotator.services.sync.predictions import open_target
-from annotator.services.sync.upload import has_uploads, upload_tasks
-from annotator.settings import Settings
+from annotator.services.sync.upload import upload_tasks
 from annotator.store.annotations import record_annotation
 from annotator.store.database import Database
 from annotator.store.documents import hash_text
 from annotator.store.gold import count_gold
 from annotator.store.lead_times import fitted_costs
 from annotator.store.projects import Project
-from annotator.store.pushes import forget_refusals
 from annotator.store.selections import latest_choice, queue_head
-from annotator.store.tasks import count_tasks, find_task, mark_tasks_deleted, task_by_id
+from annotator.store.tasks import find_task
 from annotator.store.versions import ModelVersion, get_version, predictions_for
 from annotator.studio.config import parse_config
 from annotator.studio.validation import validate_prediction
-from db.tables import QueryLogRow
-
-QUEUE = QueueSettings(strategy="mnlp", batch=5, random_share=0.2, per_document=3, seed=1)
-TEXTS = (
-    "Aspirin induced severe rash . Fever was treated with ibuprofen .",
-    "The patient lives in paris. Nausea and pain after aspirin.",
-)
-
-
-@pytest.fixture(scope="module")
-def predictor(tiny_model: Path) -> Predictor:
-    return Predictor.load(tiny_model, device="cpu")
-
-
-@pytest.fixture
-def pool(database: Database, linked: Project) -> Project:
-    """Two documents of two sentences each, to be labelled."""
-    documents = [make_document(f"d{i}", text) for i, text in enumerate(TEXTS)]
-    ingest_documents(database, linked.id, documents, role="pool", holdout_share=0.0, seed=1)
-    return linked
-
-
-@pytest.fixture
-def version(database: Database, linked: Project, tiny_model: Path) -> ModelVersion:
-    return register(database, linked, tiny_model, name="ward-1")
-
-
-@pytest.fixture
-def push(
-    database: Database,
-    pool: Project,
-    studio: FakeStudio,
-    version: ModelVersion,
-    predictor: Predictor,
-) -> Any:
-    """Publishes the version."""
-
-    def run() -> PublishReport:
-        return publish_version(database, pool, studio, version, lambda: predictor, queue=QUEUE)
-
-    return run
-
-
-# ------------------------------------------------------------------ tasks
-
-
-def test_each_sentence_becomes_a_task_with_its_place_and_context(
-    database: Database, pool: Project, studio: FakeStudio
-) -> None:
-    assert upload_tasks(database, pool, studio) == 4
-
-    assert studio.imports[0][1] == {
-        "text": "Fever was treated with ibuprofen .",
-        "doc_id": "d0",
-        "sent_start": 30,
-        "before": "Aspirin induced severe rash .",
-        "after": "",
-    }
-    assert upload_tasks(database, pool, studio) == 0
-    assert not has_uploads(database, pool)
-
-
-def test_the_text_goes_into_the_field_of_the_configuration(
-    database: Database, linked: Project, studio: FakeStudio
-) -> None:
-    from factories import TINY_CONFIG_XML
-
-    from annotator.store.projects import save_schema
-
-    xml = TINY_CONFIG_XML.replace("$text", "$note")
-    with database.write() as session:
-        save_schema(session, linked.id, TINY_SCHEMA, config_xml=xml)
-    ingest_documents(database, linked.id, [make_document()], role="pool", holdout_share=0.0, seed=1)
-
-    upload_tasks(database, linked, studio)
-
-    assert studio.imports[0][0]["note"] == RASH
-
-
-def test_an_upload_that_was_killed_is_not_repeated_after_a_pull(
-    database: Database, pool: Project, studio: FakeStudio, pull: Any, monkeypatch: Any
-) -> None:
-    def die(*_arguments: object, **_options: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(upload, "add_tasks", die)
-        with pytest.raises(KeyboardInterrupt):
-            upload_tasks(database, pool, studio)
-    pull()
-
-    assert upload_tasks(database, pool, studio) == 0
-    with database.read() as session:
-        assert count_tasks(session, pool.id)["open"] == 4
-
-
-def test_ids_that_label_studio_gives_again_do_not_confuse_an_upload(
-    database: Database, pool: Project, studio: FakeStudio
-) -> None:
-    old = studio.add_task(text="An old task.")
-    with database.write() as session:
-        make_task(session, pool.id, studio_id=old, document=make_document("old", "An old task."))
-        studio.delete_task(old)
-        mark_tasks_deleted(session, pool.id, [old])
-
-    assert upload_tasks(database, pool, studio) == 4
-    assert [len(one) for one in studio.imports] == [1, 4]
-
-
-# ------------------------------------------------------------------ predictions
 
 
 def test_open_tasks_get_valid_predictions_in_order_and_the_version_is_selected(
@@ -277,128 +160,6 @@ def test_each_step_done_again_alone_finds_its_work_done(
     assert (scored, pushed) == ([4, 0], [4, 0])
     assert orders[0].task_ids.tolist() == orders[1].task_ids.tolist()
     assert len(studio.pushes) == 1
-
-
-def test_a_refused_prediction_is_set_aside_and_holds_up_nothing(
-    database: Database,
-    pool: Project,
-    studio: FakeStudio,
-    settings: Settings,
-    version: ModelVersion,
-    push: Any,
-) -> None:
-    upload_tasks(database, pool, studio)
-    studio.refused_tasks = {2}
-
-    reports = [push(), push()]
-
-    counts = {task_id: len(studio.predictions(task_id)) for task_id in studio.task_ids(1)}
-    assert counts == {1: 1, 2: 0, 3: 1, 4: 1}
-    assert [report.n_pushed for report in reports] == [3, 0]
-    assert reports[0].selected
-    assert not is_publish_due(database, pool, version)
-    with database.read() as session:
-        assert session.scalar(select(func.count()).select_from(QueryLogRow)) == 1
-    assert project_status(database, pool, settings)["label_studio"]["refused"] == [2]
-    with database.write() as session:
-        forget_refusals(session, pool.id)
-    studio.refused_tasks = set()
-    assert push().n_pushed == 1
-
-
-def test_a_task_that_is_gone_from_label_studio_holds_up_nothing(
-    database: Database, pool: Project, studio: FakeStudio, push: Any
-) -> None:
-    upload_tasks(database, pool, studio)
-    studio.delete_task(3)
-
-    assert push().n_pushed == 3
-    assert push().n_pushed == 0
-
-
-def test_refused_one_and_all_predictions_are_an_error(
-    database: Database, pool: Project, studio: FakeStudio, push: Any
-) -> None:
-    upload_tasks(database, pool, studio)
-    studio.refused_tasks = {1, 2, 3, 4}
-
-    for _ in range(2):
-        with pytest.raises(StudioError, match=r"refuses all 4 .*; run annotator connect again"):
-            push()
-
-    with database.read() as session:
-        assert session.scalar(select(func.count()).select_from(QueryLogRow)) == 0
-
-
-def test_a_task_that_comes_after_the_scoring_waits_for_the_next_push(
-    database: Database,
-    pool: Project,
-    studio: FakeStudio,
-    push: Any,
-    pull: Any,
-    monkeypatch: Any,
-) -> None:
-    upload_tasks(database, pool, studio)
-
-    def order_late(*arguments: Any, **options: Any) -> Any:
-        studio.add_task(text="One more note about aspirin.")
-        pull()
-        return order_tasks(*arguments, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(publish, "order_tasks", order_late)
-        first = push()
-
-    assert (first.n_pushed, push().n_pushed) == (4, 1)
-
-
-def test_tasks_that_come_late_stand_where_their_usefulness_puts_them(
-    database: Database, pool: Project, studio: FakeStudio, push: Any, pull: Any
-) -> None:
-    upload_tasks(database, pool, studio)
-    push()
-    late = {
-        studio.add_task(text=f"One more note about drug {i} and its harm to number {i}.")
-        for i in range(7)
-    }
-    pull()
-    wanted: list[bool] = []
-
-    def remember(*arguments: Any, **options: Any) -> Any:
-        order = order_tasks(*arguments, **options)
-        with database.read() as session:
-            ids = [task_by_id(session, i).studio_id for i in order.task_ids.tolist()]
-        wanted.extend(one in late for one in ids)
-        return order
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(publish, "order_tasks", remember)
-        push()
-
-    scores = {i: studio.predictions(i)[0]["score"] for i in studio.task_ids(1)}
-    served = [task_id in late for task_id in sorted(scores, key=scores.__getitem__)]
-    assert served == wanted
-    assert len(set(scores.values())) == len(scores)
-
-
-def test_predictions_that_name_tags_of_a_former_configuration_are_replaced(
-    database: Database, pool: Project, studio: FakeStudio, push: Any, pull: Any
-) -> None:
-    upload_tasks(database, pool, studio)
-    push()
-    before = {i: studio.predictions(i)[0]["score"] for i in studio.task_ids(1)}
-    renamed = TINY_CONFIG_XML.replace('name="text" value', 'name="note" value')
-    studio.configure(renamed.replace('toName="text"', 'toName="note"'))
-    pull()
-
-    push()
-
-    found = {i: studio.predictions(i) for i in studio.task_ids(1)}
-    regions = [r for (one,) in found.values() for r in one["result"] if r["type"] != "relation"]
-    assert len(found) == len(before) == 4
-    assert regions
-    assert {region["to_name"] for region in regions} == {"note"}
-    assert push().n_pushed == 0
 
 
 def test_labelled_tasks_get_no_prediction(
