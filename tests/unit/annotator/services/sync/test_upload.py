@@ -130,8 +130,6 @@ def test_the_text_goes_into_the_field_of_the_configuration(
     database: Database, linked: Project, studio: FakeStudio
 ) -> None:
 
-    from annotator.store.projects import save_schema
-
     xml = TINY_CONFIG_XML.replace("$text", "$note")
     with database.write() as session:
         save_schema(session, linked.id, TINY_SCHEMA, config_xml=xml)
